@@ -1,0 +1,277 @@
+//! The vocabulary of the delivery log: what can happen to a recipient, in which phase, and why it waits.
+//!
+//! Always: an event is written in the transaction that makes it true (P4), and never changed afterwards.
+//! Sources: CMC's delivery and error logs (statuses, error classes); RFC 3463 for the enhanced codes inside replies.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{clock::Timestamp, ids::RecipientKey};
+
+/// What happened to a recipient. The first four are CMC's statuses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Accepted from the submitter and safe on disk.
+    Queued,
+    /// A try failed for now; it will be tried again (one entry each try, R12).
+    Deferred,
+    /// The destination took it. Final.
+    Succeeded,
+    /// It will not be delivered. Final.
+    Failed,
+    /// A named operator removed it. Final.
+    Dropped,
+}
+
+impl EventKind {
+    /// Every kind, in the order of their stored numbers.
+    pub const ALL: [EventKind; 5] =
+        [EventKind::Queued, EventKind::Deferred, EventKind::Succeeded, EventKind::Failed, EventKind::Dropped];
+
+    /// CMC's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            EventKind::Queued => "queued",
+            EventKind::Deferred => "deferred",
+            EventKind::Succeeded => "succeeded",
+            EventKind::Failed => "failed",
+            EventKind::Dropped => "dropped",
+        }
+    }
+
+    /// The kind of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.word() == word)
+    }
+
+    /// No other event follows it for that recipient (P2).
+    pub fn is_final(self) -> bool {
+        match self {
+            EventKind::Queued | EventKind::Deferred => false,
+            EventKind::Succeeded | EventKind::Failed | EventKind::Dropped => true,
+        }
+    }
+}
+
+/// How far a delivery attempt got.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// In our own queue: nothing was tried (expired, dropped, blocked).
+    Queue,
+    /// Finding the hosts: DNS, route, guards.
+    Route,
+    /// TCP.
+    Connect,
+    /// The 220.
+    Greeting,
+    /// EHLO or HELO.
+    Ehlo,
+    /// STARTTLS and the handshake.
+    StartTls,
+    /// AUTH at a smarthost.
+    Auth,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA (or the BDAT command) until the content starts.
+    Data,
+    /// The content, up to and including the final dot's reply.
+    Content,
+}
+
+impl Phase {
+    /// The word in logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Phase::Queue => "queue",
+            Phase::Route => "route",
+            Phase::Connect => "connect",
+            Phase::Greeting => "greeting",
+            Phase::Ehlo => "ehlo",
+            Phase::StartTls => "starttls",
+            Phase::Auth => "auth",
+            Phase::Mail => "mail",
+            Phase::Rcpt => "rcpt",
+            Phase::Data => "data",
+            Phase::Content => "content",
+        }
+    }
+}
+
+/// Why a recipient is still here; stored with it, logged and shown.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// Just accepted, not tried yet.
+    Fresh,
+    /// The last try failed for now; the reply says why.
+    Retry,
+    /// The destination's hosts could not be reached.
+    Site,
+    /// An operator holds it.
+    Held,
+    /// Its body is missing or damaged on our disk; held for the operator.
+    Damaged,
+}
+
+impl WaitReason {
+    /// The word in logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            WaitReason::Fresh => "fresh",
+            WaitReason::Retry => "retry",
+            WaitReason::Site => "site",
+            WaitReason::Held => "held",
+            WaitReason::Damaged => "damaged",
+        }
+    }
+}
+
+/// CMC's error classes (its bounce API's `status` numbers).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// 1: the domain cannot be resolved.
+    UnknownHost,
+    /// 2: the address does not exist.
+    UnknownUser,
+    /// 3: no connection, or temporary errors until the lifetime ran out.
+    ResendTimeout,
+    /// 4: refused by the destination's policy.
+    Rejected,
+    /// 5: mailbox or disk full.
+    OverCapacity,
+    /// 6: failure at an address that the recipient forwards to.
+    ForwardingError,
+    /// 7: the destination is misconfigured.
+    ReceivingServerError,
+    /// 8: size refused.
+    TooLarge,
+    /// 9: not a valid address.
+    BadAddress,
+    /// 10: suppressed because of earlier errors.
+    Blocked,
+    /// 11: suppressed by an unsubscription.
+    Unsubscribed,
+    /// 99: a permanent error of no other class.
+    Other,
+}
+
+impl ErrorClass {
+    /// CMC's number.
+    pub fn code(self) -> u8 {
+        match self {
+            ErrorClass::UnknownHost => 1,
+            ErrorClass::UnknownUser => 2,
+            ErrorClass::ResendTimeout => 3,
+            ErrorClass::Rejected => 4,
+            ErrorClass::OverCapacity => 5,
+            ErrorClass::ForwardingError => 6,
+            ErrorClass::ReceivingServerError => 7,
+            ErrorClass::TooLarge => 8,
+            ErrorClass::BadAddress => 9,
+            ErrorClass::Blocked => 10,
+            ErrorClass::Unsubscribed => 11,
+            ErrorClass::Other => 99,
+        }
+    }
+
+    /// The class of CMC's number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => ErrorClass::UnknownHost,
+            2 => ErrorClass::UnknownUser,
+            3 => ErrorClass::ResendTimeout,
+            4 => ErrorClass::Rejected,
+            5 => ErrorClass::OverCapacity,
+            6 => ErrorClass::ForwardingError,
+            7 => ErrorClass::ReceivingServerError,
+            8 => ErrorClass::TooLarge,
+            9 => ErrorClass::BadAddress,
+            10 => ErrorClass::Blocked,
+            11 => ErrorClass::Unsubscribed,
+            99 => ErrorClass::Other,
+            _ => return None,
+        })
+    }
+}
+
+/// A recipient's priority class (R5); the order is the order of service.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// One-time passwords and the like.
+    High,
+    /// Everything that says nothing.
+    #[default]
+    Normal,
+    /// Bulk.
+    Low,
+}
+
+impl Class {
+    /// Every class, in the order of service, which is also that of their stored numbers.
+    pub const ALL: [Class; 3] = [Class::High, Class::Normal, Class::Low];
+
+    /// The word in config and logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::High => "high",
+            Class::Normal => "normal",
+            Class::Low => "low",
+        }
+    }
+}
+
+/// What a delivery attempt met: the part of an event that only tries have.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AttemptDetail {
+    /// Where the recipient was going: its domain, or the smarthost's `host:port`.
+    pub destination: String,
+    /// The host that answered, or was tried last; empty when none was.
+    pub host: String,
+    /// That host's address and port.
+    pub address: Option<SocketAddr>,
+    /// The local address we sent from.
+    pub sender_ip: Option<IpAddr>,
+    /// Protocol, cipher and whether the certificate was verified, e.g. `TLSv1.3 TLS13_AES_256_GCM_SHA384 unverified`; empty in clear.
+    pub tls: String,
+    /// How far it got; `None` only in an event that is no try.
+    pub phase: Option<Phase>,
+    /// The remote's answer (lines joined by a blank), or our own words for what went wrong.
+    pub reply: String,
+    /// How long the try took.
+    pub duration: Duration,
+    /// CMC's class of the trouble; `None` when delivered.
+    pub error: Option<ErrorClass>,
+    /// The peer may have kept a copy although we lost its reply, now or at an earlier try (P3).
+    pub possible_duplicate: bool,
+}
+
+/// One immutable entry of the delivery log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// When it happened.
+    pub at: Timestamp,
+    /// Whom it is about.
+    pub key: RecipientKey,
+    /// What happened.
+    pub kind: EventKind,
+    /// Which try it was, from 1; 0 for `Queued` and for what needed no try.
+    pub attempt: u32,
+    /// When it is tried next; `Deferred` only.
+    pub next_try: Option<Timestamp>,
+    /// Why it waits; `Deferred` only.
+    pub wait: Option<WaitReason>,
+    /// Who did it; `Dropped` and operator-made `Failed` only.
+    pub operator: Option<String>,
+    /// What the try met; `None` for `Queued`.
+    pub detail: Option<Box<AttemptDetail>>,
+}

@@ -1,0 +1,3 @@
+//! The message format: reading headers, adding trace headers, composing. Pure.
+
+pub mod header;

@@ -1,0 +1,3 @@
+//! The binary: three lines, everything is in the library.
+
+fn main() {}

@@ -1,0 +1,101 @@
+//! The daemon's counters, as plain atomics that every room may count on; `http/metrics` prints them for Prometheus.
+//!
+//! Always: names and labels are fixed in code, never taken from mail, so that their number is bounded.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts one.
+    pub fn one(&self) {
+        self.add(1);
+    }
+
+    /// Counts several.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The count.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// One more.
+    pub fn up(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less.
+    pub fn down(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Exactly this.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// All of them; one a process, shared by `Arc`.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// SMTP sessions open now.
+    pub sessions: Gauge,
+    /// SMTP sessions opened since the start.
+    pub sessions_total: Counter,
+    /// Sessions refused by a limit (421).
+    pub sessions_refused: Counter,
+    /// Messages accepted.
+    pub messages_accepted: Counter,
+    /// Recipients accepted.
+    pub recipients_accepted: Counter,
+    /// Octets of accepted messages.
+    pub octets_accepted: Counter,
+    /// Commands and messages refused with 4yz or 5yz.
+    pub refusals: Counter,
+    /// Wrong credentials.
+    pub logins_failed: Counter,
+    /// Delivery attempts started.
+    pub attempts: Counter,
+    /// Recipients delivered.
+    pub delivered: Counter,
+    /// Tries that deferred a recipient.
+    pub deferred: Counter,
+    /// Recipients failed.
+    pub failed: Counter,
+    /// Recipients dropped by an operator.
+    pub dropped: Counter,
+    /// Attempts that may have left a duplicate (P3).
+    pub possible_duplicates: Counter,
+    /// Outbound connections open now.
+    pub connections: Gauge,
+    /// Outbound connections opened since the start.
+    pub connections_total: Counter,
+    /// Notices (DSNs) composed.
+    pub notices: Counter,
+    /// Store commits.
+    pub commits: Counter,
+    /// Operations that those commits held.
+    pub commit_operations: Counter,
+    /// Milliseconds that the writer is behind.
+    pub writer_behind_millis: Gauge,
+    /// DNS queries sent.
+    pub dns_queries: Counter,
+    /// HTTP requests answered.
+    pub http_requests: Counter,
+}
