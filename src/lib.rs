@@ -1,22 +1,76 @@
-//! Hikyaku.
+//! Hikyaku (飛脚): a self-hosted mail relay appliance. **This page is the map.**
+//!
+//! Applications hand over their mail by SMTP; the answer is 250 once the mail is on disk; it is delivered with good manners;
+//! and an exact, searchable record says what became of every recipient. One binary, one TOML file, one data directory.
+//!
+//! # The life of a message
+//!
+//! ```text
+//!   client app                                                              remote MX, smarthost, sandbox
+//!      │ SMTP                                                                    ▲
+//!      ▼                                                                         │ SMTP
+//!  intake/listener ─► intake/session ◄─steps─► smtp/server      smtp/client ◄─steps─► deliver/attempt
+//!                         │ questions → intake/policy               ▲   ▲             │
+//!                         │ content   → intake/spool   deliver/route┘   │ deliver/pool▼
+//!                         ▼                                             │        deliver/verdict
+//!                    intake/submit ─► store/writer ─Receipt─► schedule/core ─Job─┘    │ Outcome
+//!                         ▲               │ (fsync)  ▲               ▲                ▼
+//!    bounce/dsn_write ────┘               ▼          └─── Change ────┴────────── schedule/task
+//!         ▲                          event log      (state + event, one commit)
+//!         └── bounce/notice ◄── notices owed ──┘
+//!                                         │
+//!              http/page · http/metrics · http/control ─ control.sock ─ cli        (readers of the log)
+//! ```
+//!
+//! One direction: `intake` and `deliver` never meet; they share the store and the scheduler. Everything enters by one
+//! door, [`intake::submit`].
+//!
+//! # Who may import whom
+//!
+//! A test (`tests/tidy.rs`) reads the `use crate::` lines.
+//!
+//! | layer | rooms | may use |
+//! |---|---|---|
+//! | 0 words | [`clock`] [`ids`] [`secret`] [`budget`] [`event`] [`metrics`] [`journal`] | each other |
+//! | 1 pure | [`smtp`], [`mail`], `bounce/dsn_write`, `deliver/{route,tls_policy,verdict}`, `schedule/{core,backoff,limits}`, `intake/{policy,proxy}` | layer 0, and the rooms to their left |
+//! | 2 state | [`config`] (owns toml), [`store`] (owns redb) | 0, 1 |
+//! | 3 shells | [`runtime`], [`net`] (owns rustls and the DNS codec), [`intake`], [`deliver`], [`schedule`], [`bounce`], [`account`], [`http`] (owns tiny_http) | 0–2, and `intake/submit` |
+//! | 4 wiring | [`app`], [`cli`] (owns clap) | everything |
+//!
+//! # The promises, and where they are kept
+//!
+//! - **P1** 250 means on disk: [`store::Receipt`] is made by the writer alone, after its commit; `smtp::server::Answer::Queued`
+//!   is the only way to the 250 after content.
+//! - **P2** nothing accepted is lost: every recipient ends in exactly one final event; `store/writer.rs`, `tests/crash`.
+//! - **P3** duplicates only where SMTP cannot avoid them: `possible_duplicate` in the event.
+//! - **P4** state and log cannot disagree: a [`store::Change`] carries both; one transaction applies them.
+//! - **P5** memory is bounded by configuration: [`budget::Budget`], the window of `schedule/core.rs`.
+//! - **P6** one slow destination delays nobody else: `schedule/core.rs`.
+//! - **P7** nobody relays without permission: `intake/policy.rs`.
+//!
+//! # Where to start reading
+//!
+//! `app/mod.rs` puts the parts together in the order of start and of drain; `schedule/task.rs` and `intake/session.rs` are
+//! the two loops of the flow; `deliver/verdict.rs` is the one table of what every answer means.
 
+// Layer 0: words.
 pub mod budget;
 pub mod clock;
 pub mod event;
 pub mod ids;
+pub mod journal;
 pub mod metrics;
 pub mod secret;
 
+// Layer 1: pure.
+pub mod mail;
 pub mod smtp;
 
-pub mod mail;
-
+// Layer 2: state.
 pub mod config;
-
 pub mod store;
 
-pub mod runtime;
-
+// Layer 3: shells, in the order of the flow.
 pub mod account;
-
 pub mod deliver;
+pub mod runtime;

@@ -19,6 +19,11 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// Takes over a count that is kept elsewhere.
+    pub fn raise_to(&self, n: u64) {
+        self.0.fetch_max(n, Ordering::Relaxed);
+    }
+
     /// The count.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -70,6 +75,8 @@ pub struct Metrics {
     pub refusals: Counter,
     /// Wrong credentials.
     pub logins_failed: Counter,
+    /// Keys verified by argon2id; other logins were found in the cache or refused unheard.
+    pub logins_hashed: Counter,
     /// Delivery attempts started.
     pub attempts: Counter,
     /// Recipients delivered.
