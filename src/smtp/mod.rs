@@ -4,6 +4,14 @@
 //! microseconds in tests, in the fuzzer and in the live daemon alike.
 
 pub mod address;
+pub mod answer;
+pub mod auth;
+pub mod capability;
+pub mod client;
+pub mod command;
+pub mod content;
+pub mod line;
 pub mod params;
 pub mod reply;
+pub mod server;
 pub mod step;

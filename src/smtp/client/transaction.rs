@@ -1,0 +1,198 @@
+//! One message as the client sends it: the envelope as command lines.
+//!
+//! In: an envelope and what the peer offers.  Out: command lines in order, with whom each is about.
+//! Always: a command line is built from checked parts only: nothing in an address or parameter can end the line.
+//! Sources: RFC 5321 §4.1.1, RFC 1870, 6152, 6531, 3461.
+
+use crate::smtp::{
+    address::Mailbox,
+    params::{BodyType, MailParams, RcptParams, Ret},
+};
+
+use super::{Trouble, peer::Peer};
+
+/// One message for one server.
+#[derive(Clone, Copy, Debug)]
+pub struct Transaction<'a> {
+    /// MAIL FROM; `None`: the null reverse-path.
+    pub sender: Option<&'a Mailbox>,
+    /// Its parameters, as the message was submitted.
+    pub params: &'a MailParams,
+    /// Octets of the message before dot-stuffing.
+    pub size: u64,
+    /// The header has bytes over 127.
+    pub header_is_8bit: bool,
+    /// RCPT TO.
+    pub recipients: &'a [(&'a Mailbox, &'a RcptParams)],
+}
+
+/// Which command a line is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Command {
+    /// RSET before the next MAIL.
+    Rset,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO of this recipient.
+    Rcpt(usize),
+    /// DATA.
+    Data,
+}
+
+/// Command lines, one after another.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pub(super) bytes: Vec<u8>,
+    /// Each command and where its line ends.
+    pub(super) commands: Vec<(Command, usize)>,
+}
+
+impl Lines {
+    fn end(&mut self, command: Command) {
+        self.bytes.extend_from_slice(b"\r\n");
+        self.commands.push((command, self.bytes.len()));
+    }
+}
+
+/// Why the whole message cannot go to this peer; `None`: it can.
+pub(super) fn obstacle(t: &Transaction<'_>, peer: &Peer) -> Option<Trouble> {
+    if peer.size_max > 0 && t.size > peer.size_max {
+        return Some(Trouble::TooLarge { limit: peer.size_max });
+    }
+    if let Some(sender) = t.sender {
+        if sender.needs_smtputf8() && !peer.smtputf8 {
+            return Some(Trouble::NeedsUtf8Address);
+        }
+        if !is_clean(sender.as_str()) {
+            return Some(Trouble::BadAddress);
+        }
+    }
+    (t.params.smtputf8 && t.header_is_8bit && !peer.smtputf8).then_some(Trouble::NeedsUtf8Header)
+}
+
+/// Why this recipient cannot go to this peer.
+pub(super) fn recipient_obstacle(address: &Mailbox, peer: &Peer) -> Option<Trouble> {
+    if address.needs_smtputf8() && !peer.smtputf8 {
+        return Some(Trouble::NeedsUtf8Address);
+    }
+    (!is_clean(address.as_str())).then_some(Trouble::BadAddress)
+}
+
+/// The lines of a transaction for the recipients that `wanted` names.
+pub(super) fn lines(t: &Transaction<'_>, peer: &Peer, reset: bool, wanted: impl Iterator<Item = usize>) -> Lines {
+    let mut lines = Lines::default();
+    lines.bytes.reserve(256);
+    if reset {
+        lines.bytes.extend_from_slice(b"RSET");
+        lines.end(Command::Rset);
+    }
+    mail_line(&mut lines.bytes, t, peer);
+    lines.end(Command::Mail);
+    for index in wanted {
+        let (address, params) = t.recipients[index];
+        rcpt_line(&mut lines.bytes, address, params, peer);
+        lines.end(Command::Rcpt(index));
+    }
+    lines.bytes.extend_from_slice(b"DATA");
+    lines.end(Command::Data);
+    lines
+}
+
+fn mail_line(out: &mut Vec<u8>, t: &Transaction<'_>, peer: &Peer) {
+    out.extend_from_slice(b"MAIL FROM:<");
+    out.extend_from_slice(t.sender.map_or("", Mailbox::as_str).as_bytes());
+    out.push(b'>');
+    if peer.size {
+        out.extend_from_slice(b" SIZE=");
+        out.extend_from_slice(t.size.to_string().as_bytes());
+    }
+    if peer.eight_bit_mime && t.params.body == BodyType::EightBitMime {
+        out.extend_from_slice(b" BODY=8BITMIME");
+    }
+    if peer.smtputf8 && needs_smtputf8(t) {
+        out.extend_from_slice(b" SMTPUTF8");
+    }
+    if peer.dsn {
+        match t.params.ret {
+            Some(Ret::Full) => out.extend_from_slice(b" RET=FULL"),
+            Some(Ret::Headers) => out.extend_from_slice(b" RET=HDRS"),
+            None => {}
+        }
+        // RFC 3461 §5.2.1: an ENVID is passed on, and never invented on the way.
+        if let Some(envid) = t.params.envid.as_deref().filter(|e| is_parameter(e)) {
+            out.extend_from_slice(b" ENVID=");
+            out.extend_from_slice(envid.as_bytes());
+        }
+    }
+}
+
+/// The message was submitted with SMTPUTF8, or one of its addresses needs it.
+fn needs_smtputf8(t: &Transaction<'_>) -> bool {
+    t.params.smtputf8
+        || t.sender.is_some_and(Mailbox::needs_smtputf8)
+        || t.recipients.iter().any(|(address, _)| address.needs_smtputf8())
+}
+
+fn rcpt_line(out: &mut Vec<u8>, address: &Mailbox, params: &RcptParams, peer: &Peer) {
+    out.extend_from_slice(b"RCPT TO:<");
+    out.extend_from_slice(address.as_str().as_bytes());
+    out.push(b'>');
+    if !peer.dsn {
+        return;
+    }
+    let notify = params.notify;
+    if notify.given {
+        out.extend_from_slice(b" NOTIFY=");
+        let words = [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
+        let mut comma = false;
+        for (_, word) in words.iter().filter(|(wanted, _)| *wanted) {
+            if comma {
+                out.push(b',');
+            }
+            out.extend_from_slice(word.as_bytes());
+            comma = true;
+        }
+        if !comma {
+            out.extend_from_slice(b"NEVER");
+        }
+    }
+    match params.orcpt.as_deref().filter(|o| is_parameter(o)) {
+        Some(orcpt) => {
+            out.extend_from_slice(b" ORCPT=");
+            out.extend_from_slice(orcpt.as_bytes());
+        }
+        // RFC 3461 §5.2.1 lets a relay add the address that it was given: it is what a bounce will be matched by.
+        None if address.as_str().is_ascii() => {
+            out.extend_from_slice(b" ORCPT=rfc822;");
+            xtext(out, address.as_str());
+        }
+        None => {}
+    }
+}
+
+/// RFC 3461 §4: printable ASCII but `+` and `=`, the rest as `+` and two hex digits.
+fn xtext(out: &mut Vec<u8>, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for b in text.bytes() {
+        if (b'!'..=b'~').contains(&b) && b != b'+' && b != b'=' {
+            out.push(b);
+        } else {
+            out.extend_from_slice(&[b'+', HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]);
+        }
+    }
+}
+
+/// Nothing in it can end or split a path.
+fn is_clean(address: &str) -> bool {
+    !address.chars().any(|c| c.is_control() || c == '<' || c == '>') || is_quoted_clean(address)
+}
+
+/// Angle brackets may stand inside a quoted local part (RFC 5321 §4.1.2); control characters nowhere.
+fn is_quoted_clean(address: &str) -> bool {
+    address.starts_with('"') && !address.chars().any(char::is_control)
+}
+
+/// The value of a parameter: printable ASCII without blanks.
+fn is_parameter(value: &str) -> bool {
+    !value.is_empty() && value.len() <= 500 && value.bytes().all(|b| (b'!'..=b'~').contains(&b))
+}
