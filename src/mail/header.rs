@@ -1,13 +1,35 @@
 //! What the log and the policies need to know of a message's header, read once while it arrives.
 //!
-//! Sources: RFC 5322 §2.2 and §3.6, RFC 2047.
+//! In: the header section, as it came.  Out: [`Facts`].
+//! Always: one pass over the lines; only the few fields that matter are decoded; every text is bounded and single-line;
+//! nothing here changes the message (R8) or panics, whatever the bytes are.
+//! Sources: RFC 5322 §2.2 and §3.6, RFC 2047, RFC 6532, RFC 1468 (raw ISO-2022-JP of legacy programs).
+
+use std::{borrow::Cow, ops::Range};
+
+use mail_parser::{HeaderValue, decoders::charsets::map::charset_decoder, parsers::MessageStream};
 
 use crate::event::Class;
+
+/// Octets of header looked at; what stands beyond counts as body. Real headers stay below 100 KiB.
+pub const HEADER_BYTES_MAX: usize = 256 * 1024;
+/// Octets of one field's value that are decoded; a longer one is read as if it ended there.
+const VALUE_BYTES_MAX: usize = 8 * 1024;
+/// Octets kept of Message-ID.
+const MESSAGE_ID_MAX: usize = 512;
+/// Octets kept of the From address: the longest path (RFC 5321 §4.5.3.1.3) and some.
+const FROM_MAX: usize = 320;
+/// Octets kept of the subject.
+const SUBJECT_MAX: usize = 512;
+/// Octets kept of X-Api-Data.
+const API_DATA_MAX: usize = 512;
+/// The escape that starts JIS X 0208 in raw ISO-2022-JP.
+const JIS_ESCAPE: &[u8] = b"\x1b$";
 
 /// Facts of a header. Texts are decoded, single-line and bounded; empty when the header lacks them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
-    /// Message-ID with its angle brackets, as written.
+    /// Message-ID with its angle brackets, as written; `<>` when the field is there and empty.
     pub message_id: String,
     /// The first address of From, without display name.
     pub from: String,
@@ -25,4 +47,305 @@ pub struct Facts {
     pub has_header: bool,
     /// The header has bytes over 127 (RFC 6532, or a legacy program).
     pub header_is_8bit: bool,
+}
+
+/// Finds where the header section ends: the offset after the empty line. `from` is where an earlier look at a shorter
+/// buffer stopped (its length then), so that a growing buffer is looked at once.
+pub fn find_end(buffer: &[u8], from: usize) -> Option<usize> {
+    if buffer.starts_with(b"\r\n") {
+        return Some(2);
+    }
+    let start = from.min(buffer.len()).saturating_sub(3);
+    let found = buffer.get(start..)?.windows(4).position(|w| w == b"\r\n\r\n");
+    found.map(|at| start + at + 4)
+}
+
+/// Reads the facts of the header at the start of `head`, which may go on into the body. `priority_header` is the name of
+/// the field that names the class; empty: none.
+pub fn scan(head: &[u8], priority_header: &str) -> Facts {
+    let head = &head[..head.len().min(HEADER_BYTES_MAX)];
+    let mut facts = Facts::default();
+    for field in Fields::new(head) {
+        facts.has_header = true;
+        let (name, value) = (&head[field.name.clone()], &head[field.value.clone()]);
+        facts.header_is_8bit |= !head[field.name.start..field.value.end].is_ascii();
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"Date") => facts.has_date = true,
+            4 if facts.from.is_empty() && name.eq_ignore_ascii_case(b"From") => facts.from = first_address(value),
+            7 if facts.subject.is_empty() && name.eq_ignore_ascii_case(b"Subject") => {
+                facts.subject = bounded(&text(value), SUBJECT_MAX);
+            }
+            8 if name.eq_ignore_ascii_case(b"Received") => facts.received_count += 1,
+            10 if facts.message_id.is_empty() && name.eq_ignore_ascii_case(b"Message-ID") => {
+                facts.message_id = bounded(&text(value), MESSAGE_ID_MAX);
+                if facts.message_id.is_empty() {
+                    facts.message_id = "<>".to_owned();
+                }
+            }
+            10 if facts.api_data.is_empty() && name.eq_ignore_ascii_case(b"X-Api-Data") => {
+                facts.api_data = bounded(&text(value), API_DATA_MAX);
+            }
+            _ => {}
+        }
+        if facts.class.is_none() && name.len() == priority_header.len() {
+            facts.class = class_of(name, value, priority_header);
+        }
+    }
+    facts
+}
+
+fn class_of(name: &[u8], value: &[u8], priority_header: &str) -> Option<Class> {
+    if priority_header.is_empty() || !name.eq_ignore_ascii_case(priority_header.as_bytes()) {
+        return None;
+    }
+    let word = value.trim_ascii();
+    Class::ALL.into_iter().find(|class| word.eq_ignore_ascii_case(class.word().as_bytes()))
+}
+
+/// One header field: where its name and its value are. The value keeps its folding and ends before the last CRLF.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Field {
+    /// The name, without blanks before the colon.
+    pub name: Range<usize>,
+    /// What follows the colon.
+    pub value: Range<usize>,
+    /// The whole field, its last line ending included.
+    pub whole: Range<usize>,
+}
+
+/// The fields of a header, in order, up to the empty line or the first line that is no field.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    head: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields at the start of `head`.
+    pub fn new(head: &'a [u8]) -> Self {
+        Fields { head, at: 0 }
+    }
+
+    /// The end of the line at `from`: (where its text ends, where the next one starts).
+    fn line(&self, from: usize) -> (usize, usize) {
+        match self.head[from..].iter().position(|b| *b == b'\n') {
+            Some(at) => {
+                let end = from + at;
+                let text_end = if at > 0 && self.head[end - 1] == b'\r' { end - 1 } else { end };
+                (text_end, end + 1)
+            }
+            None => (self.head.len(), self.head.len()),
+        }
+    }
+}
+
+impl Iterator for Fields<'_> {
+    type Item = Field;
+
+    fn next(&mut self) -> Option<Field> {
+        let start = self.at;
+        let (first_end, mut next) = self.line(start);
+        let colon = name_end(&self.head[start..first_end])?;
+        let mut value_end = first_end;
+        while matches!(self.head.get(next), Some(b' ' | b'\t')) {
+            (value_end, next) = self.line(next);
+        }
+        self.at = next;
+        let name = self.head[start..start + colon].trim_ascii_end().len();
+        Some(Field { name: start..start + name, value: start + colon + 1..value_end, whole: start..next })
+    }
+}
+
+/// Where the colon of a field's first line is; `None`: the line is no field. Blanks before the colon are the obsolete
+/// syntax of RFC 5322 §4.5.
+fn name_end(line: &[u8]) -> Option<usize> {
+    let colon = line.iter().position(|b| !matches!(b, 33..=57 | 59..=126))?;
+    let blanks = line[colon..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    (colon > 0 && line.get(colon + blanks) == Some(&b':')).then_some(colon + blanks)
+}
+
+/// A field's value as text: decoded, unfolded, not yet bounded.
+fn text(value: &[u8]) -> Cow<'_, str> {
+    let value = value[..value.len().min(VALUE_BYTES_MAX)].trim_ascii();
+    if has_encoded_word(value) {
+        let line = ended(value);
+        if let HeaderValue::Text(text) = MessageStream::new(&line).parse_unstructured() {
+            return Cow::Owned(text.into_owned());
+        }
+    }
+    raw_text(value)
+}
+
+/// Text without encoded words: UTF-8, raw ISO-2022-JP, or what can be read of it.
+fn raw_text(value: &[u8]) -> Cow<'_, str> {
+    if value.windows(JIS_ESCAPE.len()).any(|w| w == JIS_ESCAPE)
+        && let Some(decode) = charset_decoder(b"iso-2022-jp")
+    {
+        return Cow::Owned(decode(value));
+    }
+    String::from_utf8_lossy(value)
+}
+
+/// The first address of an address list, without name, comment and brackets; what stands there when it is none.
+fn first_address(value: &[u8]) -> String {
+    let value = value[..value.len().min(VALUE_BYTES_MAX)].trim_ascii();
+    let is_plain = !value.iter().any(|b| matches!(b, b'"' | b'(' | b'=' | b':' | b';' | b'\\' | 0x1b));
+    if is_plain {
+        let list = String::from_utf8_lossy(value);
+        let first = list.split(',').next().unwrap_or_default();
+        let inside = first.split_once('<').map_or(first, |(_, rest)| rest.split('>').next().unwrap_or_default());
+        return bounded(inside, FROM_MAX);
+    }
+    let line = ended(value);
+    if let HeaderValue::Address(list) = MessageStream::new(&line).parse_address()
+        && let Some(address) = list.first().and_then(|a| a.address())
+    {
+        return bounded(address, FROM_MAX);
+    }
+    bounded(&text(value), FROM_MAX)
+}
+
+fn has_encoded_word(value: &[u8]) -> bool {
+    value.windows(2).any(|w| w == b"=?")
+}
+
+/// The value with a line ending, which the decoder needs to see its end.
+fn ended(value: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(value.len() + 1);
+    line.extend_from_slice(value);
+    line.push(b'\n');
+    line
+}
+
+/// One line without control characters, blanks at its ends, and at most `bytes_max` octets.
+fn bounded(text: &str, bytes_max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(bytes_max));
+    for c in text.trim().chars() {
+        let c = match c {
+            '\t' => ' ',
+            c if c.is_control() => continue,
+            c => c,
+        };
+        if out.len() + c.len_utf8() > bytes_max {
+            break;
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn facts_of_ordinary_and_of_strange_headers() {
+        let facts = scan(
+            b"Received: from a\r\n\tby b; date\r\nReceived: x\r\nDATE: now\r\nFrom: Taro <taro@example.jp>\r\n\
+              Subject: =?ISO-2022-JP?B?GyRCRnxLXBsoQg==?= and\r\n  more\r\nMessage-Id: <1@example.jp>\r\n\
+              X-Api-Data: {\"id\":7}\r\nX-Priority-Class: LOW\r\n\r\nReceived: not a header\r\n",
+            "x-priority-class",
+        );
+        let expected = Facts {
+            message_id: "<1@example.jp>".into(),
+            from: "taro@example.jp".into(),
+            subject: "日本 and more".into(),
+            api_data: "{\"id\":7}".into(),
+            class: Some(Class::Low),
+            received_count: 2,
+            has_date: true,
+            has_header: true,
+            header_is_8bit: false,
+        };
+        assert_eq!(facts, expected);
+    }
+
+    #[test]
+    fn subjects_are_decoded_whatever_wrote_them() {
+        for (raw, expected) in [
+            (&b"plain"[..], "plain"),
+            (b"folded\r\n\tand folded\r\n again", "folded and folded again"),
+            ("日本語".as_bytes(), "日本語"),
+            (b"\x1b$BF|K\\8l\x1b(B!", "日本語!"),
+            (b"=?UTF-8?Q?=E6=97=A5?= =?utf-8?B?5pys?=", "日本"),
+            (b"=?unknown?q?a=20b?=", "a b"),
+            (b"=?utf-8?b?broken", "=?utf-8?b?broken"),
+            (b"bell \x07 and \x7f nul", "bell  and  nul"),
+            (b"=?utf-8?q?two=0D=0ABcc:_lines?=", "twoBcc: lines"),
+            (b"\xff\xfe", "\u{fffd}\u{fffd}"),
+            (b"", ""),
+        ] {
+            let mut head = b"Subject: ".to_vec();
+            head.extend_from_slice(raw);
+            head.extend_from_slice(b"\r\n\r\n");
+            assert_eq!(scan(&head, "").subject, expected, "{:?}", String::from_utf8_lossy(raw));
+        }
+    }
+
+    #[test]
+    fn the_first_from_address_is_found() {
+        for (raw, expected) in [
+            ("a@b.example", "a@b.example"),
+            ("<a@b.example>", "a@b.example"),
+            ("A <a@b.example>, C <c@d.example>", "a@b.example"),
+            ("\"Doe, John <x@y>\" <john@b.example>", "john@b.example"),
+            ("=?UTF-8?B?5pel5pys?= <jp@b.example>", "jp@b.example"),
+            ("jp@b.example (=?UTF-8?B?5pel5pys?=)", "jp@b.example"),
+            ("日本 <用戸@例え.jp>", "用戸@例え.jp"),
+            ("undisclosed", "undisclosed"),
+            ("", ""),
+        ] {
+            assert_eq!(scan(format!("From: {raw}\r\n\r\n").as_bytes(), "").from, expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_message_without_a_header_has_none() {
+        for body in
+            ["", "\r\n", "\r\nSubject: in the body\r\n", "Hello,\r\nSubject: x\r\n", ": nameless\r\n", " folded: x\r\n"]
+        {
+            assert_eq!(scan(body.as_bytes(), "X"), Facts::default(), "{body:?}");
+        }
+        assert!(scan(b"Subject : obsolete", "").has_header);
+    }
+
+    #[test]
+    fn texts_are_bounded() {
+        let head = format!("Subject: {}\r\nX-Api-Data: {}\r\n\r\n", "日".repeat(4_000), "x".repeat(100_000));
+        let facts = scan(head.as_bytes(), "");
+        assert!(facts.subject.len() <= SUBJECT_MAX && facts.subject.chars().all(|c| c == '日'));
+        assert_eq!(facts.api_data.len(), API_DATA_MAX);
+    }
+
+    #[test]
+    fn the_end_is_found_in_a_growing_buffer() {
+        let whole = b"A: b\r\nC: d\r\n\r\nbody";
+        for cut in 0..whole.len() {
+            let first = find_end(&whole[..cut], 0);
+            let found = first.or_else(|| find_end(whole, cut));
+            assert_eq!(found, Some(14), "cut at {cut}");
+        }
+        assert_eq!(find_end(b"\r\nbody", 0), Some(2));
+        assert_eq!(find_end(b"A: b\r\n", 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(head in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = scan(&head, "X-Priority-Class");
+        }
+
+        #[test]
+        fn no_header_like_text_makes_it_panic(
+            lines in proptest::collection::vec("(From|Subject|Message-ID|X-Api-Data|Received)?: ?(=\\?(utf-8|iso-2022-jp)\\?[bq]\\?)?[ -~\u{1b}é\"<>()\\\\]{0,40}(\\?=)?", 0..12),
+        ) {
+            let head = lines.join("\r\n");
+            let facts = scan(head.as_bytes(), "");
+            for text in [&facts.subject, &facts.from, &facts.message_id, &facts.api_data] {
+                prop_assert!(!text.chars().any(char::is_control) && text.len() <= 512);
+            }
+        }
+    }
 }
