@@ -1,0 +1,194 @@
+//! The typed config, third part: how long things are kept, who may look, and how the daemon talks about itself.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use crate::secret::Secret;
+
+/// `[retention]` (R13).
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// Delivery log.
+    pub delivery_log: Duration,
+    /// Error log.
+    pub error_log: Duration,
+    /// Login and operation log.
+    pub audit_log: Duration,
+    /// Where pruned rows are written as gzip CSV; `None`: nowhere.
+    pub archive_dir: Option<PathBuf>,
+    /// How long bodies of finished messages stay.
+    pub message_bodies: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let days = |n: u64| Duration::from_secs(n * 86_400);
+        Retention {
+            delivery_log: days(40),
+            error_log: days(40),
+            audit_log: days(90),
+            archive_dir: None,
+            message_bodies: Duration::ZERO,
+        }
+    }
+}
+
+/// `[accounts]`.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    /// R16.
+    pub users_max: usize,
+    /// R15.
+    pub failed_logins_max: u32,
+    /// Of a console session.
+    pub session_lifetime: Duration,
+    /// `allowed_ips`; empty lists are open.
+    pub allowed_ips: AllowedIps,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Accounts {
+            users_max: 10,
+            failed_logins_max: 10,
+            session_lifetime: Duration::from_secs(12 * 3600),
+            allowed_ips: AllowedIps::default(),
+        }
+    }
+}
+
+/// `accounts.allowed_ips`.
+#[derive(Clone, Debug, Default)]
+pub struct AllowedIps {
+    /// The console's.
+    pub console: Vec<IpNet>,
+    /// The API's.
+    pub api: Vec<IpNet>,
+    /// SMTP submission with AUTH.
+    pub submit: Vec<IpNet>,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Address of the page, API and machine endpoints.
+    pub address: SocketAddr,
+    /// TLS with the certificate of `[tls]`.
+    pub tls: bool,
+    /// The only peers whose X-Forwarded-For is believed.
+    pub proxy_networks: Vec<IpNet>,
+    /// How browsers reach it.
+    pub public_url: String,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            address: SocketAddr::from(([127, 0, 0, 1], 8025)),
+            tls: false,
+            proxy_networks: Vec::new(),
+            public_url: "http://127.0.0.1:8025".into(),
+        }
+    }
+}
+
+/// `[unsubscribe]`.
+#[derive(Clone, Debug, Default)]
+pub struct Unsubscribe {
+    /// A listener of its own; `None`: off.
+    pub address: Option<SocketAddr>,
+    /// How recipients reach it.
+    pub public_url: String,
+}
+
+/// One `[[webhook]]`.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Its name in logs.
+    pub name: String,
+    /// Where it posts.
+    pub url: String,
+    /// Which events it posts.
+    pub events: Vec<String>,
+    /// `form` instead of `json`.
+    pub form: bool,
+    /// CMC's payload version, 1 or 2.
+    pub version: u8,
+    /// Least time between two posts.
+    pub interval: Duration,
+    /// Events in one post.
+    pub batch_max: usize,
+    /// Sent along.
+    pub api_key: Secret<String>,
+    /// Signs the body with HMAC-SHA256.
+    pub signing_key: Secret<String>,
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Webhook {
+            name: String::new(),
+            url: String::new(),
+            events: super::WEBHOOK_EVENTS.iter().map(|(word, _)| (*word).to_owned()).collect(),
+            form: false,
+            version: 2,
+            interval: Duration::from_secs(1),
+            batch_max: 100,
+            api_key: Secret::default(),
+            signing_key: Secret::default(),
+        }
+    }
+}
+
+/// The daemon's own log, to stderr.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// JSON lines instead of text.
+    pub json: bool,
+    /// error · warn · info · debug · trace.
+    pub level: LogLevel,
+}
+
+/// `log.level`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<&Log> for crate::journal::Settings {
+    fn from(log: &Log) -> Self {
+        crate::journal::Settings { json: log.json, level: log.level.into() }
+    }
+}
+
+impl From<LogLevel> for log::LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => log::LevelFilter::Error,
+            LogLevel::Warn => log::LevelFilter::Warn,
+            LogLevel::Info => log::LevelFilter::Info,
+            LogLevel::Debug => log::LevelFilter::Debug,
+            LogLevel::Trace => log::LevelFilter::Trace,
+        }
+    }
+}
+
+/// `[dns]`.
+#[derive(Clone, Debug, Default)]
+pub struct Dns {
+    /// Resolvers; empty: /etc/resolv.conf.
+    pub servers: Vec<SocketAddr>,
+    /// Validating resolvers whose AD bit is believed.
+    pub trusted: Vec<IpAddr>,
+}
