@@ -4,41 +4,94 @@
 //! Always: a [`Receipt`] exists only after the commit that holds its message was synced (P1); a change of state and its
 //! event are one transaction (P4); memory does not grow with the backlog (P5); a damaged database is reported by name and
 //! never silently made anew.
+//!
+//! The files, in the order of the flow: `inbox` (the writer's door) → `accept`, `verdicts` (what is done) → `batch` (one
+//! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `queue`, `events`, `audit`, `accounts` (reading)
+//! → `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`, `codec`; below all, `disk`.
 
+mod accept;
+mod accounts;
+mod answers;
+mod audit;
+mod backup;
+mod batch;
+mod codec;
+pub mod disk;
+mod events;
+mod fault;
+mod inbox;
+mod messages;
+mod open;
+mod queue;
+mod restore;
+mod retention;
+mod rows;
+mod segments;
+mod shared;
+#[doc(hidden)]
+pub mod sim;
+mod tables;
 mod types;
+mod verdicts;
+mod verify;
+mod writer;
 
+pub use messages::{BodyReader, LargeBody, StoredFile};
+pub use open::{Opened, Tuning};
 pub use types::*;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
     clock::{Clock, Timestamp},
     event::Class,
     ids::{IdSource, MessageId, RecipientKey},
 };
+use inbox::{Answer, Inbox, answer};
+use segments::Segments;
+use shared::Shared;
+use writer::{ActStep, Op, WriterThread};
 
 /// The store; clones share it. Methods that are `async` wait for the writer; the others read, block, and belong on
 /// `smol::unblock` (a queue or log page) or on the executor where the text says that they are short.
 #[derive(Clone)]
-pub struct Store(std::sync::Arc<Inner>);
+pub struct Store(Arc<Inner>);
 
 struct Inner {
     ids: IdSource,
+    clock: Clock,
+    db: Arc<redb::Database>,
+    inbox: Arc<Inbox<Op>>,
+    shared: Arc<Shared>,
+    segments: Arc<Segments>,
+    thread: WriterThread,
 }
 
-/// A store that was just opened.
-pub struct Opened {
-    /// The store.
-    pub store: Store,
-    /// The last process stopped cleanly: nothing was in flight.
-    pub clean: bool,
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.inbox.close();
+        writer::join(&self.thread);
+    }
 }
 
-#[allow(clippy::unimplemented, unused_variables, missing_docs)] // contract; the bodies follow
+/// Recipients of one step of an operator's act: a transaction of some milliseconds, so that verdicts never wait long.
+const ACT_STEP: usize = 256;
+/// Rows of the queue that one step of an act looks at.
+const ACT_SCAN: usize = 20_000;
+
 impl Store {
     /// Opens or creates the store in `data_dir` (exists, locked by the caller, 0700).
+    ///
+    /// # Errors
+    /// `Damaged` and `Newer` name the file and say what to do; `InUse` when another process has it; nothing was changed then.
     pub fn open(options: StoreOptions) -> Result<Opened, StoreError> {
-        unimplemented!()
+        open::open(options, Tuning::default())
+    }
+
+    /// [`Store::open`] on another disk or with other sizes, for tests and measurements.
+    #[doc(hidden)]
+    pub fn open_tuned(options: StoreOptions, tuning: Tuning) -> Result<Opened, StoreError> {
+        open::open(options, tuning)
     }
 
     /// The ids of this store's messages.
@@ -48,81 +101,162 @@ impl Store {
 
     /// Makes a message durable. The returned receipt is the only thing a 250 may be built from.
     /// Waited for without a time-out: what was handed over may be stored even if nobody waits any more.
+    ///
+    /// # Errors
+    /// `Full`: 452 4.3.1; `Failed` and `Closed`: 451 4.3.0.
     pub async fn submit(&self, submission: Submission) -> Result<Receipt, StoreError> {
-        unimplemented!()
+        self.ask(|answer| Op::Submit(Box::new(accept::prepare(submission, answer)))).await
     }
 
     /// Makes verdicts durable, each with its event (P4). A change of a recipient that is already final (an operator was
     /// faster) is left out and counted in the answer. Never waits behind submissions.
+    ///
+    /// # Errors
+    /// `Failed`, `Closed`; `Damaged` when a row cannot be read.
     pub async fn apply(&self, changes: Vec<Change>) -> Result<Applied, StoreError> {
-        unimplemented!()
+        self.ask(|answer| Op::Apply(changes, answer)).await
     }
 
     /// An act of an operator on waiting recipients, in bounded steps, each with its events; writes one audit entry.
+    /// `Flush` leaves held recipients alone and counts those that were due already.
+    ///
+    /// # Errors
+    /// As for [`Store::apply`]; steps done before it are done.
     pub async fn act(&self, act: QueueAct) -> Result<u64, StoreError> {
-        unimplemented!()
+        let mut count = 0;
+        let mut page = Page { rows_max: ACT_STEP, cursor: None, scan_max: ACT_SCAN };
+        loop {
+            let (store, filter) = (self.clone(), act.filter.clone());
+            let wanted = page.clone();
+            let got = smol::unblock(move || store.queue_page(&filter, &wanted)).await?;
+            let keys: Vec<RecipientKey> = got.rows.iter().map(|row| row.recipient.key).collect();
+            // The entry of the operation log is written with the last step, which knows the whole count.
+            let last = got.next.is_none();
+            let audit = last.then(|| (act.audit_entry(self.0.clock.now()), count));
+            if last || !keys.is_empty() {
+                let step = ActStep { verb: act.verb, keys, operator: act.operator.clone(), audit };
+                count += self.ask(|answer| Op::Act(Box::new(step), answer)).await?;
+            }
+            if last {
+                return Ok(count);
+            }
+            page.cursor = got.next;
+        }
+    }
+
+    /// Clears the oldest notice owed about each of these recipients without a message: it will never be sent.
+    /// Answers how many there were.
+    ///
+    /// # Errors
+    /// As for [`Store::apply`].
+    pub async fn settle(&self, keys: Vec<RecipientKey>) -> Result<usize, StoreError> {
+        self.ask(|answer| Op::Settle(keys, answer)).await
     }
 
     /// Writes one entry of the operation log.
+    ///
+    /// # Errors
+    /// `Failed`, `Closed`.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
-        unimplemented!()
+        self.ask(|answer| Op::Audit(Box::new(entry), answer)).await
+    }
+
+    /// Hands an operation over and waits for its answer.
+    async fn ask<T>(&self, make: impl FnOnce(Answer<Result<T, StoreError>>) -> Op) -> Result<T, StoreError> {
+        let (give, wait) = answer();
+        let op = make(give);
+        let line = op.line();
+        if !self.0.inbox.put(line, op).await {
+            return Err(self.closed());
+        }
+        wait.await.unwrap_or_else(|| Err(self.closed()))
+    }
+
+    fn closed(&self) -> StoreError {
+        self.0.shared.failure().map_or(StoreError::Closed, StoreError::Failed)
     }
 
     /// How long the oldest operation has waited for the writer. Short.
     pub fn behind(&self) -> Duration {
-        unimplemented!()
+        self.0.inbox.behind()
     }
 
     /// The disk has less than `disk_free_min` free: take no new mail (452 4.3.1). Looked up at most once a second. Short.
     pub fn disk_is_full(&self) -> bool {
-        unimplemented!()
+        self.0.shared.disk_is_full()
     }
 
     /// No verdict could be stored now: start no attempt. Short.
     pub fn verdicts_are_stuck(&self) -> bool {
-        unimplemented!()
+        self.0.shared.verdicts_are_stuck()
     }
 
     /// Returns when a write or sync failed, with the reason; the process must stop (P2). Pending forever otherwise.
     pub async fn failed(&self) -> String {
-        unimplemented!()
+        self.0.shared.failed().await
     }
 
     /// A round trip through the writer: the watchdog's question.
+    ///
+    /// # Errors
+    /// `Failed`, `Closed`.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        unimplemented!()
+        self.ask(Op::Ping).await
     }
 
     /// Commits what waits, writes the clean-stop mark, stops the writer. Nothing can be stored afterwards.
+    ///
+    /// # Errors
+    /// `Failed` when the mark could not be written: the next start is an unclean one.
     pub async fn stop(&self) -> Result<(), StoreError> {
-        unimplemented!()
+        self.ask(Op::Stop).await
     }
 
     /// New periods of `[retention]` and `[queue].disk_free_min`.
     pub fn reconfigure(&self, retention: RetentionPeriods, disk_free_min: u64) {
-        unimplemented!()
+        self.0.shared.reconfigure(retention, disk_free_min);
     }
 
     /// Starts a body in a file of its own, for messages over [`BODY_RAM_MAX`]. Blocking.
+    ///
+    /// # Errors
+    /// `Full`, `Failed`.
     pub fn large_body(&self, id: MessageId) -> Result<LargeBody, StoreError> {
-        unimplemented!()
+        LargeBody::create(self.0.segments.clone(), self.0.shared.clone(), id)
     }
 
     /// Opens a stored body for reading. Blocking; `Damaged` names the file.
+    ///
+    /// # Errors
+    /// `Damaged`; `Read` when the database could not be asked.
     pub fn open_body(&self, message: &Message) -> Result<BodyReader, StoreError> {
-        unimplemented!()
+        messages::open_body(&self.0.db, &self.0.segments, message)
     }
 
     // ---- the scheduler's questions (blocking, bounded by `limit`) ----
 
-    /// Lanes that have recipients due at or before `until`, by earliest due time; `after` pages on.
+    /// Lanes that have recipients due at or before `until`, by earliest due time.
+    ///
+    /// # Errors
+    /// `Damaged`, `Read`; as for all readers below.
     pub fn lanes_due(&self, until: Timestamp, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
-        unimplemented!()
+        queue::lanes_due(&self.0.db, until, None, limit)
+    }
+
+    /// [`Store::lanes_due`], behind the lane that the page before ended with (its earliest due time and name).
+    #[allow(missing_docs, clippy::missing_errors_doc)]
+    pub fn lanes_due_after(
+        &self,
+        until: Timestamp,
+        after: &(Timestamp, Lane),
+        limit: usize,
+    ) -> Result<Vec<LaneRow>, StoreError> {
+        queue::lanes_due(&self.0.db, until, Some(after), limit)
     }
 
     /// The earliest due time of any lane later than `after`; `None`: nothing waits.
     pub fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        unimplemented!()
+        queue::next_due(&self.0.db, after)
     }
 
     /// Waiting recipients of a lane and class, earliest due first, skipping those for which `skip` says true.
@@ -134,85 +268,126 @@ impl Store {
         limit: usize,
         skip: &dyn Fn(RecipientKey) -> bool,
     ) -> Result<Vec<Ticket>, StoreError> {
-        unimplemented!()
+        queue::lane_head(&self.0.db, lane, class, until, limit, skip)
     }
 
     /// A message and the named recipients of it, for an attempt. `None` when the row is gone. Short.
     pub fn load(&self, id: MessageId, indexes: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError> {
-        unimplemented!()
+        messages::load(&self.0.db, self.0.shared.unclean, id, indexes)
     }
 
-    /// Recipients whose failure or delay owes a notice, oldest first.
+    /// Recipients whose failure or delay owes a notice, oldest first; of one recipient only the oldest.
     pub fn notices_owed(&self, limit: usize) -> Result<Vec<NoticeOwed>, StoreError> {
-        unimplemented!()
+        self.log()?.notices_owed(&self.0.db, limit)
     }
 
     // ---- people's questions (blocking, paged) ----
 
+    fn log(&self) -> Result<events::LogReader, StoreError> {
+        let s = &self.0;
+        events::LogReader::new(&s.db, s.shared.unclean, s.clock.now(), s.shared.retention())
+    }
+
     /// One page of waiting recipients.
     pub fn queue_page(&self, filter: &QueueFilter, page: &Page) -> Result<QueuePage, StoreError> {
-        unimplemented!()
+        queue::page(&self.0.db, self.0.shared.unclean, filter, page)
     }
 
     /// Every lane with its count and earliest due time, largest first.
     pub fn lanes(&self, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
-        unimplemented!()
+        queue::lanes(&self.0.db, limit)
     }
 
     /// One page of the delivery or error log, newest first.
     pub fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError> {
-        unimplemented!()
+        self.log()?.page(query, page)
     }
 
     /// Everything known of one message: its row, recipients and events, oldest event first.
     pub fn message_story(&self, id: MessageId) -> Result<Option<Story>, StoreError> {
-        unimplemented!()
+        self.log()?.story(id)
     }
 
     /// Messages that a key finds: queue id, recipient address, Message-ID or X-Api-Data, newest first.
     pub fn find(&self, key: &str, limit: usize) -> Result<Vec<MessageId>, StoreError> {
-        unimplemented!()
+        self.log()?.find(key, limit)
     }
 
     /// One page of the operation log, newest first.
     pub fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError> {
-        unimplemented!()
+        let floor = self.0.clock.now().minus(self.0.shared.retention().audit_log);
+        audit::page(&self.0.db, query, page, floor)
     }
 
     /// Counts of events for each minute in `[from, to)`; minutes without events are left out.
     pub fn minutes(&self, from: Timestamp, to: Timestamp) -> Result<Vec<MinuteCounts>, StoreError> {
-        unimplemented!()
+        let floor = retention::log_floor(self.0.clock.now(), &self.0.shared.retention());
+        events::minutes(&self.0.db, from, to, floor)
     }
 
     /// Totals of what waits now. Short.
     pub fn totals(&self) -> Totals {
-        unimplemented!()
+        self.0.shared.totals()
+    }
+
+    /// Commits since the start, and the operations that they held: for the metrics. Short.
+    pub fn commits(&self) -> (u64, u64) {
+        self.0.shared.commits()
     }
 
     // ---- accounts ----
 
     /// All accounts, by name.
     pub fn accounts(&self) -> Result<Vec<Account>, StoreError> {
-        unimplemented!()
+        accounts::all(&self.0.db)
     }
 
     /// Writes an account; `false` in `replace` refuses an existing name (answers false).
+    ///
+    /// # Errors
+    /// `Failed`, `Closed`.
     pub async fn put_account(&self, account: Account, replace: bool) -> Result<bool, StoreError> {
-        unimplemented!()
+        self.ask(|answer| Op::PutAccount(Box::new(account), replace, answer)).await
     }
 
     /// Removes an account; false when there is none.
+    ///
+    /// # Errors
+    /// `Failed`, `Closed`.
     pub async fn remove_account(&self, name: &str) -> Result<bool, StoreError> {
-        unimplemented!()
+        let name = name.to_owned();
+        self.ask(|answer| Op::RemoveAccount(name, answer)).await
     }
 
     /// A consistent copy of rows and live bodies as a tar, while running. Blocking.
+    ///
+    /// # Errors
+    /// `Damaged`, `Read`; `Failed` when `to` or the temporary database cannot be written (the store itself goes on).
     pub fn backup(&self, to: &mut dyn std::io::Write) -> Result<BackupSummary, StoreError> {
-        unimplemented!()
+        let s = &self.0;
+        backup::write(&s.db, &s.segments, s.shared.data_dir(), to)
     }
 
     /// Reads the whole store of a stopped daemon and reports damage, one line each. Blocking.
-    pub fn verify(data_dir: &Path, clock: &Clock) -> Result<VerifyReport, StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// `InUse` while a daemon runs; `Damaged` and `Newer` when the database cannot be opened at all.
+    pub fn verify(data_dir: &Path, _clock: &Clock) -> Result<VerifyReport, StoreError> {
+        verify::run(Arc::new(disk::RealDisk), data_dir)
+    }
+
+    /// Unpacks a backup into a data directory that holds no store yet; every waiting recipient comes back on hold, since it
+    /// may have been sent since. Blocking; answers how many are held.
+    ///
+    /// # Errors
+    /// `InUse` when there is a store already; `Damaged` when the backup is no backup; `Failed` when a write failed.
+    pub fn restore(data_dir: &Path, clock: &Clock, from: &mut dyn std::io::Read) -> Result<u64, StoreError> {
+        restore::run(Arc::new(disk::RealDisk), data_dir, clock, from)
+    }
+
+    /// [`Store::verify`] on another disk, for tests.
+    #[doc(hidden)]
+    pub fn verify_on(disk: Arc<dyn disk::Disk>, data_dir: &Path) -> Result<VerifyReport, StoreError> {
+        verify::run(disk, data_dir)
     }
 }

@@ -4,13 +4,14 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+pub use super::answers::*;
+use super::messages::StoredFile;
 use crate::{
     budget::Lease,
     clock::{Clock, Timestamp},
     event::{Class, Event, EventKind, WaitReason},
     ids::{MessageId, RecipientKey},
     mail::header::Facts,
-    secret::Secret,
     smtp::{
         address::Mailbox,
         params::{Envelope, MailParams, RcptParams},
@@ -52,6 +53,9 @@ pub enum StoreError {
     /// A write or sync failed: final for this process.
     #[error("the store stopped: {0}")]
     Failed(String),
+    /// Another process has the database open; says which file.
+    #[error("{0}")]
+    InUse(String),
     /// The store is stopping.
     #[error("the store is closed")]
     Closed,
@@ -97,15 +101,6 @@ pub enum BodyIn {
     },
     /// A file of its own, already synced.
     File(StoredFile),
-}
-
-/// A body file that was written and synced by [`super::LargeBody::finish`]; deleted when dropped before it was submitted.
-#[derive(Debug)]
-pub struct StoredFile {
-    /// The message it is for.
-    pub id: MessageId,
-    /// Its octets.
-    pub len: u64,
 }
 
 /// By which door a message came.
@@ -156,7 +151,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    #[allow(dead_code)] // the writer's
+    /// The writer's, after the commit.
     pub(super) fn new(id: MessageId, loaded: Arc<Loaded>) -> Self {
         Receipt { id, loaded }
     }
@@ -169,6 +164,13 @@ impl Receipt {
     /// The message as the scheduler wants it, so that a fresh one is delivered without a read.
     pub fn loaded(&self) -> &Arc<Loaded> {
         &self.loaded
+    }
+}
+
+/// The queue id, for the 250.
+impl std::fmt::Display for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.id.fmt(f)
     }
 }
 
@@ -341,6 +343,35 @@ pub struct QueueAct {
     pub operator: String,
 }
 
+impl QueueAct {
+    /// Its entry in the operation log; the writer adds the count.
+    pub(super) fn audit_entry(&self, at: Timestamp) -> AuditEntry {
+        let f = &self.filter;
+        let id = f.message.map(|m| m.to_string()).unwrap_or_default();
+        let index = f.index.map(|n| n.to_string()).unwrap_or_default();
+        let held = if f.held { "yes" } else { "" };
+        let parts = [
+            ("message", id.as_str()),
+            ("index", &index),
+            ("recipient", &f.recipient),
+            ("sender", &f.sender),
+            ("destination", &f.destination),
+            ("user", &f.user),
+            ("held", held),
+        ];
+        let named: Vec<String> =
+            parts.iter().filter(|(_, v)| !v.is_empty()).map(|(name, v)| format!("{name}={v}")).collect();
+        AuditEntry {
+            at,
+            who: self.operator.clone(),
+            from: "control socket".to_owned(),
+            act: format!("queue.{}", self.verb.word()),
+            object: if named.is_empty() { "the whole queue".to_owned() } else { named.join(" ") },
+            detail: String::new(),
+        }
+    }
+}
+
 /// `queue flush|hold|release|drop|fail`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QueueVerb {
@@ -354,6 +385,19 @@ pub enum QueueVerb {
     Drop,
     /// Failed, with a notice; final.
     Fail,
+}
+
+impl QueueVerb {
+    /// The word of the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            QueueVerb::Flush => "flush",
+            QueueVerb::Hold => "hold",
+            QueueVerb::Release => "release",
+            QueueVerb::Drop => "drop",
+            QueueVerb::Fail => "fail",
+        }
+    }
 }
 
 /// Which waiting recipients. Empty fields match all.
@@ -373,275 +417,4 @@ pub struct QueueFilter {
     pub user: String,
     /// Held ones only.
     pub held: bool,
-}
-
-/// One page of an answer.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// Rows at most.
-    pub rows_max: usize,
-    /// Where the page before ended; opaque.
-    pub cursor: Option<String>,
-    /// Rows looked at, at most, before an unfinished page is returned with its cursor.
-    pub scan_max: usize,
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Page { rows_max: 100, cursor: None, scan_max: 200_000 }
-    }
-}
-
-/// A row of the queue.
-#[derive(Clone, Debug)]
-pub struct QueueRow {
-    /// The message.
-    pub message: Arc<Message>,
-    /// The recipient.
-    pub recipient: Recipient,
-}
-
-/// A page of the queue.
-#[derive(Clone, Debug, Default)]
-pub struct QueuePage {
-    /// The rows.
-    pub rows: Vec<QueueRow>,
-    /// Where to go on; `None`: this was the last page.
-    pub next: Option<String>,
-}
-
-/// A lane's totals.
-#[derive(Clone, Debug)]
-pub struct LaneRow {
-    /// Which.
-    pub lane: Lane,
-    /// Waiting recipients.
-    pub count: u64,
-    /// The earliest due time.
-    pub earliest_due: Timestamp,
-    /// The lane's last deferral, for people: what the destination said. Empty when none was stored.
-    pub last_reply: String,
-}
-
-/// A question to the log. Empty fields match all.
-#[derive(Clone, Debug, Default)]
-pub struct LogQuery {
-    /// From this time (inclusive).
-    pub from: Option<Timestamp>,
-    /// To this time (exclusive).
-    pub to: Option<Timestamp>,
-    /// Recipient, part of it or whole.
-    pub recipient: String,
-    /// Envelope sender or header From, part or whole.
-    pub sender: String,
-    /// Message-ID, part or whole.
-    pub message_id: String,
-    /// X-Api-Data, part or whole.
-    pub api_data: String,
-    /// The API user, exactly.
-    pub user: String,
-    /// Only these kinds; empty: all.
-    pub kinds: Vec<EventKind>,
-    /// The fields match whole instead of in part: uses the indexes.
-    pub exact: bool,
-    /// One message.
-    pub message: Option<MessageId>,
-    /// The error log: failed only.
-    pub errors_only: bool,
-}
-
-/// A row of the log.
-#[derive(Clone, Debug)]
-pub struct LogRow {
-    /// The event.
-    pub event: Event,
-    /// Its number: grows with time; the cursor of `--follow`.
-    pub number: u64,
-    /// The recipient's address.
-    pub recipient: String,
-    /// Its message.
-    pub message: Arc<Message>,
-}
-
-/// A page of the log.
-#[derive(Clone, Debug, Default)]
-pub struct LogPage {
-    /// The rows, newest first.
-    pub rows: Vec<LogRow>,
-    /// Where to go on; `None`: this was the last page.
-    pub next: Option<String>,
-    /// How far back the page looked, when it is unfinished.
-    pub looked_back_to: Option<Timestamp>,
-}
-
-/// Everything about one message.
-#[derive(Clone, Debug)]
-pub struct Story {
-    /// The message.
-    pub message: Arc<Message>,
-    /// Its recipients.
-    pub recipients: Vec<Recipient>,
-    /// Its events, oldest first.
-    pub events: Vec<Event>,
-}
-
-/// An entry of the operation log.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AuditEntry {
-    /// When.
-    pub at: Timestamp,
-    /// Who: `operator` with the Unix user, an account, or `hikyaku` itself.
-    pub who: String,
-    /// From where: an address or `control socket`.
-    pub from: String,
-    /// The act: `queue.flush`, `user.add`, `config.reload`, `login` …
-    pub act: String,
-    /// On what.
-    pub object: String,
-    /// The difference or result, secrets hidden.
-    pub detail: String,
-}
-
-/// A question to the operation log. Empty fields match all.
-#[derive(Clone, Debug, Default)]
-pub struct AuditQuery {
-    /// From (inclusive).
-    pub from: Option<Timestamp>,
-    /// To (exclusive).
-    pub to: Option<Timestamp>,
-    /// Part of who.
-    pub who: String,
-    /// Part of the act.
-    pub act: String,
-}
-
-/// A page of the operation log.
-#[derive(Clone, Debug, Default)]
-pub struct AuditPage {
-    /// The rows, newest first.
-    pub rows: Vec<AuditEntry>,
-    /// Where to go on.
-    pub next: Option<String>,
-}
-
-/// Events of one minute.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct MinuteCounts {
-    /// Its start.
-    pub minute: Timestamp,
-    /// Recipients accepted.
-    pub queued: u64,
-    /// Tries that deferred.
-    pub deferred: u64,
-    /// Recipients delivered.
-    pub succeeded: u64,
-    /// Recipients failed.
-    pub failed: u64,
-}
-
-/// What waits now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Totals {
-    /// Waiting recipients.
-    pub waiting: u64,
-    /// Of them, held.
-    pub held: u64,
-    /// Octets of live bodies.
-    pub body_octets: u64,
-    /// Octets of redb's file.
-    pub database_octets: u64,
-    /// Octets free on the disk, when last looked up.
-    pub disk_free: u64,
-}
-
-/// What kind of account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AccountKind {
-    /// A program: SMTP AUTH and HTTP API.
-    Api,
-    /// A person in the console.
-    Console,
-}
-
-/// A stored account.
-#[derive(Clone, Debug)]
-pub struct Account {
-    /// Its name: the login.
-    pub name: String,
-    /// What it is.
-    pub kind: AccountKind,
-    /// PHC string of argon2id.
-    pub hash: Secret<String>,
-    /// The class of its mail; `None`: the default.
-    pub class: Option<Class>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When its password was set.
-    pub password_set_at: Timestamp,
-    /// It may submit by SMTP.
-    pub may_smtp: bool,
-    /// It may call the HTTP API.
-    pub may_http: bool,
-    /// It may read logs.
-    pub may_view: bool,
-    /// It may download logs (R13).
-    pub may_download: bool,
-}
-
-/// What a backup holds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BackupSummary {
-    /// Messages with a live body.
-    pub messages: u64,
-    /// Octets of bodies.
-    pub octets: u64,
-}
-
-/// What `verify` found.
-#[derive(Clone, Debug, Default)]
-pub struct VerifyReport {
-    /// Message rows read.
-    pub messages: u64,
-    /// Recipient rows read.
-    pub recipients: u64,
-    /// Events read.
-    pub events: u64,
-    /// Bodies read and checked.
-    pub bodies: u64,
-    /// What is wrong, one line each; empty: nothing.
-    pub damage: Vec<String>,
-}
-
-/// A body that is being written to a file of its own. Blocking; dropped unfinished it is deleted.
-#[derive(Debug)]
-pub struct LargeBody {
-    /// The message it is for.
-    pub id: MessageId,
-}
-
-#[allow(clippy::unimplemented, unused_variables, missing_docs)] // contract
-impl LargeBody {
-    /// Appends octets. `Full` when the disk has no room.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Syncs file and folder.
-    pub fn finish(self) -> Result<StoredFile, StoreError> {
-        unimplemented!()
-    }
-}
-
-/// Reads a stored body from its start, in blocks; checks its CRC when it reaches the end.
-#[derive(Debug)]
-pub struct BodyReader {
-    /// Octets of the body.
-    pub len: u64,
-}
-
-#[allow(clippy::unimplemented, unused_variables, missing_docs)] // contract
-impl std::io::Read for BodyReader {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        unimplemented!()
-    }
 }

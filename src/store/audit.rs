@@ -1,0 +1,96 @@
+//! The operation log: who did what, from where, on what, with which result (R13: kept for its own period).
+//!
+//! Always: numbered as events are, so that time and order agree; nothing past its period is shown.
+
+use redb::ReadableDatabase;
+
+use super::{
+    batch::{Work, first_number_of},
+    codec::{Eye, Pen, RowError},
+    fault::{Fatal, Reading, bad_row},
+    rows::{VERSION, number_time},
+    tables::AUDIT,
+    types::{AuditEntry, AuditPage, AuditQuery, Page, StoreError},
+};
+use crate::clock::Timestamp;
+
+/// Writes an entry.
+pub(super) fn write(work: &mut Work<'_, '_>, entry: &AuditEntry) -> Result<(), StoreError> {
+    let number = work.number();
+    let row = write_row(entry);
+    work.t.audit.insert(number, row.as_slice()).fatal()?;
+    Ok(())
+}
+
+fn write_row(entry: &AuditEntry) -> Vec<u8> {
+    let mut pen = Pen::new(VERSION, 128);
+    pen.number(entry.at.as_millis());
+    for text in [&entry.who, &entry.from, &entry.act, &entry.object, &entry.detail] {
+        pen.text(text);
+    }
+    pen.done()
+}
+
+/// Reads an entry.
+pub(super) fn read_row(row: &[u8]) -> Result<AuditEntry, RowError> {
+    let (_, mut eye) = Eye::open(row, VERSION)?;
+    Ok(AuditEntry {
+        at: Timestamp::from_millis(eye.number()?),
+        who: eye.text()?.to_owned(),
+        from: eye.text()?.to_owned(),
+        act: eye.text()?.to_owned(),
+        object: eye.text()?.to_owned(),
+        detail: eye.text()?.to_owned(),
+    })
+}
+
+/// One page, newest first; `floor`: what is older is past its period.
+pub(super) fn page(
+    db: &redb::Database,
+    query: &AuditQuery,
+    page: &Page,
+    floor: Timestamp,
+) -> Result<AuditPage, StoreError> {
+    let cursor = page.cursor.as_deref().and_then(|c| c.parse::<u64>().ok());
+    let start = first_number_of(query.from.map_or(floor, |f| f.max(floor)));
+    let txn = db.begin_read().reading()?;
+    let table = txn.open_table(AUDIT).reading()?;
+    let mut out = AuditPage::default();
+    let (who, act) = (query.who.to_lowercase(), query.act.to_lowercase());
+    let end = cursor.unwrap_or(u64::MAX);
+    if end <= start {
+        return Ok(out);
+    }
+    for (looked, entry) in table.range(start..end).reading()?.rev().enumerate() {
+        let (number, row) = entry.reading()?;
+        let number = number.value();
+        if looked >= page.scan_max.max(1) || out.rows.len() >= page.rows_max {
+            // This row is not looked at: the next page begins with it.
+            out.next = Some((number + 1).to_string());
+            break;
+        }
+        let entry = read_row(row.value()).map_err(|e| bad_row(format_args!("operation log {number}"), e))?;
+        let in_time = number_time(number) >= floor
+            && query.from.is_none_or(|f| entry.at >= f)
+            && query.to.is_none_or(|t| entry.at < t);
+        let named = entry.who.to_lowercase().contains(&who) && entry.act.to_lowercase().contains(&act);
+        if in_time && named {
+            out.rows.push(entry);
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_entry_is_read_back_equal(at in any::<u64>(), who in ".{0,9}", from in ".{0,9}", act in ".{0,9}", object in ".{0,9}", detail in ".{0,50}") {
+            let entry = AuditEntry { at: Timestamp::from_millis(at), who, from, act, object, detail };
+            prop_assert_eq!(read_row(&write_row(&entry)).unwrap(), entry);
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! One transaction's work: what many operations of a commit change together is gathered here and written once.
+//!
+//! In: operations (`accept.rs`, `verdicts.rs`, `retention.rs` …).  Out: rows, and what to do after the commit.
+//! Always: totals, lanes, segments, minutes and message rows are written once a transaction, however many operations touch
+//! them; a damaged row is found before anything of its operation is written.
+//! B-tree operations, one recipient, besides what the whole commit shares: accept 6 (message, recipient, due, event,
+//! by-recipient, by-message-id), verdict 7 (recipient read and write, message read and write, due, event, by-recipient).
+
+use std::{
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use redb::ReadableTable;
+
+use super::{
+    fault::{Fatal, bad_row},
+    rows::{self, LANE_REPLY_MAX, LaneTotals, MessageHead, RecipientRow},
+    segments::{RECORD_HEAD, SegmentRow},
+    tables::{self, META_TOTALS, Tables, due_prefix, index_hash, index_key, lane_due_key, message_key, recipient_key},
+    types::{BodyPlace, Lane, RecipientState, StoreError, Totals},
+};
+use crate::{
+    clock::Timestamp,
+    event::{Class, Event, EventKind, WaitReason},
+    ids::{MessageId, RecipientKey},
+};
+
+/// What the writer knows between transactions; each commit stores it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Books {
+    /// Waiting recipients.
+    pub waiting: u64,
+    /// Of them, held.
+    pub held: u64,
+    /// Octets of live bodies.
+    pub body_octets: u64,
+    /// The last message id stored.
+    pub last_id: u64,
+    /// The last event number.
+    pub last_number: u64,
+    /// Every segment's row.
+    pub segments: HashMap<u64, SegmentRow>,
+    /// The last unclean start.
+    pub unclean: Option<Unclean>,
+}
+
+/// When the process before stopped hard: who was due then and was not tried since may have been in flight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Unclean {
+    /// The last event number before.
+    pub number: u64,
+    /// When it was noticed.
+    pub at: Timestamp,
+}
+
+impl Unclean {
+    /// The next attempt of this recipient may be a duplicate (P3).
+    pub(super) fn marks(this: Option<Unclean>, row: &RecipientRow) -> bool {
+        match (&row.shown.state, this) {
+            (RecipientState::Waiting { due, .. }, Some(u)) => *due <= u.at && row.last_event <= u.number,
+            _ => false,
+        }
+    }
+}
+
+impl Books {
+    /// The stored totals.
+    pub(super) fn totals_row(&self) -> Vec<u8> {
+        rows::write_numbers(&[self.waiting, self.held, self.body_octets, self.last_id, self.last_number])
+    }
+
+    /// Reads the stored totals.
+    pub(super) fn read_totals(&mut self, row: &[u8]) -> Result<(), super::codec::RowError> {
+        [self.waiting, self.held, self.body_octets, self.last_id, self.last_number] = rows::read_numbers(row)?;
+        Ok(())
+    }
+
+    /// What people see of them; the disk's part is filled in elsewhere.
+    pub(super) fn totals(&self) -> Totals {
+        Totals { waiting: self.waiting, held: self.held, body_octets: self.body_octets, ..Totals::default() }
+    }
+}
+
+/// A lane's changes in this transaction.
+#[derive(Default)]
+struct LaneWork {
+    added: [u64; 3],
+    removed: [u64; 3],
+    earliest_added: Option<u64>,
+    earliest_removed: Option<u64>,
+    last_reply: Option<String>,
+}
+
+/// A message row in work.
+pub(super) struct MessageWork {
+    pub head: MessageHead,
+    pub row: Vec<u8>,
+    changed: bool,
+}
+
+/// What the commit makes possible.
+#[derive(Default)]
+pub(super) struct After {
+    /// Large bodies whose last reference is gone.
+    pub unlink_bodies: Vec<MessageId>,
+    /// Segments in which nothing lives.
+    pub unlink_segments: Vec<u64>,
+}
+
+/// One transaction's work.
+pub(super) struct Work<'t, 'w> {
+    pub t: Tables<'t>,
+    pub books: &'w mut Books,
+    pub now: Timestamp,
+    pub after: After,
+    keep_bodies: bool,
+    current_segment: Option<u64>,
+    lanes: HashMap<Arc<str>, LaneWork>,
+    messages: HashMap<MessageId, MessageWork>,
+    minutes: HashMap<u64, [u64; 4]>,
+    segments: BTreeSet<u64>,
+}
+
+/// The minute of a time, the key of its counts.
+pub(super) fn minute_of(at: Timestamp) -> u64 {
+    at.as_seconds() / 60
+}
+
+/// Held rows are not due before somebody releases them.
+pub(super) fn is_held(wait: WaitReason) -> bool {
+    match wait {
+        WaitReason::Held | WaitReason::Damaged => true,
+        WaitReason::Fresh | WaitReason::Retry | WaitReason::Site => false,
+    }
+}
+
+impl<'t, 'w> Work<'t, 'w> {
+    /// Work on the tables of a transaction. `keep_bodies`: finished messages keep their body for a while.
+    pub(super) fn new(
+        t: Tables<'t>,
+        books: &'w mut Books,
+        now: Timestamp,
+        keep_bodies: bool,
+        current_segment: Option<u64>,
+    ) -> Self {
+        Work {
+            t,
+            books,
+            now,
+            after: After::default(),
+            keep_bodies,
+            current_segment,
+            lanes: HashMap::new(),
+            messages: HashMap::new(),
+            minutes: HashMap::new(),
+            segments: BTreeSet::new(),
+        }
+    }
+
+    /// The segment that is being filled has changed.
+    pub(super) fn set_current(&mut self, current: Option<u64>) {
+        self.current_segment = current;
+    }
+
+    /// The next event number: of now, and above every earlier one.
+    pub(super) fn number(&mut self) -> u64 {
+        let of_now = first_number_of(self.now);
+        self.books.last_number = of_now.max(self.books.last_number + 1);
+        self.books.last_number
+    }
+
+    /// Writes an event under `number`, its index rows, and counts it.
+    pub(super) fn log(
+        &mut self,
+        number: u64,
+        prev: u64,
+        closes: bool,
+        event: &Event,
+        address: &str,
+        api_hash: Option<u32>,
+    ) -> Result<(), StoreError> {
+        let row = rows::write_event(number, prev, closes, event);
+        self.t.events.insert(number, row.as_slice()).fatal()?;
+        let day = rows::number_time(number).day();
+        self.t.by_recipient.insert(&index_key(day, index_hash(address), number), ()).fatal()?;
+        if let Some(hash) = api_hash {
+            self.t.by_api_data.insert(&index_key(day, hash, number), ()).fatal()?;
+        }
+        let counts = self.minutes.entry(minute_of(event.at)).or_default();
+        match event.kind {
+            EventKind::Queued => counts[0] += 1,
+            EventKind::Deferred => counts[1] += 1,
+            EventKind::Succeeded => counts[2] += 1,
+            EventKind::Failed => counts[3] += 1,
+            // Neither delivered nor failed: the operation log has it.
+            EventKind::Dropped => {}
+        }
+        Ok(())
+    }
+
+    // ---- the queue ----
+
+    /// Puts a recipient into the due index.
+    pub(super) fn wait(
+        &mut self,
+        lane: &Lane,
+        class: Class,
+        due: Timestamp,
+        key: RecipientKey,
+        value: &[u8],
+    ) -> Result<(), StoreError> {
+        self.t.due.insert(tables::due_key(&lane.0, class, due, key).as_slice(), value).fatal()?;
+        let work = self.lane(lane);
+        work.added[class as usize] += 1;
+        work.earliest_added = Some(work.earliest_added.map_or(due.as_millis(), |e| e.min(due.as_millis())));
+        self.books.waiting += 1;
+        Ok(())
+    }
+
+    /// Takes a recipient out of the due index; answers the value of its row.
+    pub(super) fn unwait(
+        &mut self,
+        lane: &Lane,
+        class: Class,
+        due: Timestamp,
+        key: RecipientKey,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let removed = self.t.due.remove(tables::due_key(&lane.0, class, due, key).as_slice()).fatal()?;
+        let value = removed.map(|guard| guard.value().to_vec());
+        if value.is_some() {
+            let work = self.lane(lane);
+            work.removed[class as usize] += 1;
+            work.earliest_removed = Some(work.earliest_removed.map_or(due.as_millis(), |e| e.min(due.as_millis())));
+            self.books.waiting = self.books.waiting.saturating_sub(1);
+        }
+        Ok(value)
+    }
+
+    /// Remembers what a destination said last.
+    pub(super) fn lane_says(&mut self, lane: &Lane, reply: &str) {
+        let mut end = reply.len().min(LANE_REPLY_MAX);
+        while !reply.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.lane(lane).last_reply = Some(reply[..end].to_owned());
+    }
+
+    fn lane(&mut self, lane: &Lane) -> &mut LaneWork {
+        self.lanes.entry(lane.0.clone()).or_default()
+    }
+
+    /// Counts one more or one less held recipient.
+    pub(super) fn count_held(&mut self, before: WaitReason, after: Option<WaitReason>) {
+        let (was, is) = (is_held(before), after.is_some_and(is_held));
+        match (was, is) {
+            (false, true) => self.books.held += 1,
+            (true, false) => self.books.held = self.books.held.saturating_sub(1),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    // ---- rows ----
+
+    /// A recipient's row; `None` when there is none.
+    pub(super) fn recipient(&self, key: RecipientKey) -> Result<Option<RecipientRow>, StoreError> {
+        match self.t.mail.get(&recipient_key(key)).fatal()? {
+            None => Ok(None),
+            Some(row) => rows::read_recipient(key, row.value())
+                .map(Some)
+                .map_err(|e| bad_row(format_args!("recipient {} of message {}", key.index, key.message), e)),
+        }
+    }
+
+    /// Writes a recipient's row.
+    pub(super) fn put_recipient(&mut self, row: &RecipientRow) -> Result<(), StoreError> {
+        let bytes = rows::write_recipient(row);
+        self.t.mail.insert(&recipient_key(row.shown.key), bytes.as_slice()).fatal()?;
+        Ok(())
+    }
+
+    /// A message's row, read once a transaction; `None` when there is none.
+    pub(super) fn message(&mut self, id: MessageId) -> Result<Option<&mut MessageWork>, StoreError> {
+        match self.messages.entry(id) {
+            Entry::Occupied(known) => Ok(Some(known.into_mut())),
+            Entry::Vacant(place) => {
+                let Some(row) = self.t.mail.get(&message_key(id)).fatal()? else { return Ok(None) };
+                let row = row.value().to_vec();
+                let head = MessageHead::read(&row).map_err(|e| bad_row(format_args!("message {id}"), e))?;
+                Ok(Some(place.insert(MessageWork { head, row, changed: false })))
+            }
+        }
+    }
+
+    /// Changes the front of a message's row, written at the end of the transaction.
+    pub(super) fn change_message(&mut self, id: MessageId, change: impl FnOnce(&mut MessageHead)) {
+        if let Some(m) = self.messages.get_mut(&id) {
+            change(&mut m.head);
+            m.changed = true;
+        }
+    }
+
+    /// Forgets a message that was deleted in this transaction.
+    pub(super) fn forget_message(&mut self, id: MessageId) {
+        self.messages.remove(&id);
+    }
+
+    // ---- bodies ----
+
+    /// Counts a body that a message of this transaction names.
+    pub(super) fn body_added(&mut self, place: BodyPlace, len: u64) {
+        self.books.body_octets += len;
+        if let BodyPlace::Segment { segment, offset } = place {
+            let row = self.books.segments.entry(segment).or_default();
+            row.live += 1;
+            row.live_octets += len + RECORD_HEAD as u64;
+            row.used = row.used.max(offset + len + RECORD_HEAD as u64);
+            self.segments.insert(segment);
+        }
+    }
+
+    /// Counts a body that no row names any more.
+    pub(super) fn body_dropped(&mut self, id: MessageId, place: BodyPlace, len: u64) {
+        match place {
+            BodyPlace::Gone => return,
+            BodyPlace::File => self.after.unlink_bodies.push(id),
+            BodyPlace::Segment { segment, .. } => {
+                let row = self.books.segments.entry(segment).or_default();
+                row.live = row.live.saturating_sub(1);
+                row.live_octets = row.live_octets.saturating_sub(len + RECORD_HEAD as u64);
+                self.segments.insert(segment);
+            }
+        }
+        self.books.body_octets = self.books.body_octets.saturating_sub(len);
+    }
+
+    /// The message needs its body no longer for delivery or notices: drops it, or keeps it for `[retention] message_bodies`.
+    pub(super) fn body_unneeded(&mut self, id: MessageId) -> Result<(), StoreError> {
+        let Some(m) = self.messages.get(&id) else { return Ok(()) };
+        let (place, len) = (m.head.place, m.head.len);
+        if place == BodyPlace::Gone {
+            return Ok(());
+        }
+        if self.keep_bodies {
+            // The message's own last event number is not known here; its time is, and a fresh number is unique.
+            let number = self.number();
+            self.t.kept_bodies.insert(number, id.as_u64()).fatal()?;
+            return Ok(());
+        }
+        self.body_dropped(id, place, len);
+        self.change_message(id, |head| head.place = BodyPlace::Gone);
+        Ok(())
+    }
+
+    // ---- the end ----
+
+    /// Writes what was gathered. `used_of_current`: the used length of the segment that is being filled.
+    pub(super) fn finish(mut self, used_of_current: Option<u64>) -> Result<After, StoreError> {
+        self.finish_messages()?;
+        self.finish_lanes()?;
+        self.finish_segments(used_of_current)?;
+        for (minute, add) in std::mem::take(&mut self.minutes) {
+            let old = match self.t.minutes.get(minute).fatal()? {
+                Some(row) => {
+                    rows::read_numbers::<4>(row.value()).map_err(|e| bad_row(format_args!("minute {minute}"), e))?
+                }
+                None => [0; 4],
+            };
+            let sums = [old[0] + add[0], old[1] + add[1], old[2] + add[2], old[3] + add[3]];
+            self.t.minutes.insert(minute, rows::write_numbers(&sums).as_slice()).fatal()?;
+        }
+        self.t.meta.insert(META_TOTALS, self.books.totals_row().as_slice()).fatal()?;
+        Ok(self.after)
+    }
+
+    fn finish_messages(&mut self) -> Result<(), StoreError> {
+        for (id, mut m) in std::mem::take(&mut self.messages) {
+            if m.changed {
+                m.head.patch(&mut m.row);
+                self.t.mail.insert(&message_key(id), m.row.as_slice()).fatal()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_segments(&mut self, used_of_current: Option<u64>) -> Result<(), StoreError> {
+        for number in std::mem::take(&mut self.segments) {
+            let Some(row) = self.books.segments.get_mut(&number) else { continue };
+            let is_current = self.current_segment == Some(number);
+            if is_current && let Some(used) = used_of_current {
+                row.used = row.used.max(used);
+            }
+            if row.live == 0 && !is_current {
+                self.books.segments.remove(&number);
+                self.t.segments.remove(number).fatal()?;
+                self.after.unlink_segments.push(number);
+            } else {
+                let bytes = rows::write_numbers(&[row.live, row.live_octets, row.used]);
+                self.t.segments.insert(number, bytes.as_slice()).fatal()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_lanes(&mut self) -> Result<(), StoreError> {
+        for (name, work) in std::mem::take(&mut self.lanes) {
+            let old = match self.t.lanes.get(name.as_bytes()).fatal()? {
+                Some(row) => Some(rows::read_lane(row.value()).map_err(|e| bad_row(format_args!("lane {name}"), e))?),
+                None => None,
+            };
+            let was = old.as_ref().map(|l| l.earliest);
+            let mut lane = old.unwrap_or(LaneTotals { earliest: u64::MAX, ..LaneTotals::default() });
+            for class in 0..lane.counts.len() {
+                lane.counts[class] = (lane.counts[class] + work.added[class]).saturating_sub(work.removed[class]);
+            }
+            if lane.counts.iter().all(|n| *n == 0) {
+                if let Some(earliest) = was {
+                    self.t.lanes.remove(name.as_bytes()).fatal()?;
+                    self.t.lane_due.remove(lane_due_key(earliest, &name).as_slice()).fatal()?;
+                }
+                continue;
+            }
+            let head_left = work
+                .earliest_removed
+                .is_some_and(|gone| gone <= lane.earliest.min(work.earliest_added.unwrap_or(u64::MAX)));
+            lane.earliest = if head_left || was.is_none() {
+                self.earliest_of(&name, &lane.counts)?
+            } else {
+                lane.earliest.min(work.earliest_added.unwrap_or(u64::MAX))
+            };
+            if let Some(reply) = work.last_reply {
+                lane.last_reply = reply;
+            }
+            if was != Some(lane.earliest) {
+                if let Some(earliest) = was {
+                    self.t.lane_due.remove(lane_due_key(earliest, &name).as_slice()).fatal()?;
+                }
+                self.t.lane_due.insert(lane_due_key(lane.earliest, &name).as_slice(), ()).fatal()?;
+            }
+            self.t.lanes.insert(name.as_bytes(), rows::write_lane(&lane).as_slice()).fatal()?;
+        }
+        Ok(())
+    }
+
+    /// The earliest due time of a lane, from the due index: one seek for each class that has somebody.
+    fn earliest_of(&self, lane: &str, counts: &[u64; 3]) -> Result<u64, StoreError> {
+        let mut earliest = u64::MAX;
+        for class in Class::ALL {
+            if counts[class as usize] == 0 {
+                continue;
+            }
+            let prefix = due_prefix(lane, class, 0);
+            let mut range = self.t.due.range(prefix.as_slice()..).fatal()?;
+            if let Some(first) = range.next() {
+                let (key, _) = first.fatal()?;
+                if let Some(k) = tables::read_due_key(key.value()).filter(|k| k.lane == lane && k.class == class) {
+                    earliest = earliest.min(k.due.as_millis());
+                }
+            }
+        }
+        Ok(earliest)
+    }
+}
+
+/// The smallest event number of a moment.
+pub(super) fn first_number_of(at: Timestamp) -> u64 {
+    /// Bits below the milliseconds, as in message ids.
+    const COUNTER_BITS: u32 = 20;
+    let epoch = MessageId::from_u64(0).time().as_millis();
+    let millis = at.as_millis().saturating_sub(epoch).min(u64::MAX >> COUNTER_BITS);
+    millis << COUNTER_BITS
+}

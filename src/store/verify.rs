@@ -1,0 +1,387 @@
+//! Reads the whole store of a stopped daemon and compares every sum with a recount.
+//!
+//! In: a data directory.  Out: counts, and one line for each damage.
+//! Always: changes nothing; goes on after damage; what it says names the row or the file.
+
+use std::{collections::HashMap, io::Read, path::Path, sync::Arc};
+
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+
+use super::{
+    batch::is_held,
+    disk::Disk,
+    events::events_of,
+    fault::Reading,
+    messages,
+    rows::{self, EventHead, LaneTotals, MessageHead, RecipientRow},
+    segments::{RECORD_HEAD, SEGMENT_OCTETS, SegmentRow, Segments},
+    tables::{
+        self, META_TOTALS, due_key, index_hash, index_key, lane_due_key, read_due_key, read_mail_key, recipient_key,
+    },
+    types::{BodyPlace, Message, RecipientState, StoreError, VerifyReport},
+};
+use crate::{
+    event::EventKind,
+    ids::{MessageId, RecipientKey},
+};
+
+/// Lines of damage that are told; more are counted.
+const LINES_MAX: usize = 1000;
+
+/// Verifies the store in `data_dir`.
+pub(super) fn run(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<VerifyReport, StoreError> {
+    let path = data_dir.join(tables::DATABASE_FILE);
+    let read = |e: std::io::Error| StoreError::Read { what: path.display().to_string(), cause: e.to_string() };
+    if !disk.exists(&path).map_err(read)? {
+        let cause = "there is no database".to_owned();
+        return Err(StoreError::Read { what: path.display().to_string(), cause });
+    }
+    let (mut db, _file) = tables::open_existing(&*disk, &path, None)?;
+    let mut v = Verifier::default();
+    match db.check_integrity() {
+        Ok(true) => {}
+        Ok(false) => v.damage(format!("{}: pages were damaged and have been repaired", path.display())),
+        Err(e) => v.damage(format!("{}: {e}", path.display())),
+    }
+    let segments = Segments::open(disk, data_dir, SEGMENT_OCTETS).map_err(read)?;
+    v.read_everything(&db, &segments)?;
+    if v.untold > 0 {
+        v.report.damage.push(format!("… and {} lines more", v.untold));
+    }
+    Ok(v.report)
+}
+
+#[derive(Default)]
+struct Verifier {
+    report: VerifyReport,
+    untold: usize,
+    waiting: u64,
+    held: u64,
+    body_octets: u64,
+    last_id: u64,
+    segments: HashMap<u64, SegmentRow>,
+}
+
+/// A message whose recipients are being read.
+struct Open {
+    id: MessageId,
+    message: Message,
+    head: MessageHead,
+    seen: u32,
+    waiting: u32,
+    owed: u32,
+}
+
+impl Verifier {
+    fn damage(&mut self, line: String) {
+        if self.report.damage.len() < LINES_MAX {
+            self.report.damage.push(line);
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    fn read_everything(&mut self, db: &Database, segments: &Segments) -> Result<(), StoreError> {
+        let txn = db.begin_read().reading()?;
+        self.read_mail(&txn, segments)?;
+        self.read_queue(&txn)?;
+        self.read_events(&txn)?;
+        self.read_notices(&txn)?;
+        self.compare_sums(&txn)
+    }
+
+    // ---- messages, recipients, bodies ----
+
+    fn read_mail(&mut self, txn: &ReadTransaction, segments: &Segments) -> Result<(), StoreError> {
+        let mail = txn.open_table(tables::MAIL).reading()?;
+        let due = txn.open_table(tables::DUE).reading()?;
+        let events = txn.open_table(tables::EVENTS).reading()?;
+        let first_event = events.first().reading()?.map_or(u64::MAX, |(n, _)| n.value());
+        let mut open: Option<Open> = None;
+        for entry in mail.iter().reading()? {
+            let (key, row) = entry.reading()?;
+            let (id, index) = read_mail_key(key.value());
+            match index {
+                None => {
+                    self.close_message(open.take());
+                    open = self.read_message(id, row.value(), segments);
+                }
+                Some(index) => {
+                    let key = RecipientKey { message: id, index };
+                    self.report.recipients += 1;
+                    let row = match rows::read_recipient(key, row.value()) {
+                        Ok(row) => row,
+                        Err(e) => {
+                            self.damage(format!("recipient {index} of message {id}: {e}"));
+                            continue;
+                        }
+                    };
+                    match open.as_mut().filter(|m| m.id == id) {
+                        None => self.damage(format!("recipient {index} of message {id}: its message has no row")),
+                        Some(m) => {
+                            m.seen += 1;
+                            m.owed += u32::try_from(row.owed.len()).unwrap_or(u32::MAX);
+                            if matches!(row.shown.state, RecipientState::Waiting { .. }) {
+                                m.waiting += 1;
+                            }
+                        }
+                    }
+                    self.check_recipient(&row, &due, &events, first_event)?;
+                }
+            }
+        }
+        self.close_message(open);
+        Ok(())
+    }
+
+    fn read_message(&mut self, id: MessageId, row: &[u8], segments: &Segments) -> Option<Open> {
+        self.report.messages += 1;
+        self.last_id = self.last_id.max(id.as_u64());
+        let (head, message) = match (MessageHead::read(row), rows::read_message(id, row)) {
+            (Ok(head), Ok(message)) => (head, message),
+            (Err(e), _) | (_, Err(e)) => {
+                self.damage(format!("message {id}: {e}"));
+                return None;
+            }
+        };
+        if head.place != BodyPlace::Gone {
+            self.read_body(&message, segments);
+        }
+        Some(Open { id, message, head, seen: 0, waiting: 0, owed: 0 })
+    }
+
+    fn read_body(&mut self, message: &Message, segments: &Segments) {
+        self.body_octets += message.len;
+        if let BodyPlace::Segment { segment, .. } = message.place {
+            let row = self.segments.entry(segment).or_default();
+            row.live += 1;
+            row.live_octets += message.len + RECORD_HEAD as u64;
+        }
+        let read = messages::try_open(segments, message.id, message.place, message.len)
+            .map_err(|e| e.to_string())
+            .and_then(|mut body| {
+                let mut block = vec![0; 64 * 1024];
+                while body.read(&mut block).map_err(|e| format!("message {}: {e}", message.id))? > 0 {}
+                Ok(())
+            });
+        match read {
+            Ok(()) => self.report.bodies += 1,
+            Err(why) => self.damage(why),
+        }
+    }
+
+    fn close_message(&mut self, open: Option<Open>) {
+        let Some(m) = open else { return };
+        let id = m.id;
+        if m.seen != m.message.recipients {
+            self.damage(format!("message {id}: {} recipients, but {} rows", m.message.recipients, m.seen));
+        }
+        if m.waiting != m.head.waiting {
+            self.damage(format!("message {id}: says {} waiting, but {} are", m.head.waiting, m.waiting));
+        }
+        if m.owed != m.head.owed {
+            self.damage(format!("message {id}: says {} notices owed, but {} are", m.head.owed, m.owed));
+        }
+        if m.waiting > 0 && m.head.place == BodyPlace::Gone {
+            self.damage(format!("message {id}: waits, but its body was dropped"));
+        }
+    }
+
+    fn check_recipient(
+        &mut self,
+        row: &RecipientRow,
+        due_table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+        events: &impl ReadableTable<u64, &'static [u8]>,
+        first_event: u64,
+    ) -> Result<(), StoreError> {
+        let key = row.shown.key;
+        let name = format!("recipient {} of message {}", key.index, key.message);
+        let expected = match row.shown.state {
+            RecipientState::Waiting { due, wait } => {
+                self.waiting += 1;
+                self.held += u64::from(is_held(wait));
+                if due_table.get(due_key(&row.shown.lane.0, row.class, due, key).as_slice()).reading()?.is_none() {
+                    self.damage(format!("{name}: waits, but the due index does not have it"));
+                }
+                None
+            }
+            RecipientState::Final(kind) => Some(kind),
+        };
+        // Its last event may be pruned; if it is there, it says the same (P4).
+        match events.get(row.last_event).reading()? {
+            None if row.last_event >= first_event => self.damage(format!("{name}: its last event is missing")),
+            None => {}
+            Some(event) => match (EventHead::read(event.value()), expected) {
+                (Ok(head), Some(kind)) if head.kind != kind => {
+                    self.damage(format!("{name}: is {}, but its last event says {}", kind.word(), head.kind.word()));
+                }
+                (Ok(head), None) if head.kind.is_final() => {
+                    self.damage(format!("{name}: waits, but its last event says {}", head.kind.word()));
+                }
+                (Ok(head), _) if head.message != key.message => {
+                    self.damage(format!("{name}: its last event is another message's"));
+                }
+                (Ok(_), _) => {}
+                (Err(e), _) => self.damage(format!("event {}: {e}", row.last_event)),
+            },
+        }
+        Ok(())
+    }
+
+    // ---- the queue ----
+
+    fn read_queue(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
+        let due = txn.open_table(tables::DUE).reading()?;
+        let mail = txn.open_table(tables::MAIL).reading()?;
+        let mut lane: Option<(String, LaneTotals)> = None;
+        let (mut count, mut lanes) = (0u64, 0u64);
+        for entry in due.iter().reading()? {
+            let (key, row) = entry.reading()?;
+            count += 1;
+            let Some(k) = read_due_key(key.value()) else {
+                self.damage("due index: a key that is none".to_owned());
+                continue;
+            };
+            if rows::read_due(row.value()).is_err() {
+                self.damage(format!("due index: the row of {}/{} is damaged", k.key.message, k.key.index));
+            }
+            if mail.get(&recipient_key(k.key)).reading()?.is_none() {
+                self.damage(format!("due index: {}/{} has no recipient row", k.key.message, k.key.index));
+            }
+            if lane.as_ref().is_none_or(|(name, _)| name != k.lane) {
+                lanes += u64::from(lane.is_some());
+                self.close_lane(txn, lane.take())?;
+                lane = Some((k.lane.to_owned(), LaneTotals { earliest: u64::MAX, ..LaneTotals::default() }));
+            }
+            if let Some((_, totals)) = &mut lane {
+                totals.counts[k.class as usize] += 1;
+                totals.earliest = totals.earliest.min(k.due.as_millis());
+            }
+        }
+        lanes += u64::from(lane.is_some());
+        self.close_lane(txn, lane)?;
+        if count != self.waiting {
+            self.damage(format!("due index: {count} rows, but {} recipients wait", self.waiting));
+        }
+        for (name, rows) in [
+            ("lanes", txn.open_table(tables::LANES).reading()?.len().reading()?),
+            ("lanes by due time", txn.open_table(tables::LANE_DUE).reading()?.len().reading()?),
+        ] {
+            if rows != lanes {
+                self.damage(format!("{name}: {rows} rows, but {lanes} lanes wait"));
+            }
+        }
+        Ok(())
+    }
+
+    fn close_lane(&mut self, txn: &ReadTransaction, lane: Option<(String, LaneTotals)>) -> Result<(), StoreError> {
+        let Some((name, counted)) = lane else { return Ok(()) };
+        let stored = match txn.open_table(tables::LANES).reading()?.get(name.as_bytes()).reading()? {
+            Some(row) => rows::read_lane(row.value()).map_err(|e| e.to_string()),
+            None => Err("it has no row".to_owned()),
+        };
+        match stored {
+            Ok(l) if l.counts == counted.counts && l.earliest == counted.earliest => {}
+            Ok(l) => self.damage(format!(
+                "lane {name}: says {:?} from {}, but {:?} from {}",
+                l.counts, l.earliest, counted.counts, counted.earliest
+            )),
+            Err(why) => self.damage(format!("lane {name}: {why}")),
+        }
+        let by_due = txn.open_table(tables::LANE_DUE).reading()?;
+        if by_due.get(lane_due_key(counted.earliest, &name).as_slice()).reading()?.is_none() {
+            self.damage(format!("lane {name}: not found by its earliest due time"));
+        }
+        Ok(())
+    }
+
+    // ---- the log ----
+
+    fn read_events(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
+        let mail = txn.open_table(tables::MAIL).reading()?;
+        let by_recipient = txn.open_table(tables::BY_RECIPIENT).reading()?;
+        for event in events_of(txn)? {
+            let (number, event) = event?;
+            self.report.events += 1;
+            let event = match event {
+                Ok((event, _)) => event,
+                Err(e) => {
+                    self.damage(format!("event {number}: {e}"));
+                    continue;
+                }
+            };
+            let Some(row) = mail.get(&recipient_key(event.key)).reading()? else {
+                self.damage(format!("event {number}: its recipient has no row"));
+                continue;
+            };
+            let Ok(row) = rows::read_recipient(event.key, row.value()) else { continue };
+            let hash = index_hash(row.shown.address.as_str());
+            let key = index_key(rows::number_time(number).day(), hash, number);
+            if by_recipient.get(&key).reading()?.is_none() {
+                self.damage(format!("event {number}: the index by recipient does not have it"));
+            }
+            if event.kind == EventKind::Deferred && event.next_try.is_none() {
+                self.damage(format!("event {number}: deferred without a next try"));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_notices(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
+        let mail = txn.open_table(tables::MAIL).reading()?;
+        for entry in txn.open_table(tables::NOTICES).reading()?.iter().reading()? {
+            let (number, row) = entry.reading()?;
+            let number = number.value();
+            let owed = match rows::read_notice(row.value()) {
+                Ok((key, _)) => mail
+                    .get(&recipient_key(key))
+                    .reading()?
+                    .and_then(|row| rows::read_recipient(key, row.value()).ok())
+                    .is_some_and(|row| row.owed.contains(&number)),
+                Err(_) => false,
+            };
+            if !owed {
+                self.damage(format!("owed notice {number}: its recipient does not know of it"));
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_sums(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
+        let meta = txn.open_table(tables::META).reading()?;
+        let [waiting, held, body_octets, last_id, _] = match meta.get(META_TOTALS).reading()? {
+            None => [0; 5],
+            Some(row) => rows::read_numbers(row.value()).unwrap_or([u64::MAX; 5]),
+        };
+        let sums = [
+            ("waiting", waiting, self.waiting),
+            ("held", held, self.held),
+            ("body octets", body_octets, self.body_octets),
+        ];
+        for (name, stored, counted) in sums {
+            if stored != counted {
+                self.damage(format!("totals: say {stored} {name}, but there are {counted}"));
+            }
+        }
+        if last_id < self.last_id {
+            self.damage("totals: the last message id is below an existing one".to_owned());
+        }
+        for entry in txn.open_table(tables::SEGMENTS).reading()?.iter().reading()? {
+            let (number, row) = entry.reading()?;
+            let number = number.value();
+            let counted = self.segments.remove(&number).unwrap_or_default();
+            let [live, live_octets, _] = rows::read_numbers(row.value()).unwrap_or([u64::MAX; 3]);
+            if live != counted.live || live_octets != counted.live_octets {
+                let (n, octets) = (counted.live, counted.live_octets);
+                self.damage(format!(
+                    "segment {number:016x}: says {live} bodies ({live_octets} octets), but {n} ({octets}) live there"
+                ));
+            }
+        }
+        let lost: Vec<u64> = self.segments.keys().copied().collect();
+        for number in lost {
+            self.damage(format!("segment {number:016x}: bodies live there, but it has no row"));
+        }
+        Ok(())
+    }
+}

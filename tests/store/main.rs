@@ -1,0 +1,15 @@
+//! The store's promises, on a simulated disk that crashes and on the real one.
+
+// A test that cannot go on says so by panicking; the sizes print what they measured.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod crash;
+mod faults;
+mod housework;
+mod log;
+mod model;
+mod opening;
+mod queue;
+#[allow(clippy::print_stdout, reason = "measured figures are for people")]
+mod sizes;
+mod support;

@@ -1,0 +1,210 @@
+//! Random lives of a store against a simple model in RAM, with reopening in between.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use hikyaku::{
+    clock::{Clock, Timestamp},
+    event::{Class, EventKind},
+    ids::{MessageId, RecipientKey},
+    store::{NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, Store, sim::SimDisk},
+};
+use proptest::{prelude::*, sample::Index};
+
+use crate::support::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Submit { to: Vec<u8>, class: u8, len: u16 },
+    Verdict { whom: Index, what: u8, notice: bool },
+    Act { verb: u8, whom: Index },
+    Settle { whom: Index },
+    Wait { seconds: u16 },
+    Reopen { cleanly: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (proptest::collection::vec(0..5u8, 1..4), 0..3u8, 0..6000u16).prop_map(|(to, class, len)| Step::Submit { to, class, len }),
+        6 => (any::<Index>(), 0..4u8, any::<bool>()).prop_map(|(whom, what, notice)| Step::Verdict { whom, what, notice }),
+        2 => (0..5u8, any::<Index>()).prop_map(|(verb, whom)| Step::Act { verb, whom }),
+        2 => any::<Index>().prop_map(|whom| Step::Settle { whom }),
+        1 => (0..3000u16).prop_map(|seconds| Step::Wait { seconds }),
+        1 => any::<bool>().prop_map(|cleanly| Step::Reopen { cleanly }),
+    ]
+}
+
+/// What the store should know of a recipient.
+#[derive(Clone, Debug)]
+struct Known {
+    lane: String,
+    state: Result<(Timestamp, bool), EventKind>,
+    events: Vec<EventKind>,
+    owed: usize,
+}
+
+#[derive(Default)]
+struct Model {
+    recipients: BTreeMap<RecipientKey, Known>,
+    bodies: BTreeMap<MessageId, Vec<u8>>,
+}
+
+impl Model {
+    fn pick(&self, whom: &Index) -> Option<RecipientKey> {
+        (!self.recipients.is_empty()).then(|| *self.recipients.keys().nth(whom.index(self.recipients.len())).unwrap())
+    }
+
+    fn check(&self, store: &Store) {
+        let waiting: Vec<&Known> = self.recipients.values().filter(|k| k.state.is_ok()).collect();
+        let totals = store.totals();
+        assert_eq!(totals.waiting, waiting.len() as u64);
+        assert_eq!(totals.held, waiting.iter().filter(|k| matches!(k.state, Ok((_, true)))).count() as u64);
+        let mut lanes: BTreeMap<&str, (u64, Timestamp)> = BTreeMap::new();
+        for k in &waiting {
+            let lane = lanes.entry(&k.lane).or_insert((0, Timestamp::MAX));
+            lane.0 += 1;
+            lane.1 = lane.1.min(k.state.unwrap().0);
+        }
+        let stored = store.lanes(100).unwrap();
+        assert_eq!(stored.len(), lanes.len());
+        for l in &stored {
+            assert_eq!((l.count, l.earliest_due), lanes[&*l.lane.0], "{}", l.lane);
+        }
+        let next = lanes.values().map(|l| l.1).filter(|t| *t != Timestamp::MAX).min();
+        assert_eq!(store.next_due(Timestamp::ZERO).unwrap(), next);
+        let owed: usize = self.recipients.values().filter(|k| k.owed > 0).count();
+        assert_eq!(store.notices_owed(1000).unwrap().len(), owed);
+        let mut octets = 0;
+        for (id, body) in &self.bodies {
+            let of: Vec<&Known> = self.recipients.range(key(*id, 0)..=key(*id, u32::MAX)).map(|(_, k)| k).collect();
+            let (message, recipients) = load(store, *id).unwrap();
+            for (r, k) in recipients.iter().zip(&of) {
+                match (&r.state, k.state) {
+                    (RecipientState::Waiting { due, .. }, Ok((expected, _))) => assert_eq!(*due, expected),
+                    (RecipientState::Final(kind), Err(expected)) => assert_eq!(*kind, expected),
+                    other => panic!("{other:?}"),
+                }
+            }
+            let needed = of.iter().any(|k| k.state.is_ok() || k.owed > 0);
+            assert_eq!(body_of(store, &message).ok().as_ref(), needed.then_some(body));
+            octets += if needed { body.len() as u64 } else { 0 };
+            let story = store.message_story(*id).unwrap().unwrap();
+            for (index, k) in (0..).zip(&of) {
+                let events: Vec<EventKind> =
+                    story.events.iter().filter(|e| e.key.index == index).map(|e| e.kind).collect();
+                assert_eq!(events, k.events);
+            }
+        }
+        assert_eq!(totals.body_octets, octets);
+    }
+}
+
+fn run(steps: &[Step]) {
+    let (disk, clock) = (SimDisk::default(), Clock::manual(START));
+    let mut store = open_sim(&disk, &clock).unwrap().store;
+    let mut model = Model::default();
+    for step in steps {
+        match step {
+            Step::Reopen { cleanly } => {
+                if *cleanly {
+                    smol::block_on(store.stop()).unwrap();
+                }
+                drop(store);
+                let opened = open_sim(&disk, &clock).unwrap();
+                assert_eq!(opened.clean, *cleanly);
+                store = opened.store;
+                model.check(&store);
+            }
+            other => do_step(&store, &clock, &mut model, other),
+        }
+    }
+    model.check(&store);
+    drop(store);
+    assert_sound(&disk);
+}
+
+fn do_step(store: &Store, clock: &Clock, model: &mut Model, step: &Step) {
+    match step {
+        Step::Submit { to, class, len } => {
+            let to: Vec<String> = to.iter().map(|n| format!("u{n}@d{n}.example")).collect();
+            let body = vec![to.len() as u8; usize::from(*len)];
+            let mail =
+                Mail { to: to.clone(), body: body.clone(), class: Class::ALL[usize::from(*class)], ..Mail::default() };
+            let id = submit(store, clock, mail).unwrap().id();
+            for (index, address) in (0..).zip(to) {
+                let lane = address.split('@').nth(1).unwrap().to_owned();
+                let known = Known { lane, state: Ok((clock.now(), false)), events: vec![EventKind::Queued], owed: 0 };
+                model.recipients.insert(key(id, index), known);
+            }
+            model.bodies.insert(id, body);
+        }
+        Step::Verdict { whom, what, notice } => {
+            let Some(key) = model.pick(whom) else { return };
+            let known = model.recipients.get_mut(&key).unwrap();
+            let next = clock.now().plus(Duration::from_secs(300));
+            let (mut change, state) = match what {
+                0 => (succeeded(key, clock.now()), Err(EventKind::Succeeded)),
+                1 => (failed(key, clock.now()), Err(EventKind::Failed)),
+                _ => (deferred(key, clock.now(), next), Ok((next, false))),
+            };
+            if *notice {
+                change = owing(change, if state.is_ok() { NoticeKind::Delay } else { NoticeKind::Failure });
+            }
+            let kind = change.event.kind;
+            let applied = apply(store, vec![change]).unwrap();
+            assert_eq!(applied.applied == 1, known.state.is_ok());
+            if known.state.is_ok() {
+                known.state = state;
+                known.events.push(kind);
+                known.owed = (known.owed + usize::from(*notice)).min(2);
+            }
+        }
+        Step::Act { verb, whom } => {
+            let Some(whom) = model.pick(whom) else { return };
+            let verb = [QueueVerb::Flush, QueueVerb::Hold, QueueVerb::Release, QueueVerb::Drop, QueueVerb::Fail]
+                [usize::from(*verb)];
+            let filter = QueueFilter { message: Some(whom.message), index: Some(whom.index), ..QueueFilter::default() };
+            let count = smol::block_on(store.act(QueueAct { verb, filter, operator: "op".into() })).unwrap();
+            let known = model.recipients.get_mut(&whom).unwrap();
+            let Ok((due, held)) = known.state else {
+                assert_eq!(count, 0);
+                return;
+            };
+            let applies = match verb {
+                QueueVerb::Flush | QueueVerb::Hold => !held,
+                QueueVerb::Release => held,
+                QueueVerb::Drop | QueueVerb::Fail => true,
+            };
+            assert_eq!(count, u64::from(applies), "{verb:?}");
+            if applies {
+                let kind = if verb == QueueVerb::Drop { EventKind::Dropped } else { EventKind::Failed };
+                known.state = match verb {
+                    QueueVerb::Flush => Ok((due.min(clock.now()), false)),
+                    QueueVerb::Hold => Ok((Timestamp::MAX, true)),
+                    QueueVerb::Release => Ok((clock.now(), false)),
+                    QueueVerb::Drop | QueueVerb::Fail => Err(kind),
+                };
+                if known.state.is_err() {
+                    known.events.push(kind);
+                    known.owed = (known.owed + usize::from(verb == QueueVerb::Fail)).min(2);
+                }
+            }
+        }
+        Step::Settle { whom } => {
+            let Some(key) = model.pick(whom) else { return };
+            let known = model.recipients.get_mut(&key).unwrap();
+            let settled = smol::block_on(store.settle(vec![key])).unwrap();
+            assert_eq!(settled, usize::from(known.owed > 0));
+            known.owed = known.owed.saturating_sub(1);
+        }
+        Step::Wait { seconds } => clock.advance(Duration::from_secs((*seconds).into())),
+        Step::Reopen { .. } => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn a_random_life_ends_as_the_model_says(steps in proptest::collection::vec(step(), 1..60)) {
+        run(&steps);
+    }
+}

@@ -1,0 +1,138 @@
+//! P5 and the log's speed at size, on the real disk: 20,000 queued and 200,000 events; with HIKYAKU_LONG=1 the full million
+//! and ten million.
+
+use std::{sync::Arc, time::Duration};
+
+use hikyaku::{
+    clock::{Clock, Timestamp},
+    event::{Class, EventKind},
+    store::{LogQuery, Page, QueueFilter, Store},
+};
+
+use crate::support::*;
+
+fn long() -> bool {
+    std::env::var_os("HIKYAKU_LONG").is_some()
+}
+
+/// The process's resident memory, in octets.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+fn timed<T>(what: &str, most: Duration, f: impl FnOnce() -> T) -> T {
+    let clock = Clock::system();
+    let start = clock.instant();
+    let out = f();
+    let took = clock.instant() - start;
+    println!("{what}: {took:?}");
+    assert!(took < most, "{what} took {took:?}");
+    out
+}
+
+/// Queues `recipients`, 100 a message, over 1,000 lanes.
+fn fill(store: &Store, clock: &Clock, recipients: usize) {
+    let mut waiting = Vec::new();
+    for n in 0..recipients / 100 {
+        let to = (0..100).map(|i| format!("user{i}@domain{}.example", (n * 7 + i) % 1000)).collect();
+        let mail = Mail { to, body: vec![b'x'; 500], message_id: format!("<{n}@example.jp>"), ..Mail::default() };
+        let (store, now) = (store.clone(), clock.now());
+        waiting.push(async move { store.submit(mail.submission(store.ids().next(now), now)).await });
+        if waiting.len() == 64 {
+            join(std::mem::take(&mut waiting));
+        }
+    }
+    join(waiting);
+}
+
+fn join<T: std::future::Future<Output = Result<hikyaku::store::Receipt, hikyaku::store::StoreError>>>(all: Vec<T>) {
+    let ex = smol::LocalExecutor::new();
+    let tasks: Vec<_> = all.into_iter().map(|f| ex.spawn(f)).collect();
+    smol::block_on(ex.run(async {
+        for t in tasks {
+            t.await.unwrap();
+        }
+    }));
+}
+
+#[test]
+fn a_long_queue_opens_at_once_and_takes_no_memory() {
+    let recipients = if long() { 1_000_000 } else { 20_000 };
+    let dir = TempDir::new("size-queue");
+    let clock = Clock::system();
+    let store = Store::open(options(&dir.0, &clock)).unwrap().store;
+    fill(&store, &clock, recipients);
+    assert_eq!(store.totals().waiting, recipients as u64);
+    drop(store); // no stop: as kill -9
+    let before = resident();
+    let opened = timed("opening", Duration::from_secs(3), || Store::open(options(&dir.0, &clock)).unwrap());
+    let store = opened.store;
+    assert_eq!(store.totals().waiting, recipients as u64);
+    let now = clock.now();
+    let lanes = timed("lanes_due", Duration::from_millis(500), || store.lanes_due(now, 100).unwrap());
+    assert_eq!(lanes.len(), 100);
+    let head = timed("lane_head", Duration::from_millis(500), || {
+        store.lane_head(&lanes[0].lane, Class::Normal, now, 50, &|_| false).unwrap()
+    });
+    assert!(!head.is_empty());
+    timed("next_due", Duration::from_millis(500), || store.next_due(Timestamp::ZERO).unwrap()).unwrap();
+    timed("lanes", Duration::from_secs(1), || store.lanes(20).unwrap());
+    timed("queue page", Duration::from_secs(1), || {
+        store.queue_page(&QueueFilter::default(), &Page::default()).unwrap()
+    });
+    let grown = resident().saturating_sub(before);
+    println!("grown: {} KiB", grown / 1024);
+    assert!(grown < 64 * 1024 * 1024, "{grown} octets more");
+}
+
+#[test]
+fn the_log_answers_quickly_at_size() {
+    // Each recipient makes two events.
+    let events = if long() { 10_000_000 } else { 200_000 };
+    let dir = TempDir::new("size-log");
+    let clock = Clock::system();
+    let store = Arc::new(Store::open(options(&dir.0, &clock)).unwrap().store);
+    let rounds = events / 200_000;
+    for _ in 0..rounds {
+        fill(&store, &clock, 100_000);
+        deliver_everything(&store, &clock);
+    }
+    let quick = Duration::from_millis(if cfg!(debug_assertions) { 4000 } else { 1500 });
+    let exact = LogQuery { recipient: "user5@domain5.example".into(), exact: true, ..LogQuery::default() };
+    let page = timed("exact recipient", quick, || store.log_page(&exact, &Page::default()).unwrap());
+    assert!(!page.rows.is_empty());
+    let by_id = LogQuery { message_id: "<77@example.jp>".into(), exact: true, ..LogQuery::default() };
+    let page = timed("exact Message-ID", quick, || store.log_page(&by_id, &Page::default()).unwrap());
+    assert_eq!(page.rows.len(), 100);
+    let rare = LogQuery { recipient: "nobody@nowhere".into(), ..LogQuery::default() };
+    let page = timed("part of a recipient that nobody has", quick, || store.log_page(&rare, &Page::default()).unwrap());
+    assert!(page.rows.is_empty() && page.next.is_some());
+    let all = timed("newest hundred", quick, || store.log_page(&LogQuery::default(), &Page::default()).unwrap());
+    assert_eq!(all.rows.len(), 100);
+    let failed = LogQuery { kinds: vec![EventKind::Failed], ..LogQuery::default() };
+    timed("a kind that nothing has", quick, || store.log_page(&failed, &Page::default()).unwrap());
+    timed("opening", Duration::from_secs(3), || {
+        let store = Arc::into_inner(store).unwrap();
+        drop(store);
+        Store::open(options(&dir.0, &clock)).unwrap()
+    });
+}
+
+fn deliver_everything(store: &Store, clock: &Clock) {
+    let now = clock.now();
+    loop {
+        let mut changes = Vec::new();
+        for lane in store.lanes_due(Timestamp::from_millis(u64::MAX - 1), 10).unwrap() {
+            let head = store
+                .lane_head(&lane.lane, Class::Normal, Timestamp::from_millis(u64::MAX - 1), 1000, &|_| false)
+                .unwrap();
+            changes.extend(head.into_iter().map(|t| succeeded(t.key, now)));
+        }
+        if changes.is_empty() {
+            return;
+        }
+        apply(store, changes).unwrap();
+    }
+}
