@@ -73,4 +73,5 @@ pub mod store;
 // Layer 3: shells, in the order of the flow.
 pub mod account;
 pub mod deliver;
+pub mod net;
 pub mod runtime;

@@ -1,0 +1,247 @@
+//! A DNS server for tests: answers from a table, over UDP and TCP, on a loopback port of its own.
+
+use std::{
+    collections::HashMap,
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use domain::{
+    base::{Message, MessageBuilder, Name, Rtype, Serial, Ttl, iana::Rcode},
+    rdata::{A, Aaaa, Cname, Mx, Ptr, Soa},
+};
+
+/// What the table says of a name and type.
+#[derive(Clone, Debug)]
+pub enum Says {
+    /// MX records.
+    Mx(Vec<(u16, &'static str)>),
+    /// A and AAAA records, by the type asked for.
+    Address(Vec<IpAddr>),
+    /// An alias; the target's records are not put in.
+    Alias(&'static str),
+    /// PTR.
+    Ptr(&'static str),
+    /// SERVFAIL.
+    Servfail,
+    /// No answer at all.
+    Silence,
+    /// NOERROR without records, with a SOA whose negative TTL is this.
+    Nothing(u32),
+    /// NXDOMAIN, with a SOA whose negative TTL is this.
+    NoSuchName(u32),
+}
+
+/// The server; it stops when dropped.
+pub struct TestServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    table: Mutex<HashMap<(String, Rtype), Says>>,
+    udp: AtomicUsize,
+    tcp: AtomicUsize,
+    stop: AtomicBool,
+    /// TTL of positive answers.
+    ttl: AtomicUsize,
+    /// Forged datagrams that go out before the true one.
+    forge: AtomicBool,
+    /// FORMERR to whoever uses EDNS.
+    no_edns: AtomicBool,
+}
+
+impl TestServer {
+    /// Starts on a free loopback port.
+    pub fn start() -> Self {
+        let (udp, tcp) = (0..100).find_map(|_| both_ports()).expect("a port free in UDP and TCP");
+        let address = udp.local_addr().expect("bound");
+        let shared = Arc::new(Shared { ttl: AtomicUsize::new(300), ..Shared::default() });
+        udp.set_read_timeout(Some(Duration::from_millis(50))).expect("a time-out");
+        let table = shared.clone();
+        thread::spawn(move || {
+            let mut octets = [0; 4096];
+            while !table.stop.load(Ordering::SeqCst) {
+                let Ok((n, from)) = udp.recv_from(&mut octets) else { continue };
+                table.udp.fetch_add(1, Ordering::SeqCst);
+                if table.forge.load(Ordering::SeqCst) {
+                    for forged in forgeries(&octets[..n]) {
+                        let _ = udp.send_to(&forged, from);
+                    }
+                }
+                if let Some(answer) = table.answer(&octets[..n], Some(1232)) {
+                    let _ = udp.send_to(&answer, from);
+                }
+            }
+        });
+        tcp.set_nonblocking(true).expect("non-blocking");
+        let table = shared.clone();
+        thread::spawn(move || {
+            while !table.stop.load(Ordering::SeqCst) {
+                let Ok((mut peer, _)) = tcp.accept() else {
+                    thread::sleep(Duration::from_millis(5));
+                    continue;
+                };
+                table.tcp.fetch_add(1, Ordering::SeqCst);
+                let _ = peer.set_nonblocking(false);
+                let _ = peer.set_read_timeout(Some(Duration::from_secs(2)));
+                let mut len = [0; 2];
+                if peer.read_exact(&mut len).is_err() {
+                    continue;
+                }
+                let mut query = vec![0; usize::from(u16::from_be_bytes(len))];
+                if peer.read_exact(&mut query).is_err() {
+                    continue;
+                }
+                if let Some(answer) = table.answer(&query, None) {
+                    let len = u16::try_from(answer.len()).expect("fits");
+                    let _ = peer.write_all(&[&len.to_be_bytes()[..], &answer].concat());
+                }
+            }
+        });
+        TestServer { address, shared }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Puts an entry into the table; unknown names are NXDOMAIN, known ones without that type have no data.
+    pub fn set(&self, name: &str, says: Says) -> &Self {
+        let types = match &says {
+            Says::Mx(_) => vec![Rtype::MX],
+            Says::Ptr(_) => vec![Rtype::PTR],
+            Says::Address(list) => {
+                let mut types = Vec::new();
+                types.extend(list.iter().any(IpAddr::is_ipv4).then_some(Rtype::A));
+                types.extend(list.iter().any(IpAddr::is_ipv6).then_some(Rtype::AAAA));
+                types
+            }
+            _ => vec![Rtype::MX, Rtype::A, Rtype::AAAA, Rtype::PTR],
+        };
+        for rtype in types {
+            self.set_type(name, rtype, says.clone());
+        }
+        self
+    }
+
+    /// Puts an entry for one type into the table.
+    pub fn set_type(&self, name: &str, rtype: Rtype, says: Says) -> &Self {
+        self.shared.table.lock().expect("table").insert((name.to_owned(), rtype), says);
+        self
+    }
+
+    /// TTL of positive answers from now on.
+    pub fn set_ttl(&self, seconds: usize) {
+        self.shared.ttl.store(seconds, Ordering::SeqCst);
+    }
+
+    /// Sends forged datagrams before each answer.
+    pub fn forge(&self) {
+        self.shared.forge.store(true, Ordering::SeqCst);
+    }
+
+    /// Answers FORMERR to EDNS.
+    pub fn refuse_edns(&self) {
+        self.shared.no_edns.store(true, Ordering::SeqCst);
+    }
+
+    /// Queries that came, by UDP and TCP.
+    pub fn queries(&self) -> (usize, usize) {
+        (self.shared.udp.load(Ordering::SeqCst), self.shared.tcp.load(Ordering::SeqCst))
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+    }
+}
+
+fn both_ports() -> Option<(UdpSocket, TcpListener)> {
+    let udp = UdpSocket::bind(("127.0.0.1", 0)).ok()?;
+    let tcp = TcpListener::bind(udp.local_addr().ok()?).ok()?;
+    Some((udp, tcp))
+}
+
+fn name(text: &str) -> Name<Vec<u8>> {
+    if text.is_empty() || text == "." { Name::root_vec() } else { Name::vec_from_str(text).expect("a name") }
+}
+
+/// The query's echo with another id, another question, and without the response bit.
+fn forgeries(query: &[u8]) -> Vec<Vec<u8>> {
+    let mut other_id = query.to_vec();
+    other_id[0] ^= 1;
+    other_id[2] |= 0x80;
+    let mut other_name = query.to_vec();
+    other_name[2] |= 0x80;
+    other_name[13] ^= 1;
+    vec![other_id, other_name, query.to_vec(), b"x".to_vec()]
+}
+
+impl Shared {
+    fn answer(&self, query: &[u8], octets_max: Option<usize>) -> Option<Vec<u8>> {
+        let message = Message::from_octets(query).ok()?;
+        let question = message.sole_question().ok()?;
+        let asked = question.qname().to_string().to_ascii_lowercase();
+        if self.no_edns.load(Ordering::SeqCst) && message.opt().is_some() {
+            return Some(MessageBuilder::new_vec().start_answer(&message, Rcode::FORMERR).ok()?.finish());
+        }
+        let known = {
+            let table = self.table.lock().expect("table");
+            let exists = table.keys().any(|(n, _)| *n == asked);
+            match table.get(&(asked.clone(), question.qtype())) {
+                Some(says) => says.clone(),
+                None if exists => Says::Nothing(60),
+                None => Says::NoSuchName(60),
+            }
+        };
+        let rcode = match known {
+            Says::Silence => return None,
+            Says::Servfail => Rcode::SERVFAIL,
+            Says::NoSuchName(_) => Rcode::NXDOMAIN,
+            _ => Rcode::NOERROR,
+        };
+        let owner = name(&asked);
+        let ttl = Ttl::from_secs(u32::try_from(self.ttl.load(Ordering::SeqCst)).expect("fits"));
+        let mut answer = MessageBuilder::new_vec().start_answer(&message, rcode).ok()?;
+        let mut negative = None;
+        match &known {
+            Says::Mx(list) => {
+                list.iter().for_each(|(p, h)| answer.push((&owner, ttl, Mx::new(*p, name(h)))).expect("fits"))
+            }
+            Says::Address(list) => list.iter().for_each(|a| match a {
+                IpAddr::V4(a) if question.qtype() == Rtype::A => answer.push((&owner, ttl, A::new(*a))).expect("fits"),
+                IpAddr::V6(a) if question.qtype() == Rtype::AAAA => {
+                    answer.push((&owner, ttl, Aaaa::new(*a))).expect("fits")
+                }
+                _ => {}
+            }),
+            Says::Alias(target) => answer.push((&owner, ttl, Cname::new(name(target)))).expect("fits"),
+            Says::Ptr(target) => answer.push((&owner, ttl, Ptr::new(name(target)))).expect("fits"),
+            Says::Nothing(ttl) | Says::NoSuchName(ttl) => negative = Some(*ttl),
+            Says::Servfail | Says::Silence => {}
+        }
+        let mut authority = answer.authority();
+        if let Some(negative) = negative {
+            let t = Ttl::from_secs(negative);
+            let soa = Soa::new(name("ns.test"), name("root.test"), Serial(1), t, t, t, t);
+            authority.push((name("test"), Ttl::from_secs(86_400), soa)).ok()?;
+        }
+        let octets = authority.finish();
+        if octets_max.is_some_and(|max| octets.len() > max) {
+            let mut cut = MessageBuilder::new_vec().start_answer(&message, rcode).ok()?;
+            cut.header_mut().set_tc(true);
+            return Some(cut.finish());
+        }
+        Some(octets)
+    }
+}
