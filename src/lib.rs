@@ -75,3 +75,4 @@ pub mod account;
 pub mod deliver;
 pub mod net;
 pub mod runtime;
+pub mod schedule;

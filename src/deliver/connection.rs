@@ -1,0 +1,341 @@
+//! One connection to one host: the SMTP client's dialog on a live socket.
+//!
+//! In: a host's address and how to open it; messages.  Out: what became of each recipient.
+//! Always: commands go out in one write a batch; a read waits for the socket first, so that no call is wasted; the
+//! connection counts against `connections_total` for as long as it is open.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use smol::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    lock::SemaphoreGuardArc,
+};
+
+use super::{
+    body::{Body, SendError},
+    tls_policy::{Check, Plan, Policy},
+};
+use crate::{
+    event::Phase,
+    metrics::Metrics,
+    net::{
+        deadline::Deadlines,
+        stream::{self, Stream},
+        tls::ClientTls,
+    },
+    smtp::{
+        client::{Client, End, Fault, Login, Setup, Timeouts, TlsMode, Transaction, Trouble},
+        step::Step,
+    },
+};
+
+/// Octets read at once: replies are short, and what is longer comes in the next read.
+const READ_OCTETS: usize = 2048;
+/// How long a reply is still waited for after a write failed: the peer may have said why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What makes two connections the same for reuse: the host, how we come, and what was checked on the way.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Key {
+    /// The host's name, against which its certificate was checked.
+    pub host: Arc<str>,
+    /// Its address.
+    pub address: SocketAddr,
+    /// The address that we come from, when it is chosen.
+    pub source: Option<IpAddr>,
+    /// The policy that was applied.
+    pub policy: Policy,
+    /// We logged in.
+    pub login: bool,
+}
+
+impl Key {
+    /// The host for people: `mx1.example.org[192.0.2.1]:25`.
+    pub(super) fn place(&self) -> String {
+        format!("{}[{}]:{}", self.host, self.address.ip(), self.address.port())
+    }
+}
+
+/// How a connection is opened.
+pub(super) struct Opening<'a> {
+    pub key: &'a Arc<Key>,
+    pub plan: Plan,
+    /// TLS from the first octet (RFC 8314).
+    pub implicit_tls: bool,
+    pub hello: &'a str,
+    pub login: Option<Login>,
+    pub timeouts: Timeouts,
+    /// For the TCP handshake.
+    pub connect: Duration,
+    pub tls: &'a TlsConfigs,
+    pub deadlines: &'a Deadlines,
+    pub metrics: &'a Arc<Metrics>,
+    /// Its place among all connections.
+    pub place: SemaphoreGuardArc,
+    /// Which configuration it was opened under.
+    pub generation: u64,
+}
+
+/// How TLS is spoken, made once a (re)configuration.
+pub(super) struct TlsConfigs {
+    pub anybody: Option<ClientTls>,
+    /// `None`: no policy asks for it.
+    pub verified: Option<ClientTls>,
+}
+
+/// A connection that could not be opened.
+pub(super) struct NotOpened {
+    pub fault: Fault,
+    /// The trouble is ours: file limit, source address.
+    pub ours: bool,
+    pub sender_ip: Option<IpAddr>,
+    pub tls: String,
+}
+
+/// A connection that is ready for messages, or idle.
+pub(super) struct Connection {
+    client: Client,
+    /// `None` only inside a TLS handshake.
+    stream: Option<Stream>,
+    tls_config: Option<ClientTls>,
+    handshake: Duration,
+    block: Duration,
+    buffer: Vec<u8>,
+    pub key: Arc<Key>,
+    pub sender_ip: Option<IpAddr>,
+    /// As [`Stream::describe_tls`] says.
+    pub tls: String,
+    pub opened: Instant,
+    pub generation: u64,
+    /// It served a message before this one.
+    pub reused: bool,
+    place: Option<SemaphoreGuardArc>,
+    _open: OpenCount,
+}
+
+/// Counts an open connection.
+struct OpenCount(Arc<Metrics>);
+
+impl OpenCount {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.connections.up();
+        metrics.connections_total.one();
+        OpenCount(metrics.clone())
+    }
+}
+
+impl Drop for OpenCount {
+    fn drop(&mut self) {
+        self.0.connections.down();
+    }
+}
+
+impl Connection {
+    /// Connects, greets, and goes through EHLO, STARTTLS and AUTH as the plan says.
+    pub(super) async fn open(o: Opening<'_>) -> Result<Self, NotOpened> {
+        let stream = Stream::connect(o.key.address, o.key.source, o.connect, o.deadlines).await.map_err(|e| {
+            let trouble = match e.kind() {
+                io::ErrorKind::TimedOut => Trouble::TimedOut(o.connect),
+                _ => Trouble::Closed(io_words(&e)),
+            };
+            let fault = Fault { phase: Phase::Connect, trouble };
+            NotOpened { fault, ours: stream::is_our_trouble(&e), sender_ip: o.key.source, tls: String::new() }
+        })?;
+        let config = match o.plan.check {
+            Check::Anybody => o.tls.anybody.clone(),
+            Check::Name => o.tls.verified.clone(),
+        };
+        let setup = Setup {
+            hello: o.hello.to_owned(),
+            tls: o.plan.mode,
+            secure: o.implicit_tls,
+            login: o.login,
+            timeouts: o.timeouts,
+        };
+        let mut connection = Connection {
+            client: Client::new(setup),
+            sender_ip: stream.local_addr().ok().map(|a| a.ip()),
+            stream: Some(stream),
+            tls_config: config.filter(|_| o.implicit_tls || o.plan.mode != TlsMode::Never),
+            handshake: o.timeouts.data,
+            block: o.timeouts.block,
+            buffer: vec![0; READ_OCTETS],
+            key: o.key.clone(),
+            tls: String::new(),
+            opened: o.deadlines.clock().instant(),
+            generation: o.generation,
+            reused: false,
+            place: Some(o.place),
+            _open: OpenCount::new(o.metrics),
+        };
+        if o.implicit_tls
+            && let Err(why) = connection.handshake().await
+        {
+            let fault = Fault { phase: Phase::StartTls, trouble: Trouble::TlsBroken(why) };
+            return Err(connection.not_opened(fault));
+        }
+        connection.drive(&mut None).await;
+        match connection.client.fault().cloned() {
+            Some(fault) => Err(connection.not_opened(fault)),
+            None => Ok(connection),
+        }
+    }
+
+    fn not_opened(self, fault: Fault) -> NotOpened {
+        NotOpened { fault, ours: false, sender_ip: self.sender_ip, tls: self.tls }
+    }
+
+    /// Runs one transaction to its end; `Err`: our own disk failed, and the connection is of no more use.
+    pub(super) async fn send(&mut self, t: &Transaction<'_>, body: Body) -> Result<Vec<End>, String> {
+        self.client.begin(t);
+        match self.drive(&mut Some(body)).await {
+            Some(damage) => Err(damage),
+            None => Ok(self.client.take_ends()),
+        }
+    }
+
+    /// What the peer offers.
+    pub(super) fn peer(&self) -> &crate::smtp::client::Peer {
+        self.client.peer()
+    }
+
+    /// Messages that it carried.
+    pub(super) fn messages(&self) -> u32 {
+        self.client.transactions()
+    }
+
+    /// Why it is of no more use.
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        self.client.fault()
+    }
+
+    /// Another message may follow.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.client.is_reusable() && self.stream.is_some()
+    }
+
+    /// It goes idle: nothing is waited for.
+    pub(super) fn park(&mut self) {
+        if let Some(stream) = &self.stream {
+            stream.set_deadline(None);
+        }
+    }
+
+    /// Gives its place to another before the goodbye is over.
+    pub(super) fn release_place(&mut self) {
+        self.place = None;
+    }
+
+    /// Says goodbye and closes.
+    pub(super) async fn quit(mut self) {
+        self.client.quit();
+        self.drive(&mut None).await;
+    }
+
+    /// Carries out steps until the client is ready or over. Some: our disk failed under the content.
+    async fn drive(&mut self, body: &mut Option<Body>) -> Option<String> {
+        while let Some(step) = self.client.step() {
+            match step {
+                Step::Write(bytes) => self.write(&bytes).await,
+                Step::Read { within } => self.read(within).await,
+                Step::StartTls => match self.handshake().await {
+                    Ok(()) => self.client.tls_started(),
+                    Err(why) => self.client.tls_failed(&why),
+                },
+                Step::SendContent { dot_stuffed: _ } => {
+                    if let Err(damage) = self.send_content(body.take()).await {
+                        // Without its final dot the content is worth nothing to the peer.
+                        self.stream = None;
+                        self.client.closed("");
+                        return Some(damage);
+                    }
+                }
+                Step::Close => return None,
+                Step::Ask(never) => match never {},
+                Step::Content(_) => self.client.closed("content came from the wrong side"),
+            }
+        }
+        None
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        let Some(stream) = &mut self.stream else { return self.client.closed("") };
+        stream.set_deadline(Some(self.block));
+        let written = async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        };
+        if let Err(e) = written.await {
+            self.write_failed(&e).await;
+        }
+    }
+
+    async fn read(&mut self, within: Duration) {
+        let Some(stream) = &mut self.stream else { return self.client.closed("") };
+        stream.set_deadline(Some(within));
+        let read = async {
+            stream.readable().await?;
+            stream.read(&mut self.buffer).await
+        };
+        match read.await {
+            Ok(0) => self.client.closed(""),
+            Ok(n) => self.client.receive(&self.buffer[..n]),
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => self.client.timed_out(),
+            Err(e) => self.client.closed(&io_words(&e)),
+        }
+    }
+
+    /// A peer that closes in the middle often said why just before.
+    async fn write_failed(&mut self, e: &io::Error) {
+        if e.kind() == io::ErrorKind::TimedOut {
+            return self.client.timed_out();
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.set_deadline(Some(LAST_WORDS));
+            if let Ok(n @ 1..) = stream.read(&mut self.buffer).await {
+                self.client.receive(&self.buffer[..n]);
+            }
+        }
+        if self.client.fault().is_none() {
+            self.client.closed(&io_words(e));
+        }
+    }
+
+    async fn send_content(&mut self, body: Option<Body>) -> Result<(), String> {
+        let (Some(stream), Some(body)) = (&mut self.stream, body) else {
+            self.client.closed("");
+            return Ok(());
+        };
+        match body.send(stream, self.block).await {
+            Ok(()) => self.client.content_sent(),
+            Err(SendError::Io(e)) => self.write_failed(&e).await,
+            Err(SendError::Damaged(words)) => return Err(words),
+        }
+        Ok(())
+    }
+
+    /// The TLS handshake; the certificate is checked for the host's name if the plan says so.
+    async fn handshake(&mut self) -> Result<(), String> {
+        let stream = self.stream.take().ok_or("no connection")?;
+        let config = self.tls_config.clone().ok_or("no TLS configuration")?;
+        stream.set_deadline(Some(self.handshake));
+        let stream = stream.into_tls_client(&config, &self.key.host).await.map_err(|e| io_words(&e))?;
+        self.tls = stream.describe_tls(config.is_checked());
+        self.stream = Some(stream);
+        Ok(())
+    }
+}
+
+/// What the system says, without its number.
+pub(super) fn io_words(e: &io::Error) -> String {
+    let text = e.to_string();
+    match text.find(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,416 @@
+//! One group of recipients on its way: tries connections and hosts until every recipient has a result.
+//!
+//! In: recipients that go the same way.  Out: their results, and what was learnt of the destination.
+//! Always: a recipient that has its result is not tried again; the last and most telling trouble is what the others get.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    attempt::{ADDRESSES_TRIED_MAX, Group, Settings, Shared},
+    body::Body,
+    connection::{Connection, Key, NotOpened, Opening},
+    hosts::{Finder, ours},
+    job::{Job, RECIPIENTS_PER_JOB_MAX, RecipientResult, Verdict},
+    report::{self, Failure, Met},
+    tls_policy::{self, Policy},
+    verdict::{Feedback, Kind, Ruling, judge},
+};
+use crate::{
+    config::HostPort,
+    deliver::hosts::Way,
+    event::{AttemptDetail, Phase},
+    smtp::{
+        client::{End, Fault, Login, Transaction, Trouble},
+        params::RcptParams,
+    },
+    store::StoreError,
+};
+
+/// The port on which TLS begins with the first octet (RFC 8314 §3.3).
+const SUBMISSIONS_PORT: u16 = 465;
+
+/// A group's way through hosts and connections.
+pub(super) struct Trial<'a> {
+    shared: &'a Shared,
+    settings: &'a Settings,
+    job: &'a Job,
+    group: Group,
+    policy: Policy,
+    started: Instant,
+    /// Places in the job's list that have no result yet.
+    todo: Vec<usize>,
+    results: Vec<RecipientResult>,
+    /// The trouble that those in `todo` met.
+    last: Option<Failure>,
+    feedback: Feedback,
+    interrupted: usize,
+    /// The body, opened ahead and not sent yet.
+    body: Option<Body>,
+    /// An idle connection died on us: no more of them.
+    fresh_only: bool,
+}
+
+impl<'a> Trial<'a> {
+    pub(super) fn new(shared: &'a Shared, settings: &'a Settings, job: &'a Job, mut group: Group) -> Self {
+        Trial {
+            policy: settings.policy(&group.way),
+            started: shared.now(),
+            todo: std::mem::take(&mut group.recipients),
+            results: Vec::new(),
+            last: None,
+            feedback: Feedback::Unknown,
+            interrupted: 0,
+            body: None,
+            fresh_only: false,
+            shared,
+            settings,
+            job,
+            group,
+        }
+    }
+
+    /// Recipients whose result is only that the daemon stopped.
+    pub(super) fn interrupted(&self) -> usize {
+        self.interrupted
+    }
+
+    pub(super) fn feedback(&self) -> Feedback {
+        self.feedback
+    }
+
+    pub(super) fn into_results(self) -> Vec<RecipientResult> {
+        self.results
+    }
+
+    /// Tries until nothing is left to try.
+    pub(super) async fn run(&mut self) {
+        // Opened first: a body that our disk lost needs no connection.
+        match self.next_body().await {
+            Ok(body) => self.body = Some(body),
+            Err(failure) => return self.settle_rest(&failure),
+        }
+        let (policy, sources, login) = (self.policy, self.group.sources, self.login().is_some());
+        let same = |key: &Key| key.policy == policy && key.login == login && key.source == sources.towards(key.address);
+        if let Some(connection) = self.shared.pool.take_for(&self.group.destination, same) {
+            self.converse(connection).await;
+        }
+        if !self.todo.is_empty() {
+            // In a box of its own: most messages find an idle connection, and pay neither memory nor copies for the rest.
+            Box::pin(self.try_hosts()).await;
+        }
+        if self.todo.is_empty() {
+            return;
+        }
+        if self.shared.is_cutting() {
+            self.interrupted = self.todo.len();
+            let words = "the daemon stopped before the message was handed over";
+            let stopped = Failure::own_trouble(Phase::Queue, Kind::Ours, words);
+            return self.settle_rest(&stopped);
+        }
+        let last = self.last.take();
+        let nothing = || Failure::no_way(&ours("no host could be tried"), Met::default());
+        self.settle_rest(&last.unwrap_or_else(nothing));
+    }
+
+    async fn try_hosts(&mut self) {
+        let shared = self.shared;
+        let finder = Finder {
+            settings: self.settings,
+            resolver: &shared.resolver,
+            memory: &shared.memory,
+            clock: &shared.clock,
+            seed: shared.seed(),
+        };
+        let found = match shared.unless_cut(finder.hosts(&self.group.way)).await {
+            None => return,
+            Some(Ok(found)) => found,
+            Some(Err(no_way)) => return self.note(Failure::no_way(&no_way, Met::default())),
+        };
+        let source_v6 = self.group.sources.v6();
+        let mut tried = 0;
+        // Hosts whose every address is silent come last, so that a dead first MX costs its time-out once a while only.
+        let mut silent = Vec::new();
+        for name in found.names() {
+            match shared.unless_cut(finder.addresses(&found, name, source_v6)).await {
+                None => return,
+                Some(Err(no_way)) => {
+                    let met = Met { host: name.clone(), ..Met::default() };
+                    self.note(Failure::no_way(&no_way, met));
+                }
+                Some(Ok(addresses)) => {
+                    let host: Arc<str> = name.as_str().into();
+                    for address in addresses {
+                        if shared.memory.is_dead(address, shared.now()) {
+                            silent.push((host.clone(), address));
+                        } else if tried < ADDRESSES_TRIED_MAX {
+                            tried += 1;
+                            self.try_address(&host, address).await;
+                        }
+                        if self.todo.is_empty() || shared.is_cutting() {
+                            return;
+                        }
+                    }
+                }
+            }
+            if self.todo.is_empty() {
+                return;
+            }
+        }
+        for (host, address) in silent.into_iter().take(ADDRESSES_TRIED_MAX - tried) {
+            self.try_address(&host, address).await;
+            if self.todo.is_empty() || shared.is_cutting() {
+                return;
+            }
+        }
+    }
+
+    async fn try_address(&mut self, host: &Arc<str>, address: std::net::SocketAddr) {
+        let key = Arc::new(Key {
+            host: host.clone(),
+            address,
+            source: self.group.sources.towards(address),
+            policy: self.policy,
+            login: self.login().is_some(),
+        });
+        let idle = if self.fresh_only { None } else { self.shared.pool.take_at(&key) };
+        if let Some(connection) = idle {
+            self.converse(connection).await;
+        }
+        // A peer that takes few messages a connection, and few recipients a message, needs several for one job.
+        for _ in 0..RECIPIENTS_PER_JOB_MAX {
+            if self.todo.is_empty() {
+                return;
+            }
+            match self.open(&key).await {
+                Some(Ok(connection)) => {
+                    let left = self.todo.len();
+                    self.converse(connection).await;
+                    // No progress: the next host's turn.
+                    if self.todo.len() == left {
+                        return;
+                    }
+                }
+                Some(Err(failure)) => return self.note(failure),
+                None => return,
+            }
+        }
+    }
+
+    /// A new connection, ready for messages; in clear where the policy lets it when the handshake breaks. `None`: cut.
+    async fn open(&mut self, key: &Arc<Key>) -> Option<Result<Connection, Failure>> {
+        let (shared, settings) = (self.shared, self.settings);
+        let implicit_tls = self.policy != Policy::None
+            && matches!(&self.group.way, Way::Smarthost(HostPort { port: SUBMISSIONS_PORT, .. }));
+        let login = match self.login_for(key) {
+            Ok(login) => login,
+            Err(failure) => return Some(Err(*failure)),
+        };
+        let mut broke = shared.memory.tls_broke(key.address, shared.now());
+        loop {
+            let plan = tls_policy::plan(self.policy, broke && !implicit_tls);
+            let place = shared.unless_cut(shared.pool.place(|idle| shared.close(idle))).await?;
+            let opening = Opening {
+                key,
+                plan,
+                implicit_tls,
+                hello: &settings.hello,
+                login: login.clone(),
+                timeouts: settings.timeouts,
+                connect: settings.connect,
+                tls: &settings.tls,
+                deadlines: &shared.deadlines,
+                metrics: &shared.metrics,
+                place,
+                generation: settings.generation,
+            };
+            match shared.unless_cut(Connection::open(opening)).await? {
+                Ok(connection) => {
+                    shared.memory.remember_alive(key.address);
+                    return Some(Ok(connection));
+                }
+                Err(not)
+                    if is_broken_handshake(&not) && plan.clear_after_break && !implicit_tls && !shared.is_cutting() =>
+                {
+                    log::info!(
+                        "destination={} host={} the TLS handshake failed; going on in clear",
+                        self.group.destination,
+                        key.place()
+                    );
+                    shared.memory.remember_tls_broke(key.address, shared.now());
+                    broke = true;
+                }
+                Err(not) => {
+                    if matches!(not.fault.phase, Phase::Connect | Phase::Greeting) && !not.ours && !shared.is_cutting()
+                    {
+                        shared.memory.remember_dead(key.address, shared.now());
+                    }
+                    let met = met_at(key, not.sender_ip, not.tls);
+                    return Some(Err(Failure::at_host(&not.fault, not.ours, self.job.loaded.message.len, met)));
+                }
+            }
+        }
+    }
+
+    /// The login for a host, or why it must not hear it.
+    fn login_for(&self, key: &Key) -> Result<Option<Login>, Box<Failure>> {
+        let Some(login) = self.login() else { return Ok(None) };
+        let loopback = key.address.ip().to_canonical().is_loopback();
+        if !tls_policy::may_log_in(self.policy, loopback) {
+            let trouble =
+                Trouble::LoginUnusable("it is told only to a host that smarthost_tls = \"verify\" has checked");
+            let fault = Fault { phase: Phase::Auth, trouble };
+            return Err(Box::new(Failure::at_host(&fault, false, 0, met_at(key, None, String::new()))));
+        }
+        Ok(Some(Login { in_clear: loopback, ..login.clone() }))
+    }
+
+    fn login(&self) -> Option<&'a Login> {
+        self.settings.login(&self.group.way)
+    }
+
+    /// Sends the message to those in `todo` over this connection, in as many transactions as the peer's limits ask for.
+    async fn converse(&mut self, mut connection: Connection) {
+        while !self.todo.is_empty() && connection.is_reusable() {
+            let body = match self.next_body().await {
+                Ok(body) => body,
+                Err(failure) => {
+                    self.settle_rest(&failure);
+                    break;
+                }
+            };
+            let rcpt_max = connection.peer().rcpt_max.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+            let batch: Vec<usize> = self.todo.iter().copied().take(rcpt_max.min(RECIPIENTS_PER_JOB_MAX)).collect();
+            let job = self.job;
+            let message = &job.loaded.message;
+            let recipients: Vec<(&_, &RcptParams)> =
+                batch.iter().map(|at| (&job.recipients[*at].address, &job.recipients[*at].params)).collect();
+            let transaction = Transaction {
+                sender: message.sender.as_ref(),
+                params: &message.params,
+                size: message.len,
+                header_is_8bit: message.facts.header_is_8bit,
+                recipients: &recipients,
+            };
+            match connection.send(&transaction, body).await {
+                Ok(ends) => self.settle(&batch, ends, &connection),
+                Err(damage) => {
+                    let damaged = Failure::own_trouble(Phase::Content, Kind::Damaged, &damage);
+                    return self.settle_rest(&damaged);
+                }
+            }
+        }
+        if connection.fault().is_none() {
+            self.shared.keep(connection, &self.group.destination);
+        }
+    }
+
+    async fn next_body(&mut self) -> Result<Body, Failure> {
+        if let Some(body) = self.body.take() {
+            return Ok(body);
+        }
+        Body::of(&self.job.loaded, &self.shared.bodies).await.map_err(|e| {
+            let kind = if matches!(e, StoreError::Damaged(_)) { Kind::Damaged } else { Kind::Ours };
+            Failure::own_trouble(Phase::Queue, kind, &e.to_string())
+        })
+    }
+
+    // ---- results ----
+
+    /// What became of a batch: results where they are final for this try, the others stay for the next host.
+    fn settle(&mut self, batch: &[usize], ends: Vec<End>, connection: &Connection) {
+        let met = met_at(&connection.key, connection.sender_ip, connection.tls.clone());
+        let peer_does_dsn = connection.peer().dsn;
+        for (at, end) in batch.iter().copied().zip(ends) {
+            match end {
+                End::Taken(reply) => {
+                    let detail = report::delivered(&reply, &self.group.destination, &met, self.elapsed());
+                    self.feedback = Feedback::Healthy;
+                    self.result(at, Verdict::Delivered { peer_does_dsn }, detail);
+                }
+                End::Refused(fault) => {
+                    let kind = Kind::of(&fault.trouble);
+                    if connection.reused && matches!(kind, Kind::Lost | Kind::Closing) {
+                        // It died while it was idle, most likely: a new one is opened at once, and costs no try.
+                        self.fresh_only = true;
+                        continue;
+                    }
+                    let failure = Failure::at_host(&fault, false, self.job.loaded.message.len, met.clone());
+                    if judge(failure.phase, kind, true).next_host {
+                        self.note(failure);
+                    } else {
+                        self.fail(at, &failure);
+                    }
+                }
+            }
+        }
+        let results = &self.results;
+        let job = self.job;
+        self.todo.retain(|at| !results.iter().any(|r| r.index == job.recipients[*at].key.index));
+    }
+
+    /// Trouble that another host may not have; what is known for certain of all hosts is settled at once.
+    fn note(&mut self, failure: Failure) {
+        let judgement = judge(failure.phase, failure.kind, true);
+        if !judgement.next_host {
+            return self.settle_rest(&failure);
+        }
+        if self.last.as_ref().is_none_or(|last| telling(failure.kind) >= telling(last.kind)) {
+            self.last = Some(failure);
+        }
+    }
+
+    fn settle_rest(&mut self, failure: &Failure) {
+        for at in std::mem::take(&mut self.todo) {
+            self.fail(at, failure);
+        }
+    }
+
+    fn fail(&mut self, at: usize, failure: &Failure) {
+        let judgement = judge(failure.phase, failure.kind, false);
+        let verdict = match judgement.ruling {
+            Ruling::Deferred { site } => Verdict::Deferred { site, damaged: failure.kind == Kind::Damaged },
+            Ruling::Failed => Verdict::Failed,
+        };
+        let mut detail = failure.detail(&self.group.destination, self.elapsed());
+        detail.possible_duplicate = judgement.possible_duplicate;
+        if judgement.feedback != Feedback::Unknown {
+            self.feedback = judgement.feedback;
+        }
+        self.result(at, verdict, detail);
+    }
+
+    fn result(&mut self, at: usize, verdict: Verdict, mut detail: AttemptDetail) {
+        let recipient = &self.job.recipients[at];
+        detail.possible_duplicate |= recipient.possible_duplicate;
+        self.results.push(RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail) });
+    }
+
+    fn elapsed(&self) -> std::time::Duration {
+        self.shared.now().saturating_duration_since(self.started)
+    }
+}
+
+fn met_at(key: &Key, sender_ip: Option<std::net::IpAddr>, tls: String) -> Met {
+    Met { host: key.host.to_string(), address: Some(key.address), sender_ip, tls }
+}
+
+/// STARTTLS was agreed on, and then no TLS came of it.
+fn is_broken_handshake(not: &NotOpened) -> bool {
+    not.fault.phase == Phase::StartTls
+        && match &not.fault.trouble {
+            Trouble::TlsBroken(_) | Trouble::Closed(_) | Trouble::TimedOut(_) | Trouble::NotSmtp(_) => true,
+            Trouble::Reply(_) | Trouble::LostAfterDot(_) | Trouble::TlsNotOffered | Trouble::LoginUnusable(_) => false,
+            Trouble::TooLarge { .. } | Trouble::NeedsUtf8Address | Trouble::NeedsUtf8Header | Trouble::BadAddress => {
+                false
+            }
+        }
+}
+
+/// Which trouble says most when several hosts had some: a peer's, then DNS and ours, then a refused address.
+fn telling(kind: Kind) -> u8 {
+    match kind {
+        Kind::Guarded => 0,
+        Kind::NoAddress | Kind::DnsTrouble | Kind::Ours => 1,
+        _ => 2,
+    }
+}

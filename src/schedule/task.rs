@@ -1,0 +1,472 @@
+//! The scheduler's shell: feeds the core, runs attempts, stores their verdicts.
+//!
+//! In: receipts of fresh messages, the due queue, the ends of attempts.  Out: attempts, changes for the store.
+//! Always: no attempt starts while its verdict could not be stored; a connection is free again before its verdicts are
+//! committed, its recipients only after; an attempt that panics still frees its place; verdicts that end at the same time
+//! share one trip to the writer, and at most `APPLIES_MAX` trips are under way.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use smol::{Timer, channel, stream::Stream};
+
+use super::{
+    attempt::{Context, Done, attempt},
+    core::{Core, LaneRef, LaneView, Load, Page},
+    limits::{Feedback, Limits},
+    results::{Counts, RetryPolicy},
+    shelf::{STORE_WAIT, Scan, Shelf, YOUNG, enter, page, scan, store},
+};
+use crate::{
+    budget::{Budget, Lease},
+    clock::{Clock, Timestamp},
+    config::Config,
+    deliver::job::{Deliver, RECIPIENTS_PER_JOB_MAX},
+    ids::RecipientKey,
+    metrics::Metrics,
+    runtime::{Runtime, Shutdown, Stage},
+    store::{Change, Loaded, Receipt},
+};
+
+/// Trips to the writer at once: the second leaves while the first waits for its sync, later verdicts ride together.
+const APPLIES_MAX: usize = 2;
+/// Changes in one trip.
+const CHANGES_MAX: usize = 4_096;
+/// Fresh messages on their way to the scheduler; beyond, they are found on disk.
+const FRESH_MAX: usize = 8_192;
+/// Notes taken before the scheduler acts on them.
+const NOTES_MAX: usize = 256;
+/// Reads done in one trip to the blocking pool.
+const LOADS_MAX: usize = 32;
+/// Trips to the blocking pool at once.
+const READS_MAX: usize = 2;
+/// The scheduler looks around at least this often, whatever the clock did.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// The least time between two looks that nothing else asked for.
+const REST: Duration = Duration::from_millis(5);
+/// The window's share of the memory budget changes in steps of this many bytes.
+const LEASE_STEP: usize = 64 * 1024;
+
+/// What the scheduler is made of.
+pub struct Parts<S> {
+    /// Where its tasks run.
+    pub runtime: Runtime,
+    /// The due queue.
+    pub store: S,
+    /// The time.
+    pub clock: Clock,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The daemon's stop.
+    pub shutdown: Shutdown,
+    /// Who carries attempts out.
+    pub deliver: Arc<dyn Deliver>,
+    /// The memory that bodies and tickets share.
+    pub budget: Budget,
+}
+
+/// What the config file says about scheduling.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// `[delivery] connections_total`.
+    pub connections_total: usize,
+    /// `[delivery] connections_per_destination`.
+    pub connections_per_destination: usize,
+    /// `[queue] retry_schedule`.
+    pub retry_schedule: Vec<Duration>,
+    /// `[queue] delay_notice_after`; zero: only when asked for.
+    pub delay_notice_after: Duration,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Settings {
+            connections_total: config.delivery.connections_total,
+            connections_per_destination: config.delivery.connections_per_destination,
+            retry_schedule: config.queue.retry_schedule.clone(),
+            delay_notice_after: config.queue.delay_notice_after,
+        }
+    }
+}
+
+impl Settings {
+    fn limits(&self, budget: &Budget) -> Limits {
+        Limits::for_memory(
+            budget.bytes_max(),
+            self.connections_total,
+            self.connections_per_destination,
+            RECIPIENTS_PER_JOB_MAX,
+        )
+    }
+
+    fn policy(&self) -> Arc<RetryPolicy> {
+        let (schedule, delay_notice_after) = (self.retry_schedule.clone(), self.delay_notice_after);
+        Arc::new(RetryPolicy { schedule, delay_notice_after })
+    }
+}
+
+/// Starts the scheduler.
+pub struct Scheduler;
+
+impl Scheduler {
+    /// Starts the scheduler's task and answers the handle by which the others reach it. It begins with what waits on disk,
+    /// and ends when the shutdown drains and every running attempt's verdict is stored.
+    pub fn start<S: Shelf>(parts: Parts<S>, settings: Settings) -> Handle {
+        let (sender, notes) = channel::unbounded();
+        let (alive, ended) = channel::bounded(1);
+        let shared = Arc::new(Shared {
+            core: Mutex::new(Core::new(settings.limits(&parts.budget))),
+            notes: sender,
+            fresh: AtomicUsize::new(0),
+            overflowed: AtomicBool::new(false),
+            ended,
+        });
+        let task = Task {
+            context: Arc::new(Context {
+                store: parts.store,
+                clock: parts.clock.clone(),
+                deliver: parts.deliver,
+                metrics: parts.metrics,
+            }),
+            runtime: parts.runtime.clone(),
+            shutdown: parts.shutdown,
+            budget: parts.budget,
+            boot: parts.clock.now(),
+            shared: shared.clone(),
+            policy: settings.policy(),
+            lease: None,
+            pending: Batch::default(),
+            applying: 0,
+            attempts: 0,
+            reading: 0,
+            scanning: false,
+            _alive: alive,
+        };
+        parts.runtime.spawn("scheduler", task.run(Box::pin(notes)));
+        Handle(shared)
+    }
+}
+
+/// How the other rooms reach the scheduler; clones share it.
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+struct Shared {
+    core: Mutex<Core<Arc<Loaded>>>,
+    notes: channel::Sender<Note>,
+    fresh: AtomicUsize,
+    overflowed: AtomicBool,
+    ended: channel::Receiver<()>,
+}
+
+impl Handle {
+    /// A message was accepted: its recipients are tried now, if their turn allows. Cheap; call it for every receipt.
+    pub fn fresh(&self, receipt: &Receipt) {
+        self.fresh_message(receipt.loaded());
+    }
+
+    /// The same without a receipt, for those who have the message as it was stored.
+    pub fn fresh_message(&self, loaded: &Arc<Loaded>) {
+        if self.0.fresh.load(Ordering::Relaxed) >= FRESH_MAX {
+            self.0.overflowed.store(true, Ordering::Relaxed);
+            return;
+        }
+        self.0.fresh.fetch_add(1, Ordering::Relaxed);
+        // Fails only after the scheduler ended: then the message waits on disk for the next start.
+        let _ = self.0.notes.try_send(Note::Fresh(loaded.clone()));
+    }
+
+    /// The queue on disk changed: an operator's act was stored. What waits in RAM is read anew, and sites in trouble get
+    /// their probe at once.
+    pub fn kick(&self) {
+        let _ = self.0.notes.try_send(Note::Kick);
+    }
+
+    /// New settings, at a reload.
+    pub fn reconfigure(&self, settings: Settings) {
+        let _ = self.0.notes.try_send(Note::Settings(settings));
+    }
+
+    /// The busiest lanes, at most `limit`, sites in trouble first. Short.
+    pub fn snapshot(&self, limit: usize) -> Vec<LaneView> {
+        lock(&self.0.core).views(limit)
+    }
+
+    /// Attempts that run now. Short.
+    pub fn attempts(&self) -> usize {
+        lock(&self.0.core).in_flight()
+    }
+
+    /// Returns when the scheduler has ended: the shutdown drains, no attempt runs, and every verdict is stored.
+    pub async fn drained(&self) {
+        let _ = self.0.ended.recv().await;
+    }
+}
+
+fn lock(core: &Mutex<Core<Arc<Loaded>>>) -> MutexGuard<'_, Core<Arc<Loaded>>> {
+    // A panic inside the core would leave it between two states; its own checks tolerate that, a halt would not.
+    core.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What reaches the scheduler.
+enum Note {
+    Fresh(Arc<Loaded>),
+    Done(Done),
+    Applied(Batch),
+    Loaded(Vec<(Load, Option<Page<Arc<Loaded>>>)>),
+    Scanned(Option<Scan>),
+    Kick,
+    Settings(Settings),
+}
+
+/// Verdicts that go to the writer together.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Change>,
+    release: Vec<(LaneRef, Vec<RecipientKey>)>,
+    due: Option<Timestamp>,
+    counts: Counts,
+}
+
+struct Task<S> {
+    context: Arc<Context<S>>,
+    runtime: Runtime,
+    shutdown: Shutdown,
+    budget: Budget,
+    boot: Timestamp,
+    shared: Arc<Shared>,
+    policy: Arc<RetryPolicy>,
+    lease: Option<Lease>,
+    pending: Batch,
+    applying: usize,
+    attempts: usize,
+    reading: usize,
+    scanning: bool,
+    /// Closes when the task ends, however it ends.
+    _alive: channel::Sender<()>,
+}
+
+type Notes = Pin<Box<channel::Receiver<Note>>>;
+
+impl<S: Shelf> Task<S> {
+    async fn run(mut self, mut notes: Notes) {
+        let mut timer: Option<(Timestamp, Timer)> = None;
+        let mut drained = Some(Box::pin({
+            let shutdown = self.shutdown.clone();
+            async move { shutdown.drained().await }
+        }));
+        loop {
+            for _ in 0..NOTES_MAX {
+                let Ok(note) = notes.try_recv() else { break };
+                self.take(note);
+            }
+            let draining = self.shutdown.stage() != Stage::Running;
+            let wake_at = self.act(draining);
+            if draining && self.attempts == 0 && self.applying == 0 && self.pending.changes.is_empty() {
+                return;
+            }
+            let now = self.context.clock.now();
+            // An armed timer that rings too early is harmless; arming one for each note would not be cheap.
+            if timer.as_ref().is_none_or(|(armed, _)| *armed > wake_at || *armed < now) {
+                let wait = wake_at.since(now).min(SLEEP_MAX);
+                timer = Some((now.plus(wait), Timer::after(wait)));
+            }
+            let note = std::future::poll_fn(|cx| {
+                if let Poll::Ready(note) = notes.as_mut().poll_next(cx) {
+                    return Poll::Ready(note);
+                }
+                if let Some(stop) = &mut drained
+                    && stop.as_mut().poll(cx).is_ready()
+                {
+                    drained = None;
+                    return Poll::Ready(None);
+                }
+                if let Some((_, ring)) = &mut timer
+                    && Pin::new(ring).poll(cx).is_ready()
+                {
+                    timer = None;
+                    return Poll::Ready(None);
+                }
+                Poll::Pending
+            })
+            .await;
+            if let Some(note) = note {
+                self.take(note);
+            }
+        }
+    }
+
+    fn take(&mut self, note: Note) {
+        let now = self.context.clock.now();
+        match note {
+            Note::Fresh(loaded) => {
+                self.shared.fresh.fetch_sub(1, Ordering::Relaxed);
+                enter(&mut lock(&self.shared.core), &loaded, now);
+            }
+            Note::Done(done) => self.done(done, now),
+            Note::Applied(batch) => {
+                self.applying -= 1;
+                batch.counts.count(&self.context.metrics);
+                let mut core = lock(&self.shared.core);
+                batch.release.into_iter().for_each(|(at, keys)| core.released(at, keys));
+                batch.due.into_iter().for_each(|due| core.due_at(due));
+            }
+            Note::Loaded(pages) => {
+                self.reading -= 1;
+                let mut core = lock(&self.shared.core);
+                pages.into_iter().for_each(|(load, page)| core.loaded(load, page, now));
+            }
+            Note::Scanned(scan) => {
+                self.scanning = false;
+                let mut core = lock(&self.shared.core);
+                match scan {
+                    Some(scan) => core.scanned(scan.lanes, scan.more, scan.next_due, now),
+                    None => core.due_at(now.plus(STORE_WAIT)),
+                }
+            }
+            Note::Kick => lock(&self.shared.core).kick(),
+            Note::Settings(settings) => {
+                self.policy = settings.policy();
+                lock(&self.shared.core).set_limits(settings.limits(&self.budget));
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done, now: Timestamp) {
+        self.attempts -= 1;
+        let mut core = lock(&self.shared.core);
+        if done.conversation {
+            core.finished(done.at, done.feedback, done.trouble.as_deref(), now);
+        }
+        if !done.unchanged.is_empty() {
+            core.released(done.at, done.unchanged);
+            core.due_at(now.plus(STORE_WAIT));
+        }
+        if !done.settled.changes.is_empty() {
+            let keys = done.settled.changes.iter().map(|c| c.event.key).collect();
+            self.pending.release.push((done.at, keys));
+            self.pending.changes.extend(done.settled.changes);
+            self.pending.due = self.pending.due.into_iter().chain(done.settled.due).min();
+            self.pending.counts.add(done.settled.counts);
+        }
+    }
+
+    /// Does all that can be done now; answers when to come back if nothing happens before.
+    fn act(&mut self, draining: bool) -> Timestamp {
+        let now = self.context.clock.now();
+        self.send_verdicts();
+        if draining {
+            return Timestamp::MAX;
+        }
+        let shared = self.shared.clone();
+        let mut core = lock(&shared.core);
+        if shared.overflowed.swap(false, Ordering::Relaxed) {
+            core.due_at(now.plus(YOUNG));
+        }
+        self.watch_memory(&mut core);
+        let stuck = self.context.store.verdicts_are_stuck();
+        if !stuck {
+            while let Some(start) = core.poll(now) {
+                self.attempts += 1;
+                let (context, policy) = (self.context.clone(), self.policy.clone());
+                let notes = self.shared.notes.clone();
+                let report = move |done| {
+                    let _ = notes.try_send(Note::Done(done));
+                };
+                self.runtime.spawn("attempt", attempt(context, policy, start, report));
+            }
+        }
+        self.read(&mut core, now);
+        // What is due already waits for something under way: an alarm now would only ring again.
+        if stuck { now.plus(STORE_WAIT) } else { core.wake_at(now).max(now.plus(REST)) }
+    }
+
+    /// Sends the verdicts that have gathered to the writer, if a trip is free.
+    fn send_verdicts(&mut self) {
+        if self.applying >= APPLIES_MAX || self.pending.changes.is_empty() {
+            return;
+        }
+        self.applying += 1;
+        let mut batch = std::mem::take(&mut self.pending);
+        let (context, notes) = (self.context.clone(), self.shared.notes.clone());
+        self.runtime.spawn("verdicts", async move {
+            let mut changes = std::mem::take(&mut batch.changes);
+            while !changes.is_empty() {
+                let rest = changes.split_off(changes.len().min(CHANGES_MAX));
+                if !store(&context.store, changes).await {
+                    // The process stops: the recipients stay marked, so that nobody is tried again before that.
+                    return;
+                }
+                changes = rest;
+            }
+            let _ = notes.try_send(Note::Applied(batch));
+        });
+    }
+
+    /// Starts the scan and the reads that the core wants, off the executor.
+    fn read(&mut self, core: &mut Core<Arc<Loaded>>, now: Timestamp) {
+        if !self.scanning
+            && let Some(limit) = core.scan(now)
+        {
+            self.scanning = true;
+            let (context, notes) = (self.context.clone(), self.shared.notes.clone());
+            self.runtime.spawn("due-scan", async move {
+                let scan = smol::unblock(move || scan(&context.store, now, limit)).await;
+                let _ = notes.try_send(Note::Scanned(scan));
+            });
+        }
+        while self.reading < READS_MAX {
+            let loads: Vec<Load> = std::iter::from_fn(|| core.load()).take(LOADS_MAX).collect();
+            if loads.is_empty() {
+                return;
+            }
+            self.reading += 1;
+            let (context, notes, boot) = (self.context.clone(), self.shared.notes.clone(), self.boot);
+            self.runtime.spawn("due-read", async move {
+                let read = move || loads.into_iter().map(|load| page(&context.store, load, now, boot)).collect();
+                let _ = notes.try_send(Note::Loaded(smol::unblock(read).await));
+            });
+        }
+    }
+
+    /// Keeps the window's lease as large as the window, and tells the core when memory is short.
+    fn watch_memory(&mut self, core: &mut Core<Arc<Loaded>>) {
+        let wanted = core.window_bytes().div_ceil(LEASE_STEP) * LEASE_STEP;
+        let fits = match &mut self.lease {
+            Some(lease) if wanted > lease.bytes() => lease.grow(wanted - lease.bytes()),
+            Some(lease) => {
+                if wanted + LEASE_STEP < lease.bytes() {
+                    lease.shrink_to(wanted);
+                }
+                true
+            }
+            None => {
+                self.lease = self.budget.take(wanted);
+                self.lease.is_some()
+            }
+        };
+        core.set_memory_short(!fits || self.budget.used() > self.budget.bytes_max() / 2);
+    }
+}
+
+impl From<crate::deliver::job::SiteFeedback> for Feedback {
+    fn from(feedback: crate::deliver::job::SiteFeedback) -> Self {
+        match feedback {
+            crate::deliver::job::SiteFeedback::Healthy => Feedback::Healthy,
+            crate::deliver::job::SiteFeedback::Trouble => Feedback::Trouble,
+            crate::deliver::job::SiteFeedback::Unknown => Feedback::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "task_tests.rs"]
+mod tests;

@@ -1,0 +1,464 @@
+//! The scheduler's shell over a store in memory: attempts, verdicts, restarts, the drain.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{
+    deliver::job::{Job, Outcome, RecipientResult, SiteFeedback, Verdict},
+    event::{AttemptDetail, Class, ErrorClass, EventKind, Phase, WaitReason},
+    ids::MessageId,
+    mail::header::Facts,
+    smtp::{
+        address::Mailbox,
+        params::{MailParams, Notify, RcptParams},
+    },
+    store::{
+        Applied, BodyPlace, Lane, LaneRow, Message, NoticeKind, Origin, Recipient, RecipientState, StoreError, Ticket,
+    },
+};
+
+const START: Timestamp = Timestamp::from_millis(1_795_527_310_000);
+
+/// A store in RAM.
+#[derive(Clone, Default)]
+struct Fake(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    messages: BTreeMap<MessageId, Message>,
+    recipients: BTreeMap<RecipientKey, Recipient>,
+    changes: Vec<Change>,
+    applies: usize,
+    stuck: bool,
+    asked_if_stuck: usize,
+    damaged: bool,
+}
+
+impl Fake {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no panic before")
+    }
+
+    fn put(&self, loaded: &Loaded) {
+        let mut state = self.state();
+        state.messages.insert(loaded.message.id, loaded.message.clone());
+        state.recipients.extend(loaded.recipients.iter().map(|r| (r.key, r.clone())));
+    }
+
+    fn events(&self, n: u64) -> Vec<(EventKind, u32, Option<WaitReason>, Option<NoticeKind>)> {
+        let of = |c: &&Change| c.event.key.message == MessageId::from_u64(n);
+        let state = self.state();
+        state.changes.iter().filter(of).map(|c| (c.event.kind, c.event.attempt, c.event.wait, c.notice)).collect()
+    }
+}
+
+fn due(recipient: &Recipient) -> Option<Timestamp> {
+    match recipient.state {
+        RecipientState::Waiting { due, .. } => Some(due),
+        RecipientState::Final(_) => None,
+    }
+}
+
+impl Shelf for Fake {
+    async fn apply(&self, changes: Vec<Change>) -> Result<Applied, StoreError> {
+        Timer::after(Duration::from_millis(2)).await;
+        let mut state = self.state();
+        state.applies += 1;
+        let mut applied = Applied::default();
+        for change in changes {
+            let event = &change.event;
+            let recipient = state.recipients.get_mut(&event.key).expect("known");
+            if due(recipient).is_none() {
+                applied.too_late += 1;
+                continue;
+            }
+            recipient.attempts = event.attempt;
+            recipient.state = match (event.next_try, event.wait) {
+                (Some(due), Some(wait)) => RecipientState::Waiting { due, wait },
+                _ => RecipientState::Final(event.kind),
+            };
+            applied.applied += 1;
+            state.changes.push(change);
+        }
+        Ok(applied)
+    }
+    fn verdicts_are_stuck(&self) -> bool {
+        let mut state = self.state();
+        state.asked_if_stuck += 1;
+        state.stuck
+    }
+    fn lanes_due(&self, until: Timestamp, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
+        let mut lanes: BTreeMap<Lane, LaneRow> = BTreeMap::new();
+        for recipient in self.state().recipients.values() {
+            let Some(due) = due(recipient) else { continue };
+            let row = lanes.entry(recipient.lane.clone()).or_insert_with(|| LaneRow {
+                lane: recipient.lane.clone(),
+                count: 0,
+                earliest_due: due,
+                last_reply: String::new(),
+            });
+            row.count += 1;
+            row.earliest_due = row.earliest_due.min(due);
+        }
+        Ok(lanes.into_values().filter(|l| l.earliest_due <= until).take(limit).collect())
+    }
+    fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.state().recipients.values().filter_map(due).filter(|d| *d > after).min())
+    }
+    fn lane_head(
+        &self,
+        lane: &Lane,
+        class: Class,
+        until: Timestamp,
+        limit: usize,
+        skip: &dyn Fn(RecipientKey) -> bool,
+    ) -> Result<Vec<Ticket>, StoreError> {
+        let state = self.state();
+        let of_lane = |r: &&Recipient| r.lane == *lane && state.messages[&r.key.message].class == class;
+        let rows = state.recipients.values().filter(of_lane).filter(|r| due(r).is_some_and(|d| d <= until));
+        let ticket = |r: &Recipient| Ticket {
+            key: r.key,
+            lane: lane.clone(),
+            class,
+            due: due(r).unwrap_or(until),
+            attempts: r.attempts,
+            expires_at: Timestamp::MAX,
+            loaded: None,
+        };
+        let mut tickets: Vec<Ticket> = rows.filter(|r| !skip(r.key)).map(ticket).collect();
+        tickets.sort_by_key(|t| t.due);
+        tickets.truncate(limit);
+        Ok(tickets)
+    }
+    fn load(&self, id: MessageId, indexes: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError> {
+        let state = self.state();
+        if state.damaged {
+            return Err(StoreError::Damaged("segment 3 is damaged".into()));
+        }
+        let Some(message) = state.messages.get(&id) else { return Ok(None) };
+        let get = |index: &u32| state.recipients.get(&RecipientKey { message: id, index: *index }).cloned();
+        Ok(Some((message.clone(), indexes.iter().filter_map(get).collect())))
+    }
+}
+
+/// Answers by the local part, like the sandbox, and counts its calls.
+#[derive(Default)]
+struct Peers {
+    calls: AtomicUsize,
+}
+
+impl Deliver for Peers {
+    fn deliver(&self, job: Job) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            smol::future::yield_now().await;
+            let mut outcome = Outcome { results: Vec::new(), feedback: SiteFeedback::Healthy, interrupted: false };
+            for recipient in &job.recipients {
+                let verdict = match recipient.address.local() {
+                    "fail" => Verdict::Failed,
+                    "defer" => Verdict::Deferred { site: false, damaged: false },
+                    "damaged" => Verdict::Deferred { site: false, damaged: true },
+                    "site" => {
+                        outcome.feedback = SiteFeedback::Trouble;
+                        Verdict::Deferred { site: true, damaged: false }
+                    }
+                    "silent" => continue,
+                    "cut" => return Outcome { interrupted: true, ..outcome },
+                    "panic" => panic!("a fault, for the test"),
+                    _ => Verdict::Delivered { peer_does_dsn: false },
+                };
+                let detail = Box::new(AttemptDetail {
+                    destination: job.lane.0.to_string(),
+                    phase: Some(Phase::Rcpt),
+                    reply: "450 4.2.1 busy".into(),
+                    ..AttemptDetail::default()
+                });
+                outcome.results.push(RecipientResult { index: recipient.key.index, verdict, detail });
+            }
+            outcome
+        })
+    }
+}
+
+struct World {
+    fake: Fake,
+    peers: Arc<Peers>,
+    handle: Handle,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    shutdown: Shutdown,
+}
+
+fn world(fake: Fake) -> World {
+    let (clock, metrics, shutdown) = (Clock::manual(START), Arc::<Metrics>::default(), Shutdown::new());
+    let peers = Arc::<Peers>::default();
+    let parts = Parts {
+        runtime: Runtime::start(1).expect("threads"),
+        store: fake.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        shutdown: shutdown.clone(),
+        deliver: peers.clone(),
+        budget: Budget::new(64 << 20),
+    };
+    let handle = Scheduler::start(parts, Settings::from(&Config::default()));
+    World { fake, peers, handle, clock, metrics, shutdown }
+}
+
+fn mail(n: u64, locals: &[&str]) -> Loaded {
+    let id = MessageId::from_u64(n);
+    let recipient = |(index, local): (usize, &&str)| Recipient {
+        key: RecipientKey { message: id, index: index as u32 },
+        address: Mailbox::parse(&format!("{local}@example.org")).expect("an address"),
+        params: RcptParams::default(),
+        lane: Lane("example.org".into()),
+        state: RecipientState::Waiting { due: START, wait: WaitReason::Fresh },
+        attempts: 0,
+        last_reply: String::new(),
+        possible_duplicate: false,
+        delay_noticed: false,
+    };
+    let recipients: Vec<Recipient> = locals.iter().enumerate().map(recipient).collect();
+    let message = Message {
+        id,
+        accepted_at: START,
+        expires_at: START.plus(Duration::from_secs(345_600)),
+        sender: Mailbox::parse("a@example.jp").ok(),
+        params: MailParams::default(),
+        recipients: recipients.len() as u32,
+        class: Class::Normal,
+        facts: Facts::default(),
+        user: String::new(),
+        source_ip: None,
+        origin: Origin::Smtp,
+        place: BodyPlace::File,
+        len: 10,
+    };
+    Loaded { message, recipients, body: None }
+}
+
+impl World {
+    fn accept(&self, loaded: Loaded) {
+        self.fake.put(&loaded);
+        self.handle.fresh_message(&Arc::new(loaded));
+    }
+
+    #[track_caller]
+    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        for _ in 0..2_000 {
+            if is_so(self) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("not within 10 s: {what}; {:?}", self.handle.snapshot(10));
+    }
+
+    fn settles(&self, count: usize) {
+        self.until("verdicts are stored", |w| w.fake.state().changes.len() >= count);
+    }
+
+    fn drain(&self) {
+        self.shutdown.drain();
+        smol::block_on(self.handle.drained());
+    }
+}
+
+#[test]
+fn each_verdict_becomes_one_change_with_its_event_and_notice() {
+    let world = world(Fake::default());
+    world.accept(mail(1, &["ok", "fail", "defer", "damaged", "silent"]));
+    world.settles(5);
+    world.drain();
+    assert_eq!(
+        world.fake.events(1),
+        [
+            (EventKind::Succeeded, 1, None, None),
+            (EventKind::Failed, 1, None, Some(NoticeKind::Failure)),
+            (EventKind::Deferred, 1, Some(WaitReason::Retry), None),
+            (EventKind::Deferred, 1, Some(WaitReason::Damaged), None),
+            (EventKind::Deferred, 1, Some(WaitReason::Retry), None),
+        ]
+    );
+    let state = world.fake.state();
+    let next = state.changes[2].event.next_try.expect("deferred");
+    let wait = next.since(START).as_millis();
+    assert!((51_000..=69_000).contains(&wait), "a minute within 15 %: {wait} ms");
+    assert_eq!(state.changes[3].event.next_try, Some(Timestamp::MAX), "held");
+    assert_eq!(world.metrics.attempts.get(), 1);
+    let m = &world.metrics;
+    assert_eq!((m.delivered.get(), m.failed.get(), m.deferred.get()), (1, 1, 3));
+}
+
+#[test]
+fn notices_go_to_those_who_have_an_address_and_want_them() {
+    let world = world(Fake::default());
+    let with = |n: u64, local: &str, notify: Notify, sender: bool| {
+        let mut loaded = mail(n, &[local]);
+        loaded.recipients[0].params.notify = notify;
+        if !sender {
+            loaded.message.sender = None;
+        }
+        world.accept(loaded);
+    };
+    let given = Notify { given: true, ..Notify::default() };
+    with(1, "fail", given, true); // NEVER
+    with(2, "fail", Notify::default(), false);
+    with(3, "fail", Notify { failure: true, ..given }, true);
+    with(4, "ok", Notify { success: true, ..given }, true);
+    with(5, "ok", Notify::default(), true);
+    world.settles(5);
+    let notices: Vec<Option<NoticeKind>> = (1..=5).map(|n| world.fake.events(n)[0].3).collect();
+    assert_eq!(notices, [None, None, Some(NoticeKind::Failure), Some(NoticeKind::Relayed), None]);
+}
+
+#[test]
+fn a_deferred_recipient_is_tried_again_until_its_life_ends() {
+    let world = world(Fake::default());
+    let mut loaded = mail(1, &["defer"]);
+    loaded.message.expires_at = START.plus(Duration::from_secs(600));
+    loaded.recipients[0].possible_duplicate = true;
+    loaded.recipients[0].params.notify = Notify { given: true, delay: true, failure: true, success: false };
+    world.accept(loaded);
+    for tries in 1..=4 {
+        world.settles(tries);
+        let next = world.fake.state().changes[tries - 1].event.next_try;
+        let Some(next) = next else { break };
+        assert!(next <= START.plus(Duration::from_secs(600)), "the last try is at the end of life at the latest");
+        world.clock.advance(next.since(world.clock.now()));
+        world.handle.kick();
+    }
+    let state = world.fake.state();
+    let last = state.changes.last().expect("some");
+    assert_eq!((last.event.kind, last.notice), (EventKind::Failed, Some(NoticeKind::Failure)));
+    let detail = last.event.detail.as_ref().expect("a try");
+    assert_eq!(detail.reply, "4.4.7 not delivered within 10 minutes; last answer: 450 4.2.1 busy");
+    assert_eq!(detail.error, Some(ErrorClass::ResendTimeout));
+    assert!(detail.possible_duplicate, "the recipient's mark is in the event");
+    assert_eq!(
+        state.changes.iter().map(|c| c.event.attempt).collect::<Vec<_>>(),
+        (1..=state.changes.len() as u32).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_panic_frees_its_place_and_an_interruption_leaves_no_trace() {
+    let world = world(Fake::default());
+    for n in 1..=30 {
+        world.accept(mail(n, &["panic"]));
+    }
+    world.accept(mail(31, &["ok"]));
+    world.settles(31);
+    let state = world.fake.state();
+    let panicked =
+        state.changes.iter().filter(|c| c.event.detail.as_ref().is_some_and(|d| d.possible_duplicate)).count();
+    assert_eq!(panicked, 30, "the peer may have taken it");
+    drop(state);
+    world.accept(mail(32, &["cut"]));
+    world.until("it is tried", |w| w.peers.calls.load(Ordering::SeqCst) >= 32);
+    world.drain();
+    assert!(world.fake.events(32).is_empty());
+    assert_eq!(world.handle.attempts(), 0);
+}
+
+#[test]
+fn what_waits_on_disk_is_delivered_after_a_start() {
+    let fake = Fake::default();
+    for n in 1..=3_000 {
+        fake.put(&mail(n, &["ok", "ok"]));
+    }
+    let world = world(fake);
+    world.settles(6_000);
+    world.drain();
+    assert_eq!(world.metrics.attempts.get(), 3_000, "recipients of a message share an attempt");
+    assert_eq!(world.fake.state().changes.len(), 6_000, "each settles once");
+}
+
+#[test]
+fn a_burst_settles_once_each_and_verdicts_share_trips() {
+    let world = world(Fake::default());
+    for n in 1..=5_000 {
+        world.accept(mail(n, &["ok"]));
+    }
+    world.settles(5_000);
+    world.drain();
+    let state = world.fake.state();
+    assert_eq!(state.changes.len(), 5_000);
+    assert!(state.applies < 2_500, "{} trips", state.applies);
+}
+
+#[test]
+fn no_attempt_starts_while_verdicts_are_stuck() {
+    let world = world(Fake::default());
+    world.fake.state().stuck = true;
+    world.accept(mail(1, &["ok"]));
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(world.peers.calls.load(Ordering::SeqCst), 0);
+    world.fake.state().stuck = false;
+    world.settles(1);
+}
+
+#[test]
+fn a_message_that_cannot_be_read_is_held() {
+    let fake = Fake::default();
+    fake.put(&mail(1, &["ok"]));
+    fake.state().damaged = true;
+    let world = world(fake);
+    world.settles(1);
+    assert_eq!(world.fake.events(1), [(EventKind::Deferred, 0, Some(WaitReason::Damaged), None)]);
+    assert_eq!(world.peers.calls.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_site_in_trouble_is_shown_with_its_answer() {
+    let world = world(Fake::default());
+    for n in 1..=6 {
+        world.accept(mail(n, &["site"]));
+    }
+    world.settles(5);
+    world.until("the trouble is shown", |w| w.handle.snapshot(10).first().is_some_and(|l| l.probe_at.is_some()));
+    let lane = world.handle.snapshot(10).remove(0);
+    assert_eq!(lane.trouble.expect("known").reply, "450 4.2.1 busy");
+    assert!(world.fake.state().changes.iter().all(|c| c.event.wait == Some(WaitReason::Site)));
+}
+
+#[test]
+fn a_wait_is_no_spin() {
+    let world = world(Fake::default());
+    // A site in trouble with a ticket left sets an alarm for its probe …
+    for n in 1..=8 {
+        world.accept(mail(n, &["site"]));
+    }
+    world.settles(5);
+    world.until("the site is in trouble", |w| w.handle.snapshot(1).first().is_some_and(|l| l.probe_at.is_some()));
+    // On a loaded machine all eight may have been tried before that: this one waits for sure.
+    world.accept(mail(10, &["site"]));
+    world.until("the probe has its alarm", |w| {
+        w.handle.snapshot(1).first().is_some_and(|l| l.probe_at.is_some() && l.queued > 0)
+    });
+    // … which rings while no attempt may start, and during a scan that an operator's act asked for.
+    world.fake.state().stuck = true;
+    world.clock.advance(Duration::from_secs(3));
+    world.accept(mail(9, &["site"]));
+    std::thread::sleep(Duration::from_millis(50));
+    let before = world.fake.state().asked_if_stuck;
+    std::thread::sleep(Duration::from_millis(200));
+    let turns = world.fake.state().asked_if_stuck - before;
+    assert!(turns < 50, "{turns} turns in 200 ms");
+}
+
+#[test]
+fn mail_for_later_waits_on_disk_until_then() {
+    let world = world(Fake::default());
+    let mut later = mail(1, &["ok"]);
+    let due = START.plus(Duration::from_secs(3_600));
+    later.recipients[0].state = RecipientState::Waiting { due, wait: WaitReason::Fresh };
+    world.accept(later);
+    world.accept(mail(2, &["ok"]));
+    world.settles(1);
+    assert!(world.fake.events(1).is_empty());
+    world.clock.advance(Duration::from_secs(3_600));
+    world.accept(mail(3, &["ok"]));
+    world.settles(3);
+    assert_eq!(world.fake.events(1).len(), 1);
+}
