@@ -72,6 +72,7 @@ pub mod store;
 
 // Layer 3: shells, in the order of the flow.
 pub mod account;
+pub mod bounce;
 pub mod deliver;
 pub mod net;
 pub mod runtime;
