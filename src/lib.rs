@@ -74,6 +74,7 @@ pub mod store;
 pub mod account;
 pub mod bounce;
 pub mod deliver;
+pub mod http;
 pub mod net;
 pub mod runtime;
 pub mod schedule;

@@ -1,0 +1,129 @@
+//! The queue over the control socket: list, show, find, and the operator's acts on waiting recipients.
+
+use super::{Answer, Refused, number, operator, page_of, with_cursor};
+use crate::{
+    http::{
+        daemon::{About, Daemon, visible_story},
+        exchange::{Request, Response},
+        rows::{ActOut, DestinationOut, QueueOut, StoryOut},
+    },
+    ids::MessageId,
+    store::{QueueAct, QueueFilter, QueueVerb},
+};
+
+/// Destinations listed at most.
+const DESTINATIONS_MAX: usize = 10_000;
+/// Messages that `find` answers at most.
+const FOUND_MAX: usize = 1000;
+/// Messages that `find` answers when nothing is said.
+const FOUND: usize = 20;
+
+/// A queue id; 400 when it is none.
+fn id_of(text: &str, field: &'static str) -> Result<MessageId, Refused> {
+    text.parse().map_err(|e| Refused::new(400, format!("{text:?} is {e}"), field))
+}
+
+fn filter_of(request: &Request) -> Result<QueueFilter, Refused> {
+    let message = match request.param("id") {
+        "" => None,
+        text => Some(id_of(text, "id")?),
+    };
+    let index = number(request, "index")?
+        .map(|n| u32::try_from(n).map_err(|_| Refused::new(400, "index is too large", "index")))
+        .transpose()?;
+    if index.is_some() && message.is_none() {
+        return Err(Refused::new(400, "index goes with id: it is a recipient's place in one message", "index"));
+    }
+    Ok(QueueFilter {
+        message,
+        index,
+        recipient: request.param("recipient").to_owned(),
+        sender: request.param("sender").to_owned(),
+        destination: request.param("destination").to_owned(),
+        user: request.param("user").to_owned(),
+        held: request.flag("held"),
+    })
+}
+
+fn matches_all(filter: &QueueFilter) -> bool {
+    let QueueFilter { message, index: _, recipient, sender, destination, user, held } = filter;
+    message.is_none() && !held && [recipient, sender, destination, user].into_iter().all(String::is_empty)
+}
+
+/// `queue list`.
+pub(super) fn list(daemon: &dyn Daemon, request: &Request) -> Answer {
+    let page = daemon.queue_page(&filter_of(request)?, &page_of(request)?)?;
+    let rows: Vec<QueueOut> = page.rows.iter().map(QueueOut::from).collect();
+    Ok(with_cursor(Response::lines(&rows), page.next))
+}
+
+/// `queue list --destinations`.
+pub(super) fn destinations(daemon: &dyn Daemon, request: &Request) -> Answer {
+    let limit = number(request, "limit")?.map_or(DESTINATIONS_MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let activity = daemon.activity();
+    let rows: Vec<DestinationOut> = daemon
+        .lanes(limit.clamp(1, DESTINATIONS_MAX))?
+        .iter()
+        .map(|row| {
+            let running = activity.iter().find(|a| a.lane == *row.lane.0).map_or(0, |a| a.running);
+            DestinationOut::new(row, running)
+        })
+        .collect();
+    Ok(Response::lines(&rows))
+}
+
+/// `queue flush|hold|release|drop|fail`.
+pub(super) fn act(daemon: &dyn Daemon, request: &Request, verb: &str) -> Answer {
+    let verb = match verb {
+        "flush" => QueueVerb::Flush,
+        "hold" => QueueVerb::Hold,
+        "release" => QueueVerb::Release,
+        "drop" => QueueVerb::Drop,
+        "fail" => QueueVerb::Fail,
+        _ => return Err(Refused::new(404, "the acts are flush, hold, release, drop and fail", "")),
+    };
+    let filter = filter_of(request)?;
+    if matches_all(&filter) && !request.flag("all") {
+        return Err(Refused::new(
+            400,
+            "name whom it is for: a queue id, a filter, or --all for the whole queue",
+            "all",
+        ));
+    }
+    if let Some(id) = filter.message
+        && daemon.message_story(id)?.is_none()
+    {
+        return Err(Refused::new(404, format!("there is no message {id}"), "id"));
+    }
+    let recipients = daemon.act(QueueAct { verb, filter, operator: operator(request) })?;
+    Ok(Response::json(200, &ActOut { recipients }))
+}
+
+/// `queue show ID`.
+pub(super) fn show(daemon: &dyn Daemon, about: &About, id: &str) -> Answer {
+    let id = id_of(id, "id")?;
+    match daemon.message_story(id)? {
+        Some(story) => {
+            let story = visible_story(story, &about.retention, daemon.now());
+            Ok(Response::lines(&[StoryOut::from(&story)]))
+        }
+        None => Err(Refused::new(404, format!("there is no message {id}"), "id")),
+    }
+}
+
+/// `find KEY`: one story a line.
+pub(super) fn find(daemon: &dyn Daemon, about: &About, request: &Request) -> Answer {
+    let key = request.param("key").trim();
+    if key.is_empty() {
+        return Err(Refused::new(400, "find needs a key: queue id, recipient, Message-ID or X-Api-Data", "key"));
+    }
+    let limit = number(request, "limit")?.map_or(FOUND, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let mut rows = Vec::new();
+    for id in daemon.find(key, limit.clamp(1, FOUND_MAX))? {
+        // A row may be pruned between the two reads.
+        if let Some(story) = daemon.message_story(id)? {
+            rows.push(StoryOut::from(&visible_story(story, &about.retention, daemon.now())));
+        }
+    }
+    Ok(Response::lines(&rows))
+}

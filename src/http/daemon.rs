@@ -1,0 +1,150 @@
+//! What the routes may ask of the daemon: one trait, so that pages and control routes are tested without a store.
+//!
+//! In: questions and acts.  Out: rows of the store, and what only the running process knows.
+//! Always: every method may block (it runs on a thread of [`super::server`]), and every answer is bounded by its arguments.
+
+use std::{io, sync::Arc, time::Duration};
+
+use crate::{
+    account::AccountError,
+    clock::Timestamp,
+    config::Mode,
+    deliver::sandbox::SandboxMail,
+    event::EventKind,
+    http::{exchange::Stream, when::Zone},
+    ids::MessageId,
+    metrics::Metrics,
+    secret::Secret,
+    store::{
+        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, MinuteCounts, Page, QueueAct,
+        QueueFilter, QueuePage, RetentionPeriods, StoreError, Story, Totals,
+    },
+};
+
+/// Who and what this daemon is.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// `[server].hostname`.
+    pub hostname: String,
+    /// Hikyaku's version.
+    pub version: &'static str,
+    /// Where mail goes.
+    pub mode: Mode,
+    /// The smarthost in that mode; else empty.
+    pub smarthost: String,
+    /// The zone of screens and CSV.
+    pub zone: Zone,
+    /// When the process started.
+    pub started_at: Timestamp,
+    /// How long the logs may be read (R13).
+    pub retention: RetentionPeriods,
+}
+
+/// Why the daemon should get no new mail now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Unready {
+    /// It has not opened everything yet.
+    Starting,
+    /// It is stopping.
+    Draining,
+    /// A write or sync failed; the process ends (P2).
+    StoreFailed(String),
+    /// Less than `disk_free_min` is free.
+    DiskFull,
+    /// The disk cannot take verdicts.
+    VerdictsStuck,
+    /// The writer is this far behind.
+    WriterBehind(Duration),
+}
+
+impl Unready {
+    /// The word in `/readyz` and `/status.json`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Unready::Starting => "starting",
+            Unready::Draining => "draining",
+            Unready::StoreFailed(_) => "store_failed",
+            Unready::DiskFull => "disk_full",
+            Unready::VerdictsStuck => "verdicts_stuck",
+            Unready::WriterBehind(_) => "writer_behind",
+        }
+    }
+
+    /// What it means and what to do, in a sentence.
+    pub fn words(&self) -> String {
+        match self {
+            Unready::Starting => "starting: the store is being opened".into(),
+            Unready::Draining => "stopping: sessions may finish, no new mail is taken".into(),
+            Unready::StoreFailed(why) => {
+                format!("the store stopped ({why}): mail that was accepted is safe; see the daemon's log")
+            }
+            Unready::DiskFull => {
+                "the disk is nearly full: new mail is answered 452 until [queue].disk_free_min is free again".into()
+            }
+            Unready::VerdictsStuck => "no verdict can be stored: deliveries wait until the disk has room".into(),
+            Unready::WriterBehind(by) => format!("the disk is {} s behind: new mail is answered 451", by.as_secs()),
+        }
+    }
+}
+
+/// What the scheduler does for a destination now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LaneActivity {
+    /// The lane, as [`LaneRow::lane`] has it.
+    pub lane: String,
+    /// Attempts that run.
+    pub running: u32,
+    /// The site was in trouble; no attempt starts before this.
+    pub paused_until: Option<Timestamp>,
+}
+
+/// The daemon, as routes see it.
+#[allow(missing_docs)] // each is the store's, the accounts' or the sandbox's method of that name, documented there
+pub trait Daemon: Send + Sync + 'static {
+    /// The time.
+    fn now(&self) -> Timestamp;
+    /// Who and what it is.
+    fn about(&self) -> About;
+    /// Why it should get no mail now; empty: it is ready.
+    fn unready(&self) -> Vec<Unready>;
+    /// The counters.
+    fn metrics(&self) -> Arc<Metrics>;
+    /// Tasks that panicked and were fenced.
+    fn panics(&self) -> u64;
+    /// Destinations that have attempts running or are paused.
+    fn activity(&self) -> Vec<LaneActivity>;
+
+    fn totals(&self) -> Totals;
+    fn lanes(&self, limit: usize) -> Result<Vec<LaneRow>, StoreError>;
+    fn minutes(&self, from: Timestamp, to: Timestamp) -> Result<Vec<MinuteCounts>, StoreError>;
+    fn queue_page(&self, filter: &QueueFilter, page: &Page) -> Result<QueuePage, StoreError>;
+    fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError>;
+    fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError>;
+    fn message_story(&self, id: MessageId) -> Result<Option<Story>, StoreError>;
+    fn find(&self, key: &str, limit: usize) -> Result<Vec<MessageId>, StoreError>;
+    /// What writes a consistent copy of rows and live bodies as a tar, while running; `None`: one is being made already.
+    fn backup(&self) -> Option<Stream>;
+
+    /// Acts on waiting recipients and tells the scheduler; the store writes the operation log's entry.
+    fn act(&self, act: QueueAct) -> Result<u64, StoreError>;
+    /// Writes an entry of the operation log.
+    fn audit(&self, entry: AuditEntry) -> Result<(), StoreError>;
+
+    fn accounts(&self) -> Result<Vec<Account>, StoreError>;
+    fn add_api_user(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError>;
+    fn set_key(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError>;
+    fn remove_user(&self, name: &str) -> Result<bool, AccountError>;
+
+    /// Mails that the sandbox keeps, newest first; `None`: the sandbox is off.
+    fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>>;
+    /// One of them with its source.
+    fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>>;
+}
+
+/// A story without what is past its retention (R13), even if the pruner has not come by yet.
+pub fn visible_story(mut story: Story, retention: &RetentionPeriods, now: Timestamp) -> Story {
+    let deliveries = now.minus(retention.delivery_log);
+    let errors = now.minus(retention.error_log);
+    story.events.retain(|event| event.at >= deliveries || (event.kind == EventKind::Failed && event.at >= errors));
+    story
+}

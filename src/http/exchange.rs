@@ -1,0 +1,327 @@
+//! One request and its response, as values: what routes take and give.
+//!
+//! In: nothing of any HTTP library.  Out: [`Request`], [`Response`].
+//! Always: a response carries the security headers of [`Response::headers_for_browsers`], whatever the route forgot.
+//! Sources: RFC 9110, RFC 3986 §2.1, CSP Level 3.
+
+use std::{io, net::IpAddr};
+
+use serde::Serialize;
+
+/// Query pairs that are read at most; more are ignored.
+const QUERY_PAIRS_MAX: usize = 64;
+
+/// What the request wants done. Other methods never pass the front.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// Read.
+    Get,
+    /// Read, without the body.
+    Head,
+    /// Act.
+    Post,
+    /// Known to HTTP, used by no route: 405.
+    Other,
+}
+
+impl Method {
+    /// The method of that token.
+    pub fn of(token: &str) -> Self {
+        match token {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            _ => Method::Other,
+        }
+    }
+}
+
+/// By which door a request came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// `[http].address`: the page and the machine endpoints.
+    Public,
+    /// `control.sock`: the operator.
+    Control,
+}
+
+impl Door {
+    /// The word in the front's own header.
+    pub fn word(self) -> &'static str {
+        match self {
+            Door::Public => "public",
+            Door::Control => "control",
+        }
+    }
+
+    /// The door of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Door::Public, Door::Control].into_iter().find(|d| d.word() == word)
+    }
+}
+
+/// Who asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Peer {
+    /// Somebody at this address.
+    Address(IpAddr),
+    /// A Unix user, told by the kernel (SO_PEERCRED).
+    User(u32),
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Peer::Address(ip) => write!(f, "{ip}"),
+            Peer::User(uid) => write!(f, "uid={uid}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Peer {
+    type Err = ();
+
+    fn from_str(s: &str) -> Result<Self, ()> {
+        match s.strip_prefix("uid=") {
+            Some(uid) => uid.parse().map(Peer::User).map_err(|_| ()),
+            None => s.parse().map(Peer::Address).map_err(|_| ()),
+        }
+    }
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What is to be done.
+    pub method: Method,
+    /// The decoded path, starting with `/`.
+    pub path: String,
+    /// The decoded query, in order.
+    pub query: Vec<(String, String)>,
+    /// `Accept-Language`, or empty.
+    pub accept_language: String,
+    /// The body, whole; bounded by the front.
+    pub body: Vec<u8>,
+    /// By which door it came.
+    pub door: Door,
+    /// Who asks.
+    pub peer: Peer,
+}
+
+impl Request {
+    /// A request for a target as the request line has it; `None` when its escapes are broken.
+    pub fn of_target(method: Method, target: &str, door: Door, peer: Peer) -> Option<Self> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut pairs = Vec::new();
+        for pair in query.split('&').filter(|p| !p.is_empty()).take(QUERY_PAIRS_MAX) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            pairs.push((percent_decode(name, true)?, percent_decode(value, true)?));
+        }
+        Some(Request {
+            method,
+            path: percent_decode(path, false)?,
+            query: pairs,
+            accept_language: String::new(),
+            body: Vec::new(),
+            door,
+            peer,
+        })
+    }
+
+    /// The first value of a query name; empty when it is absent.
+    pub fn param(&self, name: &str) -> &str {
+        self.query.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+
+    /// A query flag: present, and neither `0` nor `false`.
+    pub fn flag(&self, name: &str) -> bool {
+        self.query.iter().any(|(n, v)| n == name && v != "0" && v != "false")
+    }
+}
+
+/// A body that is written piece by piece: a failure ends the answer visibly, without its last chunk.
+pub type Stream = Box<dyn FnOnce(&mut dyn io::Write) -> io::Result<()> + Send>;
+
+/// What a response carries.
+pub enum Body {
+    /// All of it.
+    Bytes(Vec<u8>),
+    /// Written while it is made, in chunks.
+    Stream(Stream),
+}
+
+/// One response.
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// `Content-Type`; empty: none.
+    pub content_type: &'static str,
+    /// Further headers; names are ours, values are printable ASCII.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Body,
+    /// Seconds that a browser may keep it; 0: `no-store`.
+    pub keep_seconds: u32,
+}
+
+/// JSON Lines: one value a line.
+pub const JSON_LINES: &str = "application/jsonl; charset=utf-8";
+/// JSON.
+pub const JSON: &str = "application/json; charset=utf-8";
+/// Plain text.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+/// HTML.
+pub const HTML: &str = "text/html; charset=utf-8";
+
+/// The error shape of every machine route.
+#[derive(Serialize)]
+struct ErrorLine<'a> {
+    error: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    field: &'a str,
+}
+
+impl Response {
+    /// A whole body.
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Response { status, content_type, headers: Vec::new(), body: Body::Bytes(body.into()), keep_seconds: 0 }
+    }
+
+    /// Plain text.
+    pub fn text(status: u16, text: impl Into<String>) -> Self {
+        Response::new(status, TEXT, text.into().into_bytes())
+    }
+
+    /// A page.
+    pub fn html(status: u16, html: String) -> Self {
+        Response::new(status, HTML, html.into_bytes())
+    }
+
+    /// One JSON value and a newline.
+    pub fn json(status: u16, value: &impl Serialize) -> Self {
+        Response::new(status, JSON, line(value))
+    }
+
+    /// JSON Lines.
+    pub fn lines<T: Serialize>(rows: &[T]) -> Self {
+        let mut body = Vec::with_capacity(rows.len() * 256);
+        for row in rows {
+            body.extend_from_slice(&line(row));
+        }
+        Response::new(200, JSON_LINES, body)
+    }
+
+    /// `{"error": "...", "field": "..."}`; an empty field is left out.
+    pub fn error(status: u16, error: &str, field: &str) -> Self {
+        Response::json(status, &ErrorLine { error, field })
+    }
+
+    /// Written piece by piece.
+    pub fn stream(content_type: &'static str, stream: Stream) -> Self {
+        Response { status: 200, content_type, headers: Vec::new(), body: Body::Stream(stream), keep_seconds: 0 }
+    }
+
+    /// The same with another header. Characters that do not belong in a header become `?`.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        let value: String = value.into().chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The headers that keep a browser safe: no script at all, no framing, no sniffing, no copies left behind.
+    pub fn headers_for_browsers(&self) -> Vec<(&'static str, String)> {
+        let cache = match self.keep_seconds {
+            0 => "no-store".to_owned(),
+            seconds => format!("public, max-age={seconds}, immutable"),
+        };
+        vec![
+            (
+                "Content-Security-Policy",
+                "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+                    .to_owned(),
+            ),
+            ("X-Content-Type-Options", "nosniff".to_owned()),
+            ("X-Frame-Options", "DENY".to_owned()),
+            ("Referrer-Policy", "no-referrer".to_owned()),
+            ("Cross-Origin-Opener-Policy", "same-origin".to_owned()),
+            ("Cross-Origin-Resource-Policy", "same-origin".to_owned()),
+            ("Cache-Control", cache),
+        ]
+    }
+}
+
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut out = serde_json::to_vec(value).expect("rows are structs of strings and numbers");
+    out.push(b'\n');
+    out
+}
+
+/// Decodes `%41` (and `+` in a query). `None`: a broken escape, a NUL, or bytes that are no UTF-8.
+pub fn percent_decode(text: &str, plus_is_space: bool) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        out.push(match b {
+            b'%' => {
+                let high = char::from(bytes.next()?).to_digit(16)?;
+                let low = char::from(bytes.next()?).to_digit(16)?;
+                u8::try_from(high * 16 + low).ok()?
+            }
+            b'+' if plus_is_space => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(out).ok().filter(|s| !s.contains('\0'))
+}
+
+/// Encodes everything but unreserved characters (RFC 3986 §2.3).
+pub fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        match b {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(b)),
+            _ => {
+                out.push('%');
+                for half in [b >> 4, b & 15] {
+                    out.push(char::from_digit(u32::from(half), 16).expect("a nibble").to_ascii_uppercase());
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(target: &str) -> Option<Request> {
+        Request::of_target(Method::Get, target, Door::Public, Peer::User(0))
+    }
+
+    #[test]
+    fn a_target_is_decoded_or_refused() {
+        let request = get("/message/a%2Fb?key=%E9%A3%9B+x%2By&held&all=0").expect("well-formed");
+        assert_eq!(request.path, "/message/a/b");
+        assert_eq!(request.param("key"), "飛 x+y");
+        assert!(request.flag("held") && !request.flag("all") && !request.flag("other"));
+        for broken in ["/%", "/%4", "/%zz", "/%ff", "/?a=%00", "/%00"] {
+            assert!(get(broken).is_none(), "{broken}");
+        }
+        assert_eq!(get(&format!("/?{}", "a=b&".repeat(1000))).map(|r| r.query.len()), Some(QUERY_PAIRS_MAX));
+    }
+
+    #[test]
+    fn encoding_comes_back() {
+        for text in ["", "a b", "飛脚@example.jp", "a&b=c%", "x/y?z#"] {
+            assert_eq!(percent_decode(&percent_encode(text), true).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn header_values_cannot_break_out() {
+        let response = Response::text(200, "").with("X-Next", "a\r\nSet-Cookie: b");
+        assert_eq!(response.headers[0].1, "a??Set-Cookie: b");
+    }
+}

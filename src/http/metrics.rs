@@ -1,0 +1,183 @@
+//! `/metrics`: the daemon's counters in Prometheus' text format.
+//!
+//! In: [`Metrics`] and what only the daemon knows.  Out: text, one family a name, each with HELP and TYPE.
+//! Always: names start with `hikyaku_` or `process_` and stay; labels come from code, never from mail, so that their number
+//! is bounded; a counter's name ends in `_total`, a unit stands in the name.
+//! Sources: Prometheus text exposition format 0.0.4.
+
+use std::fmt::Write;
+
+use crate::{
+    http::{daemon::Daemon, exchange::Response, rows::mode_word},
+    metrics::Metrics,
+    store::Totals,
+};
+
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Linux's clock ticks a second in /proc; fixed for user space on every architecture that Hikyaku runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// The page for Prometheus.
+pub fn metrics(daemon: &dyn Daemon) -> Response {
+    Response::new(200, CONTENT_TYPE, text(daemon))
+}
+
+type Family<T> = (&'static str, &'static str, fn(&T) -> u64);
+
+const COUNTERS: [Family<Metrics>; 17] = [
+    ("smtp_sessions_total", "SMTP sessions opened.", |m| m.sessions_total.get()),
+    ("smtp_sessions_refused_total", "SMTP sessions refused by a limit (421).", |m| m.sessions_refused.get()),
+    ("messages_accepted_total", "Messages accepted: safe on disk, answered 250.", |m| m.messages_accepted.get()),
+    ("recipients_accepted_total", "Recipients of accepted messages.", |m| m.recipients_accepted.get()),
+    ("accepted_bytes_total", "Octets of accepted messages.", |m| m.octets_accepted.get()),
+    ("refusals_total", "Commands and messages refused with 4yz or 5yz.", |m| m.refusals.get()),
+    ("logins_hashed_total", "Keys verified by argon2id; other logins were cached or refused unheard.", |m| {
+        m.logins_hashed.get()
+    }),
+    ("logins_failed_total", "Logins with wrong credentials.", |m| m.logins_failed.get()),
+    ("attempts_total", "Delivery attempts started.", |m| m.attempts.get()),
+    ("possible_duplicates_total", "Attempts that may have left a duplicate: the reply was lost.", |m| {
+        m.possible_duplicates.get()
+    }),
+    ("connections_total", "Outbound connections opened.", |m| m.connections_total.get()),
+    ("notices_total", "Delivery status notifications composed.", |m| m.notices.get()),
+    ("store_commits_total", "Commits of the store, each synced to disk.", |m| m.commits.get()),
+    ("store_operations_total", "Operations that those commits held.", |m| m.commit_operations.get()),
+    ("dns_queries_total", "DNS queries sent.", |m| m.dns_queries.get()),
+    ("http_requests_total", "HTTP requests answered.", |m| m.http_requests.get()),
+    ("recipients_dropped_total", "Recipients dropped by an operator.", |m| m.dropped.get()),
+];
+
+const GAUGES: [Family<Metrics>; 2] = [
+    ("smtp_sessions", "SMTP sessions open now.", |m| m.sessions.get()),
+    ("connections", "Outbound connections open now.", |m| m.connections.get()),
+];
+
+const TOTALS: [Family<Totals>; 5] = [
+    ("queue_recipients", "Recipients that wait, held ones included.", |t| t.waiting),
+    ("queue_recipients_held", "Recipients that an operator holds.", |t| t.held),
+    ("store_bodies_bytes", "Octets of live message bodies.", |t| t.body_octets),
+    ("store_database_bytes", "Octets of the database file.", |t| t.database_octets),
+    ("store_disk_free_bytes", "Octets free on the data directory's disk.", |t| t.disk_free),
+];
+
+fn text(daemon: &dyn Daemon) -> String {
+    let mut out = String::with_capacity(8 * 1024);
+    let about = daemon.about();
+    let metrics = daemon.metrics();
+    let totals = daemon.totals();
+
+    head(&mut out, "hikyaku_build_info", "gauge", "Version and delivery mode of the running daemon; always 1.");
+    let _ = writeln!(out, "hikyaku_build_info{{version=\"{}\",mode=\"{}\"}} 1", about.version, mode_word(about.mode));
+    for (name, help, get) in COUNTERS {
+        one(&mut out, &format!("hikyaku_{name}"), "counter", help, get(&metrics));
+    }
+    head(&mut out, "hikyaku_verdicts_total", "counter", "Results of delivery tries, one a recipient and try.");
+    for (verdict, n) in
+        [("delivered", metrics.delivered.get()), ("deferred", metrics.deferred.get()), ("failed", metrics.failed.get())]
+    {
+        let _ = writeln!(out, "hikyaku_verdicts_total{{verdict=\"{verdict}\"}} {n}");
+    }
+    for (name, help, get) in GAUGES {
+        one(&mut out, &format!("hikyaku_{name}"), "gauge", help, get(&metrics));
+    }
+    for (name, help, get) in TOTALS {
+        one(&mut out, &format!("hikyaku_{name}"), "gauge", help, get(&totals));
+    }
+    let activity = daemon.activity();
+    let running = activity.iter().map(|a| u64::from(a.running)).sum();
+    one(&mut out, "hikyaku_attempts_running", "gauge", "Delivery attempts that run now.", running);
+    let now = daemon.now();
+    let paused = activity.iter().filter(|a| a.paused_until.is_some_and(|until| until > now)).count() as u64;
+    one(&mut out, "hikyaku_destinations_paused", "gauge", "Destinations that are in trouble and wait.", paused);
+    let behind = metrics.writer_behind_millis.get();
+    head(&mut out, "hikyaku_store_behind_seconds", "gauge", "How long the oldest operation has waited for the writer.");
+    let _ = writeln!(out, "hikyaku_store_behind_seconds {}.{:03}", behind / 1000, behind % 1000);
+    let ready = u64::from(daemon.unready().is_empty());
+    one(&mut out, "hikyaku_ready", "gauge", "1 when new mail is taken, as /readyz says.", ready);
+    one(
+        &mut out,
+        "hikyaku_panics_total",
+        "counter",
+        "Tasks that panicked and were fenced. Report them.",
+        daemon.panics(),
+    );
+    let started = about.started_at.as_seconds();
+    one(&mut out, "process_start_time_seconds", "gauge", "When the process started, in Unix time.", started);
+    process(&mut out);
+    out
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn one(out: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+    head(out, name, kind, help);
+    let _ = writeln!(out, "{name} {value}");
+}
+
+/// What Linux says of the process; a family that cannot be read is left out.
+fn process(out: &mut String) {
+    if let Ok(stat) = std::fs::read_to_string("/proc/self/stat") {
+        // The name in parentheses may hold blanks: fields are counted after it. 14 and 15 are CPU ticks, 24 resident pages.
+        let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace().collect();
+        let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<u64>().ok());
+        if let (Some(user), Some(system)) = (field(14), field(15)) {
+            head(out, "process_cpu_seconds_total", "counter", "CPU time used, user and system, in seconds.");
+            let _ = writeln!(out, "process_cpu_seconds_total {:.2}", (user + system) as f64 / TICKS_PER_SECOND);
+        }
+        if let Some(pages) = field(24) {
+            let octets = pages * rustix::param::page_size() as u64;
+            one(out, "process_resident_memory_bytes", "gauge", "Memory in RAM, in octets.", octets);
+        }
+        if let Some(threads) = field(20) {
+            one(out, "process_threads", "gauge", "Threads.", threads);
+        }
+    }
+    if let Ok(folder) = std::fs::read_dir("/proc/self/fd") {
+        one(out, "process_open_fds", "gauge", "Open file descriptors.", folder.count() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::http::fake::Fake;
+
+    /// Every line is a HELP, its TYPE, or a sample of the family above it; names are unique and well-formed.
+    #[test]
+    fn the_text_is_valid_and_complete() {
+        let text = text(&Fake::busy());
+        let mut families = HashSet::new();
+        let mut family = "";
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, words) = help.split_once(' ').expect("HELP has words");
+                assert!(families.insert(name), "{name} twice");
+                assert!(words.ends_with('.') && !words.contains('\\'), "{line}");
+                assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+                let kind = lines.next().and_then(|l| l.strip_prefix(&format!("# TYPE {name} "))).expect("TYPE follows");
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+                family = name;
+            } else {
+                let (name, value) = line.rsplit_once(' ').expect("a sample");
+                assert_eq!(name.split('{').next(), Some(family));
+                assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
+            }
+        }
+        assert!(text.ends_with('\n'));
+        for name in
+            ["hikyaku_queue_recipients", "hikyaku_verdicts_total", "process_resident_memory_bytes", "hikyaku_ready"]
+        {
+            assert!(families.contains(name), "{name}");
+        }
+        assert!(
+            text.contains("hikyaku_queue_recipients 1284\n") && text.contains("verdict=\"deferred\"} 90"),
+            "{text}"
+        );
+    }
+}

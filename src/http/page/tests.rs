@@ -1,0 +1,180 @@
+//! Pages are whole, escaped, bilingual and without script, whatever a mail holds.
+
+use super::*;
+use crate::http::{
+    exchange::{Body, Method, Peer},
+    fake::{self, Fake},
+};
+
+fn ask(fake: &Fake, target: &str, accept_language: &str) -> (u16, String, Response) {
+    let mut request = Request::of_target(Method::Get, target, Door::Public, Peer::User(0)).expect("a target");
+    request.accept_language = accept_language.into();
+    let mut response = crate::http::route::route(fake, &request);
+    let Body::Bytes(bytes) = std::mem::replace(&mut response.body, Body::Bytes(Vec::new())) else { panic!("a stream") };
+    (response.status, String::from_utf8(bytes).expect("UTF-8"), response)
+}
+
+fn page_of(fake: &Fake, target: &str) -> String {
+    let (status, body, _) = ask(fake, target, "en");
+    assert_eq!(status, 200, "{target}: {body}");
+    body
+}
+
+/// Every page over every fake.
+fn every_page() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (name, fake) in [("busy", Fake::busy()), ("demo", Fake::demo()), ("empty", Fake::empty())] {
+        let mut targets = vec!["/".to_owned(), "/find".to_owned(), "/find?key=shop@example.jp".to_owned()];
+        targets.extend(fake.stories.iter().map(|s| format!("/message/{}", s.message.id)));
+        if let Some(mails) = &fake.mails {
+            targets.push("/sandbox".into());
+            for (mail, _) in mails {
+                targets.extend(["", "/headers", "/source"].map(|tab| format!("/sandbox/{}{tab}", mail.message)));
+            }
+        }
+        for target in targets {
+            for lang in ["en", "ja"] {
+                let joint = if target.contains('?') { '&' } else { '?' };
+                let target = format!("{target}{joint}lang={lang}");
+                all.push((format!("{name} {target}"), page_of(&fake, &target)));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn no_page_lets_a_mail_speak_html() {
+    let pages = every_page();
+    assert!(pages.len() > 40);
+    for (name, page) in &pages {
+        for bad in ["<script", "<img", "onerror=alert(2)>\"", "<b>you", "javascript:", " style=", "onload=\"x"] {
+            assert!(!page.contains(bad), "{name} has {bad}");
+        }
+        if !name.contains("/source") {
+            assert!(!page.contains(['\u{202e}', '\u{7}', '\u{1b}']), "{name} reorders or rings");
+        }
+    }
+    let shown = |needle: &str| pages.iter().filter(|(_, page)| page.contains(needle)).count();
+    assert!(shown("&lt;script&gt;alert(1)") >= 8, "the hostile subject is shown, escaped");
+    assert!(shown("alert(3)") >= 2 && shown("alert(4)") >= 2, "so are a hostile reply and header");
+}
+
+#[test]
+fn every_page_is_a_whole_document() {
+    for (name, page) in every_page() {
+        assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"), "{name}");
+        for tag in ["main", "section", "table", "ol", "ul", "dl", "div", "a", "td", "bdi", "svg"] {
+            let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
+            assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{name}: <{tag}>");
+        }
+        assert!(page.contains("name=\"viewport\""), "{name}");
+        assert!(page.len() < 120_000, "{name} is {} octets", page.len());
+    }
+}
+
+#[test]
+fn the_browser_or_the_reader_chooses_the_language() {
+    let fake = Fake::busy();
+    for (target, accept, lang, word) in [
+        ("/", "ja,en;q=0.8", "ja", "直近1時間"),
+        ("/", "en-GB", "en", "The last hour"),
+        ("/", "", "en", "The last hour"),
+        ("/?lang=ja", "en", "ja", "直近1時間"),
+        ("/?lang=en", "ja", "en", "The last hour"),
+    ] {
+        let (_, page, _) = ask(&fake, target, accept);
+        assert!(page.contains(&format!("<html lang=\"{lang}\">")) && page.contains(word), "{target} {accept}");
+    }
+    let (_, page, _) = ask(&fake, "/?lang=ja", "en");
+    assert!(
+        page.contains("/message/") && !page.contains(&format!("/message/{}\"", fake::id(1))),
+        "links keep the language"
+    );
+}
+
+#[test]
+fn the_front_page_tells_what_waits_and_why() {
+    let page = page_of(&Fake::busy(), "/");
+    for text in [
+        "Running; some mail waits",
+        "1,284 recipients wait, 3 of them held",
+        "docomo.example",
+        "1,204",
+        "421 4.7.0 Too many",
+        "in 4 min",
+        ">held<",
+        "hanako@example.co.jp",
+        "22:34:59",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(!page.contains("Sandbox"));
+    let demo = page_of(&Fake::demo(), "/");
+    for text in ["Nothing leaves this machine", "All is well", "The queue is empty", "Sandbox mail"] {
+        assert!(demo.contains(text), "{text}");
+    }
+    let empty = page_of(&Fake::empty(), "/");
+    assert!(empty.contains("No mail yet") && empty.contains("Nothing here yet"));
+    let mut down = Fake::busy();
+    down.unready = vec![crate::http::daemon::Unready::DiskFull];
+    let page = page_of(&down, "/");
+    assert!(page.contains("No new mail is taken") && page.contains("452"));
+}
+
+#[test]
+fn a_story_and_a_mail_are_told_whole() {
+    let fake = Fake::busy();
+    let page = page_of(&fake, &format!("/message/{}", fake::id(3)));
+    for text in [
+        "Your receipt from",
+        "second@gmail.example",
+        "452 4.2.2",
+        "try 2",
+        "order-8803",
+        "over_capacity",
+        "198.51.100.7:25",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    let demo = Fake::demo();
+    let text = page_of(&demo, &format!("/sandbox/{}", fake::id(1)));
+    assert!(text.contains("江戸道中合羽") && text.contains("aria-current=\"page\""));
+    let headers = page_of(&demo, &format!("/sandbox/{}/headers", fake::id(1)));
+    assert!(headers.contains("飛脚商店 &lt;shop@example.jp&gt;"));
+    let (status, body, response) = ask(&demo, &format!("/sandbox/{}.eml", fake::id(3)), "");
+    assert_eq!(
+        (status, body.as_str(), response.content_type),
+        (200, "Subject: Your receipt\r\n\r\nhi\r\n", "message/rfc822")
+    );
+    assert!(response.headers.iter().any(|(n, v)| *n == "Content-Disposition" && v.starts_with("attachment")));
+}
+
+#[test]
+fn finding_one_message_goes_there() {
+    let fake = Fake::busy();
+    let (status, _, response) = ask(&fake, "/find?key=order-8801&lang=ja", "");
+    assert_eq!(status, 303);
+    assert_eq!(response.headers[0], ("Location", format!("/message/{}?lang=ja", fake::id(1))));
+    let (status, page, _) = ask(&fake, "/find?key=%3Cscript%3E", "");
+    assert!(status == 200 && page.contains("No message has this key") && page.contains("value=\"&lt;script&gt;\""));
+}
+
+#[test]
+fn what_is_not_there_is_said_so() {
+    for fake in [Fake::busy(), Fake::demo()] {
+        for target in [
+            "/nothing",
+            "/message/",
+            "/message/x",
+            "/message/0000000000001",
+            "/sandbox/0000000000001",
+            "/sandbox/x.eml",
+            "/../etc/passwd",
+        ] {
+            let (status, page, _) = ask(&fake, target, "");
+            assert!(status == 404 && page.contains("There is nothing here"), "{target}: {status}");
+        }
+    }
+    assert_eq!(ask(&Fake::busy(), "/sandbox", "").0, 404, "no sandbox in internet mode");
+}

@@ -1,0 +1,120 @@
+//! The one router: which path answers on which door.
+//!
+//! In: a request.  Out: a response.
+//! Always: control routes exist only behind the control socket; elsewhere they are "not found", like any other path.
+
+use crate::http::{
+    control,
+    daemon::Daemon,
+    exchange::{Door, Method, Request, Response},
+    health, metrics, page,
+};
+
+/// Answers a request.
+pub fn route(daemon: &dyn Daemon, request: &Request) -> Response {
+    if let (Some(path), Door::Control) = (request.path.strip_prefix("/control/"), request.door) {
+        return control::route(daemon, request, path);
+    }
+    let answer: fn(&dyn Daemon, &Request) -> Response = match request.path.as_str() {
+        "/livez" => |_, _| health::livez(),
+        "/readyz" => |daemon, _| health::readyz(daemon),
+        "/metrics" => |daemon, _| metrics::metrics(daemon),
+        "/status.json" => |daemon, _| health::status_json(daemon),
+        path if page::has(path) => page::route,
+        _ => return page::not_found(request),
+    };
+    match request.method {
+        Method::Get | Method::Head => answer(daemon, request),
+        Method::Post | Method::Other => {
+            Response::error(405, "this path is for reading: GET or HEAD", "").with("Allow", "GET, HEAD")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{
+        daemon::Unready,
+        exchange::{Body, Peer},
+        fake::Fake,
+    };
+
+    fn ask(fake: &Fake, method: Method, target: &str, door: Door) -> (u16, String) {
+        let request = Request::of_target(method, target, door, Peer::User(0)).expect("a target");
+        let response = route(fake, &request);
+        let Body::Bytes(bytes) = response.body else { panic!("a stream") };
+        (response.status, String::from_utf8(bytes).expect("UTF-8"))
+    }
+
+    #[test]
+    fn control_routes_exist_behind_the_control_socket_only() {
+        let fake = Fake::busy();
+        for path in ["/control/status", "/control/queue", "/control/users", "/control/backup", "/control/nothing"] {
+            let (status, body) = ask(&fake, Method::Get, path, Door::Public);
+            assert_eq!(status, 404, "{path}");
+            assert!(!body.contains("queue_id"));
+        }
+        assert_eq!(ask(&fake, Method::Get, "/control/queue", Door::Control).0, 200);
+        assert_eq!(ask(&fake, Method::Get, "/control/nothing", Door::Control).0, 404);
+        assert_eq!(ask(&fake, Method::Get, "/control/queue/flush?all=1", Door::Control).0, 405);
+        assert_eq!(ask(&fake, Method::Post, "/control/queue", Door::Control).0, 405);
+    }
+
+    #[test]
+    fn reading_paths_refuse_other_methods() {
+        let fake = Fake::demo();
+        for path in ["/", "/livez", "/metrics", "/style.css", "/sandbox"] {
+            assert_eq!(ask(&fake, Method::Post, path, Door::Public).0, 405, "{path}");
+            assert_eq!(ask(&fake, Method::Head, path, Door::Public).0, 200, "{path}");
+        }
+    }
+
+    #[test]
+    fn readiness_names_its_reasons() {
+        let mut fake = Fake::busy();
+        assert_eq!(ask(&fake, Method::Get, "/readyz", Door::Public), (200, "ready\n".into()));
+        fake.unready = vec![Unready::Draining, Unready::DiskFull, Unready::StoreFailed("EIO".into())];
+        let (status, body) = ask(&fake, Method::Get, "/readyz", Door::Public);
+        assert_eq!(status, 503);
+        let words: Vec<&str> = body.lines().filter_map(|l| l.split(':').next()).collect();
+        assert_eq!(words, ["draining", "disk_full", "store_failed"]);
+        assert_eq!(ask(&fake, Method::Get, "/livez", Door::Public).0, 200);
+        let status: crate::http::rows::StatusOut =
+            serde_json::from_str(&ask(&fake, Method::Get, "/status.json", Door::Public).1).expect("the schema");
+        assert_eq!((status.state.as_str(), status.reasons.len()), ("trouble", 3));
+    }
+
+    #[test]
+    fn the_status_counts_the_hour_and_names_the_destinations() {
+        let (code, body) = ask(&Fake::busy(), Method::Get, "/status.json", Door::Public);
+        assert_eq!(code, 200);
+        let status: crate::http::rows::StatusOut = serde_json::from_str(&body).expect("the schema");
+        assert_eq!(status.state, "waiting");
+        assert!(status.last_hour.accepted > 0 && status.last_hour.delivered > 0);
+        let first = &status.destinations[0];
+        assert_eq!((first.destination.as_str(), first.waiting, first.running), ("docomo.example", 1204, 4));
+        assert!(first.last_reply.starts_with("421"));
+    }
+
+    #[test]
+    fn a_store_that_fails_is_a_503_or_500_and_no_panic() {
+        let mut fake = Fake::busy();
+        fake.broken = true;
+        for (path, door) in [
+            ("/", Door::Public),
+            ("/status.json", Door::Public),
+            ("/message/0000000000001", Door::Public),
+            ("/find?key=a", Door::Public),
+            ("/control/queue", Door::Control),
+            ("/control/log/deliveries", Door::Control),
+            ("/control/log/audit", Door::Control),
+            ("/control/find?key=a", Door::Control),
+            ("/control/users", Door::Control),
+        ] {
+            let (status, body) = ask(&fake, Method::Get, path, door);
+            assert!(status >= 500, "{path}: {status}");
+            assert!(body.contains("the store stopped"), "{path}: {body}");
+        }
+    }
+}

@@ -1,0 +1,492 @@
+//! The rows of the machine routes: JSON in snake_case, the same for `--json`, `/status.json` and the command line's tables.
+//!
+//! In: what the store has.  Out: serde structs; times are RFC 3339 in UTC, sizes octets, durations milliseconds.
+//! Always: a name here is a contract with other people's programs: fields are added, never renamed or given another unit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    config::Mode,
+    event::{ErrorClass, Event, EventKind},
+    ids::RecipientKey,
+    store::{
+        Account, AccountKind, AuditEntry, BodyPlace, LaneRow, LogRow, Message, Origin, QueueRow, Recipient,
+        RecipientState, Totals,
+    },
+};
+
+fn time(at: Timestamp) -> Option<String> {
+    (at != Timestamp::MAX).then(|| at.rfc3339())
+}
+
+/// The name of an error class, as the log and the config write it.
+pub fn error_word(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::UnknownHost => "unknown_host",
+        ErrorClass::UnknownUser => "unknown_user",
+        ErrorClass::ResendTimeout => "resend_timeout",
+        ErrorClass::Rejected => "rejected",
+        ErrorClass::OverCapacity => "over_capacity",
+        ErrorClass::ForwardingError => "forwarding_error",
+        ErrorClass::ReceivingServerError => "receiving_server_error",
+        ErrorClass::TooLarge => "too_large",
+        ErrorClass::BadAddress => "bad_address",
+        ErrorClass::Blocked => "blocked",
+        ErrorClass::Unsubscribed => "unsubscribed",
+        ErrorClass::Other => "other",
+    }
+}
+
+/// The name of a delivery mode.
+pub fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Internet => "internet",
+        Mode::Smarthost => "smarthost",
+        Mode::Sandbox => "sandbox",
+    }
+}
+
+/// A recipient and where it stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct RecipientOut {
+    /// Its place in the envelope, from 0.
+    pub index: u32,
+    /// Its address.
+    pub recipient: String,
+    /// Its destination: domain, or smarthost.
+    pub destination: String,
+    /// `waiting`, `held`, or its final event's word.
+    pub state: String,
+    /// Why it waits: `fresh`, `retry`, `site`, `held`, `damaged`; `null` when it is final.
+    pub wait: Option<String>,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When it is tried next; `null` while held and when final.
+    pub next_try: Option<String>,
+    /// The last answer or trouble; empty before the first try.
+    pub last_reply: String,
+    /// The next try may be a duplicate (P3).
+    pub possible_duplicate: bool,
+}
+
+impl From<&Recipient> for RecipientOut {
+    fn from(r: &Recipient) -> Self {
+        let (state, wait, next_try) = match &r.state {
+            RecipientState::Waiting { due, wait } => {
+                let held = *due == Timestamp::MAX;
+                (if held { "held" } else { "waiting" }, Some(wait.word().to_owned()), time(*due))
+            }
+            RecipientState::Final(kind) => (kind.word(), None, None),
+        };
+        RecipientOut {
+            index: r.key.index,
+            recipient: r.address.to_string(),
+            destination: r.lane.to_string(),
+            state: state.to_owned(),
+            wait,
+            attempts: r.attempts,
+            next_try,
+            last_reply: r.last_reply.clone(),
+            possible_duplicate: r.possible_duplicate,
+        }
+    }
+}
+
+/// A message.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct MessageOut {
+    /// Its queue id.
+    pub queue_id: String,
+    /// When it was accepted.
+    pub accepted_at: String,
+    /// When its waiting recipients expire.
+    pub expires_at: String,
+    /// MAIL FROM; empty: the null reverse-path.
+    pub sender: String,
+    /// The header's From address.
+    pub from: String,
+    /// The decoded subject.
+    pub subject: String,
+    /// Message-ID with its angle brackets.
+    pub message_id: String,
+    /// X-Api-Data.
+    pub api_data: String,
+    /// The API user; empty: none.
+    pub user: String,
+    /// The address that submitted it; `null`: ourselves.
+    pub source_ip: Option<String>,
+    /// `smtp`, `api` or `notice`.
+    pub origin: String,
+    /// `high`, `normal` or `low`.
+    pub class: String,
+    /// Octets of the body.
+    pub size: u64,
+    /// The body is still stored.
+    pub body_stored: bool,
+}
+
+impl From<&Message> for MessageOut {
+    fn from(m: &Message) -> Self {
+        MessageOut {
+            queue_id: m.id.to_string(),
+            accepted_at: m.accepted_at.rfc3339(),
+            expires_at: m.expires_at.rfc3339(),
+            sender: m.sender.as_ref().map_or_else(String::new, ToString::to_string),
+            from: m.facts.from.clone(),
+            subject: m.facts.subject.clone(),
+            message_id: m.facts.message_id.clone(),
+            api_data: m.facts.api_data.clone(),
+            user: m.user.clone(),
+            source_ip: m.source_ip.map(|ip| ip.to_string()),
+            origin: match m.origin {
+                Origin::Smtp => "smtp",
+                Origin::Api => "api",
+                Origin::Notice => "notice",
+            }
+            .to_owned(),
+            class: m.class.word().to_owned(),
+            size: m.len,
+            body_stored: m.place != BodyPlace::Gone,
+        }
+    }
+}
+
+/// One line of `queue list`: a waiting recipient with its message.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct QueueOut {
+    /// The message.
+    #[serde(flatten)]
+    pub message: MessageOut,
+    /// The recipient.
+    #[serde(flatten)]
+    pub recipient: RecipientOut,
+}
+
+impl From<&QueueRow> for QueueOut {
+    fn from(row: &QueueRow) -> Self {
+        QueueOut { message: (&*row.message).into(), recipient: (&row.recipient).into() }
+    }
+}
+
+/// What happened to a recipient.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct EventOut {
+    /// When.
+    pub at: String,
+    /// `queued`, `deferred`, `succeeded`, `failed` or `dropped`.
+    pub status: String,
+    /// The recipient's place in the envelope.
+    pub index: u32,
+    /// Its address.
+    pub recipient: String,
+    /// Which try, from 1; 0: none.
+    pub attempt: u32,
+    /// Where it was going.
+    pub destination: String,
+    /// The host that answered, or was tried last.
+    pub host: String,
+    /// That host's address and port.
+    pub address: Option<String>,
+    /// The local address we sent from.
+    pub sender_ip: Option<String>,
+    /// Protocol, cipher, and whether the certificate was verified; empty in clear.
+    pub tls: String,
+    /// How far the try got.
+    pub phase: Option<String>,
+    /// The remote's answer, or our words.
+    pub reply: String,
+    /// How long the try took, in milliseconds.
+    pub duration_ms: u64,
+    /// The error class's name.
+    pub error: Option<String>,
+    /// The error class's number in CMC's API.
+    pub error_code: Option<u8>,
+    /// The peer may have kept a copy (P3).
+    pub possible_duplicate: bool,
+    /// When it is tried next; `deferred` only.
+    pub next_try: Option<String>,
+    /// Why it waits; `deferred` only.
+    pub wait: Option<String>,
+    /// Who did it; acts of an operator only.
+    pub operator: Option<String>,
+}
+
+impl EventOut {
+    /// An event of the recipient with this address.
+    pub fn new(event: &Event, recipient: &str) -> Self {
+        let mut out = EventOut {
+            at: event.at.rfc3339(),
+            status: event.kind.word().to_owned(),
+            index: event.key.index,
+            recipient: recipient.to_owned(),
+            attempt: event.attempt,
+            next_try: event.next_try.and_then(time),
+            wait: event.wait.map(|w| w.word().to_owned()),
+            operator: event.operator.clone(),
+            ..EventOut::default()
+        };
+        if let Some(detail) = &event.detail {
+            out.destination.clone_from(&detail.destination);
+            out.host.clone_from(&detail.host);
+            out.address = detail.address.map(|a| a.to_string());
+            out.sender_ip = detail.sender_ip.map(|a| a.to_string());
+            out.tls.clone_from(&detail.tls);
+            out.phase = detail.phase.map(|p| p.word().to_owned());
+            out.reply.clone_from(&detail.reply);
+            out.duration_ms = u64::try_from(detail.duration.as_millis()).unwrap_or(u64::MAX);
+            out.error = detail.error.map(|e| error_word(e).to_owned());
+            out.error_code = detail.error.map(ErrorClass::code);
+            out.possible_duplicate = detail.possible_duplicate;
+        }
+        out
+    }
+}
+
+/// One line of `log deliveries` and `log errors`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct LogOut {
+    /// Grows with time: where `--follow` goes on.
+    pub number: u64,
+    /// The event.
+    #[serde(flatten)]
+    pub event: EventOut,
+    /// Its message.
+    #[serde(flatten)]
+    pub message: MessageOut,
+}
+
+impl From<&LogRow> for LogOut {
+    fn from(row: &LogRow) -> Self {
+        LogOut { number: row.number, event: EventOut::new(&row.event, &row.recipient), message: (&*row.message).into() }
+    }
+}
+
+/// A message's story: `queue show` and `find`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct StoryOut {
+    /// The message.
+    #[serde(flatten)]
+    pub message: MessageOut,
+    /// Its recipients.
+    pub recipients: Vec<RecipientOut>,
+    /// Its events, oldest first.
+    pub events: Vec<EventOut>,
+}
+
+impl From<&crate::store::Story> for StoryOut {
+    fn from(story: &crate::store::Story) -> Self {
+        let address = |key: RecipientKey| {
+            story.recipients.iter().find(|r| r.key == key).map_or_else(String::new, |r| r.address.to_string())
+        };
+        StoryOut {
+            message: (&*story.message).into(),
+            recipients: story.recipients.iter().map(RecipientOut::from).collect(),
+            events: story.events.iter().map(|e| EventOut::new(e, &address(e.key))).collect(),
+        }
+    }
+}
+
+/// One line of `log audit`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct AuditOut {
+    /// When.
+    pub at: String,
+    /// Who.
+    pub who: String,
+    /// From where.
+    pub from: String,
+    /// The act.
+    pub act: String,
+    /// On what.
+    pub object: String,
+    /// The difference or result, secrets hidden.
+    pub detail: String,
+}
+
+impl From<&AuditEntry> for AuditOut {
+    fn from(e: &AuditEntry) -> Self {
+        AuditOut {
+            at: e.at.rfc3339(),
+            who: e.who.clone(),
+            from: e.from.clone(),
+            act: e.act.clone(),
+            object: e.object.clone(),
+            detail: e.detail.clone(),
+        }
+    }
+}
+
+/// One line of `user list`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct UserOut {
+    /// The login.
+    pub name: String,
+    /// `api` or `console`.
+    pub kind: String,
+    /// The class of its mail; `null`: the default.
+    pub class: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+    /// When its key or password was set.
+    pub password_set_at: String,
+    /// It may submit by SMTP.
+    pub may_smtp: bool,
+    /// It may call the HTTP API.
+    pub may_http: bool,
+    /// It may read logs.
+    pub may_view: bool,
+    /// It may download logs.
+    pub may_download: bool,
+}
+
+impl From<&Account> for UserOut {
+    fn from(a: &Account) -> Self {
+        UserOut {
+            name: a.name.clone(),
+            kind: match a.kind {
+                AccountKind::Api => "api",
+                AccountKind::Console => "console",
+            }
+            .to_owned(),
+            class: a.class.map(|c| c.word().to_owned()),
+            created_at: a.created_at.rfc3339(),
+            password_set_at: a.password_set_at.rfc3339(),
+            may_smtp: a.may_smtp,
+            may_http: a.may_http,
+            may_view: a.may_view,
+            may_download: a.may_download,
+        }
+    }
+}
+
+/// `user add` and `user password`: the name, and the key if the daemon made one.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct UserKeyOut {
+    /// The login.
+    pub name: String,
+    /// The new key, shown this once; `null`: it is the one that was given.
+    pub key: Option<String>,
+}
+
+/// What a queue act did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ActOut {
+    /// Recipients acted on.
+    pub recipients: u64,
+}
+
+/// A destination of the queue.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct DestinationOut {
+    /// Domain, or smarthost.
+    pub destination: String,
+    /// Waiting recipients.
+    pub waiting: u64,
+    /// Attempts that run now.
+    pub running: u32,
+    /// The earliest next try; `null`: all are held.
+    pub next_try: Option<String>,
+    /// What it last answered to a deferred recipient; empty: nothing was deferred.
+    pub last_reply: String,
+}
+
+impl DestinationOut {
+    /// A lane, with what runs for it.
+    pub fn new(row: &LaneRow, running: u32) -> Self {
+        DestinationOut {
+            destination: row.lane.to_string(),
+            waiting: row.count,
+            running,
+            next_try: time(row.earliest_due),
+            last_reply: row.last_reply.clone(),
+        }
+    }
+}
+
+/// Counts of a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CountsOut {
+    /// Recipients accepted.
+    pub accepted: u64,
+    /// Recipients delivered.
+    pub delivered: u64,
+    /// Tries that deferred.
+    pub deferred: u64,
+    /// Recipients failed.
+    pub failed: u64,
+}
+
+/// Why the daemon is not ready.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ReasonOut {
+    /// A word: `starting`, `draining`, `store_failed`, `disk_full`, `verdicts_stuck`, `writer_behind`.
+    pub reason: String,
+    /// What it means.
+    pub words: String,
+}
+
+/// `/status.json` and `hikyaku status`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct StatusOut {
+    /// `ok`, `waiting` (some mail was deferred or is held) or `trouble` (no new mail is taken).
+    pub state: String,
+    /// Why it is in trouble; else empty.
+    pub reasons: Vec<ReasonOut>,
+    /// The daemon's name.
+    pub hostname: String,
+    /// Its version.
+    pub version: String,
+    /// `internet`, `smarthost` or `sandbox`.
+    pub mode: String,
+    /// When this was asked.
+    pub at: String,
+    /// When the process started.
+    pub started_at: String,
+    /// The zone of screens and CSV.
+    pub time_zone: String,
+    /// Waiting recipients.
+    pub waiting: u64,
+    /// Of them, held.
+    pub held: u64,
+    /// Sessions open now.
+    pub sessions: u64,
+    /// Outbound connections open now.
+    pub connections: u64,
+    /// Octets of live bodies.
+    pub body_octets: u64,
+    /// Octets of the database.
+    pub database_octets: u64,
+    /// Octets free on the disk.
+    pub disk_free_octets: u64,
+    /// The last hour.
+    pub last_hour: CountsOut,
+    /// The destinations with the most waiting recipients.
+    pub destinations: Vec<DestinationOut>,
+}
+
+impl StatusOut {
+    /// Fills in what the store counts.
+    pub fn set_totals(&mut self, totals: &Totals) {
+        self.waiting = totals.waiting;
+        self.held = totals.held;
+        self.body_octets = totals.body_octets;
+        self.database_octets = totals.database_octets;
+        self.disk_free_octets = totals.disk_free;
+    }
+}
+
+/// The event kinds that a filter's comma-separated words name.
+pub fn kinds_of(words: &str) -> Result<Vec<EventKind>, String> {
+    words
+        .split(',')
+        .map(str::trim)
+        .filter(|w| !w.is_empty())
+        .map(|w| {
+            EventKind::from_word(w).ok_or_else(|| {
+                let all = EventKind::ALL.map(EventKind::word).join(", ");
+                format!("{w:?} is no status: the statuses are {all}")
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,302 @@
+//! The one `tiny_http`: it sits on a private socket behind the front, reads requests and lets a few threads answer them.
+//!
+//! In: connections of our own front.  Out: answers of [`super::route`].
+//! Always: a request without this process's secret is refused, so that only the front names doors and peers; a panic in a
+//! route is one 500; when `tiny_http` stops accepting, it is built anew; an answer whose writer fails has no last chunk.
+//! Sources: RFC 9112 §7.1.
+
+use std::{
+    io::{self, Read, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use smol::channel::{self, Receiver, Sender};
+
+use crate::{
+    http::{
+        exchange::{Body, Door, Method, Peer, Request, Response},
+        front::bind_private,
+        relay::BODY_API_MAX,
+        wire,
+    },
+    metrics::Metrics,
+    secret::{Secret, equal_in_constant_time},
+};
+
+/// Threads that answer: a page costs milliseconds, a backup one of them for its whole time.
+const WORKERS: usize = 4;
+/// Requests that wait for a thread; the front's connection limits keep them below this in practice.
+const WAITING_MAX: usize = 512;
+/// Pause before `tiny_http` is built anew; doubled up to [`REBUILD_PAUSE_MAX`] while it fails.
+const REBUILD_PAUSE: Duration = Duration::from_millis(100);
+/// Its bound.
+const REBUILD_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Silence after which no request of the old `tiny_http` is expected any more.
+const LAST_REQUESTS: Duration = Duration::from_millis(20);
+/// Octets of a streamed answer's chunk.
+const CHUNK: usize = 16 * 1024;
+
+/// How the front reaches the server: the socket, and the secret that proves it is the front.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    path: PathBuf,
+    secret: Secret<String>,
+}
+
+impl Upstream {
+    /// A server at `path` with a fresh secret.
+    pub fn new(path: PathBuf) -> Self {
+        let mut random = [0u8; 32];
+        aws_lc_rs::rand::fill(&mut random).expect("the system gives random bytes");
+        Upstream { path, secret: Secret::new(random.iter().map(|b| format!("{b:02x}")).collect()) }
+    }
+
+    /// The socket.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn secret(&self) -> &str {
+        self.secret.reveal()
+    }
+}
+
+/// What answers requests.
+pub type Route = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
+
+/// The running server; dropped, it stops.
+pub struct Server {
+    upstream: Upstream,
+    stop: Arc<AtomicBool>,
+    current: Arc<Mutex<Option<Arc<tiny_http::Server>>>>,
+}
+
+impl Server {
+    /// Binds `socket` (0600; a stale one is removed) and starts the threads.
+    pub fn start(socket: &Path, route: Route, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let server = Server {
+            upstream: Upstream::new(socket.to_owned()),
+            stop: Arc::default(),
+            current: Arc::new(Mutex::new(Some(Arc::new(build(socket)?)))),
+        };
+        let (sender, waiting) = channel::bounded(WAITING_MAX);
+        for n in 0..WORKERS {
+            let (route, metrics) = (route.clone(), metrics.clone());
+            let (waiting, upstream): (Receiver<tiny_http::Request>, _) = (waiting.clone(), server.upstream.clone());
+            thread::Builder::new().name(format!("http-{n}")).spawn(move || {
+                while let Ok(request) = waiting.recv_blocking() {
+                    metrics.http_requests.one();
+                    answer(request, &route, &upstream);
+                }
+            })?;
+        }
+        let (stop, current, path) = (server.stop.clone(), server.current.clone(), socket.to_owned());
+        thread::Builder::new().name("http-accept".into()).spawn(move || accept(&path, &stop, &current, &sender))?;
+        Ok(server)
+    }
+
+    /// How the front reaches it.
+    pub fn upstream(&self) -> Upstream {
+        self.upstream.clone()
+    }
+
+    /// Makes `tiny_http` fail as a failed `accept` does.
+    #[cfg(test)]
+    pub(crate) fn fail(&self) {
+        if let Some(server) = &*self.current.lock().unwrap_or_else(PoisonError::into_inner) {
+            server.unblock();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(server) = self.current.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            server.unblock();
+        }
+    }
+}
+
+fn build(socket: &Path) -> io::Result<tiny_http::Server> {
+    tiny_http::Server::from_listener(bind_private(socket)?, None).map_err(io::Error::other)
+}
+
+/// Hands requests to the workers; builds `tiny_http` anew whenever it ends.
+fn accept(
+    socket: &Path,
+    stop: &AtomicBool,
+    current: &Mutex<Option<Arc<tiny_http::Server>>>,
+    to: &Sender<tiny_http::Request>,
+) {
+    let mut pause = REBUILD_PAUSE;
+    loop {
+        let server = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(server) = server {
+            let error = loop {
+                match server.recv() {
+                    Ok(request) => {
+                        pause = REBUILD_PAUSE;
+                        if to.send_blocking(request).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => break error,
+                }
+            };
+            if stop.load(Ordering::SeqCst) {
+                return;
+            }
+            log::warn!("http=rebuild error={error:?}");
+            // What was accepted before the failure is still answered.
+            for _ in 0..WAITING_MAX {
+                match server.recv_timeout(LAST_REQUESTS) {
+                    Ok(Some(request)) => {
+                        if to.send_blocking(request).is_err() {
+                            return;
+                        }
+                    }
+                    Err(_) => {}
+                    Ok(None) => break,
+                }
+            }
+        }
+        // The old one removes its socket when it is dropped: before the new one is bound.
+        drop(current.lock().unwrap_or_else(PoisonError::into_inner).take());
+        thread::sleep(pause);
+        pause = (pause * 2).min(REBUILD_PAUSE_MAX);
+        match build(socket) {
+            Ok(server) => {
+                *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(server));
+            }
+            Err(error) => log::error!("http=rebuild error={error:?}"),
+        }
+        if stop.load(Ordering::SeqCst) {
+            current.lock().unwrap_or_else(PoisonError::into_inner).take();
+            return;
+        }
+    }
+}
+
+fn answer(mut raw: tiny_http::Request, route: &Route, upstream: &Upstream) {
+    let request = read(&mut raw, upstream);
+    let head_only = matches!(raw.method(), tiny_http::Method::Head);
+    let response = match &request {
+        Ok(request) => catch_unwind(AssertUnwindSafe(|| route(request))).unwrap_or_else(|_| {
+            log::error!("http=panic path={:?}; the daemon goes on. Please report this.", request.path);
+            Response::error(500, "something went wrong inside; the daemon's log has it", "")
+        }),
+        Err(refusal) => Response::error(refusal.status, refusal.words, ""),
+    };
+    let mut writer = raw.into_writer();
+    let write = catch_unwind(AssertUnwindSafe(|| write_response(&mut writer, response, head_only)));
+    match write {
+        Ok(Ok(())) => {}
+        // A client that went away is its own affair; the cut is what the others see.
+        Ok(Err(error)) => log::debug!("http=write error={error:?}"),
+        Err(_) => log::error!("http=panic while an answer was written; the daemon goes on. Please report this."),
+    }
+}
+
+fn read(raw: &mut tiny_http::Request, upstream: &Upstream) -> Result<Request, wire::Refusal> {
+    let refuse = |status, words| wire::Refusal { status, words };
+    let header = |name: &'static str| {
+        raw.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.as_str().to_owned()).unwrap_or_default()
+    };
+    if !equal_in_constant_time(header("X-Hikyaku-Secret").as_bytes(), upstream.secret().as_bytes()) {
+        return Err(refuse(403, "this socket is the daemon's own"));
+    }
+    let stranger = refuse(500, "the front sent no door");
+    let door = Door::from_word(&header("X-Hikyaku-Door")).ok_or(stranger)?;
+    let peer: Peer = header("X-Hikyaku-Peer").parse().map_err(|()| stranger)?;
+    let accept_language = header("Accept-Language");
+    let method = Method::of(&raw.method().to_string());
+    let mut request = Request::of_target(method, raw.url(), door, peer)
+        .ok_or(refuse(400, "the path or query has a broken %-escape"))?;
+    request.accept_language = accept_language;
+    // Read whole, before the route runs: the front has written all of it, and waits for nothing else.
+    let mut body = Vec::new();
+    raw.as_reader().take(BODY_API_MAX).read_to_end(&mut body).map_err(|_| refuse(400, "the body was cut"))?;
+    request.body = body;
+    Ok(request)
+}
+
+fn write_response(to: &mut dyn Write, response: Response, head_only: bool) -> io::Result<()> {
+    let mut text = format!("HTTP/1.1 {} {}\r\n", response.status, wire::reason(response.status));
+    for (name, value) in response.headers_for_browsers().iter().chain(&response.headers) {
+        text.extend([name, ": ", value, "\r\n"]);
+    }
+    if !response.content_type.is_empty() {
+        text.extend(["Content-Type: ", response.content_type, "\r\n"]);
+    }
+    let no_body = matches!(response.status, 204 | 304);
+    match response.body {
+        Body::Bytes(bytes) => {
+            if !no_body {
+                text.push_str(&format!("Content-Length: {}\r\n", bytes.len()));
+            }
+            text.push_str("\r\n");
+            let mut octets = text.into_bytes();
+            if !head_only && !no_body {
+                octets.extend_from_slice(&bytes);
+            }
+            to.write_all(&octets)?;
+        }
+        Body::Stream(stream) => {
+            text.push_str("Transfer-Encoding: chunked\r\n\r\n");
+            to.write_all(text.as_bytes())?;
+            if !head_only {
+                let mut chunks = Chunks { to, buffer: Vec::with_capacity(CHUNK) };
+                stream(&mut chunks)?;
+                chunks.finish()?;
+            }
+        }
+    }
+    to.flush()
+}
+
+/// Writes chunks; only [`Chunks::finish`] writes the last one.
+struct Chunks<'a> {
+    to: &'a mut dyn Write,
+    buffer: Vec<u8>,
+}
+
+impl Chunks<'_> {
+    fn send(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        write!(self.to, "{:x}\r\n", self.buffer.len())?;
+        self.to.write_all(&self.buffer)?;
+        self.to.write_all(b"\r\n")?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.send()?;
+        self.to.write_all(b"0\r\n\r\n")
+    }
+}
+
+impl Write for Chunks<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK {
+            self.send()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()?;
+        self.to.flush()
+    }
+}

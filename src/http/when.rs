@@ -1,0 +1,156 @@
+//! Times for people: the configured zone's words out, and what people write as a time in.
+//!
+//! In: timestamps, or texts such as `2h`, `2026-11-24`, `2026-11-24T09:00`, RFC 3339.  Out: texts, or timestamps.
+//! Always: the caller gives the present; nothing here reads a clock.
+//! Sources: RFC 3339, RFC 9557.
+
+use std::time::Duration;
+
+use jiff::{civil, tz::TimeZone};
+
+use crate::clock::Timestamp;
+
+/// The zone that people read times in: `[server].time_zone`.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    name: String,
+    zone: TimeZone,
+}
+
+impl Zone {
+    /// The zone of an IANA name; UTC when there is none of that name (the config room has refused it long before).
+    pub fn named(name: &str) -> Self {
+        match TimeZone::get(name) {
+            Ok(zone) => Zone { name: name.to_owned(), zone },
+            Err(_) => Zone { name: "UTC".to_owned(), zone: TimeZone::UTC },
+        }
+    }
+
+    /// Its IANA name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn zoned(&self, at: Timestamp) -> Option<jiff::Zoned> {
+        let millis = i64::try_from(at.as_millis()).ok()?;
+        Some(jiff::Timestamp::from_millisecond(millis).ok()?.to_zoned(self.zone.clone()))
+    }
+
+    fn print(&self, at: Timestamp, form: &str) -> String {
+        self.zoned(at).map_or_else(|| "never".to_owned(), |z| z.strftime(form).to_string())
+    }
+
+    /// `2026-11-24 22:35:10`.
+    pub fn full(&self, at: Timestamp) -> String {
+        self.print(at, "%Y-%m-%d %H:%M:%S")
+    }
+
+    /// `22:35`.
+    pub fn hour_minute(&self, at: Timestamp) -> String {
+        self.print(at, "%H:%M")
+    }
+
+    /// `22:35:10`, or `11-24 22:35` when it is of another day than `now`.
+    pub fn short(&self, at: Timestamp, now: Timestamp) -> String {
+        let same_day = match (self.zoned(at), self.zoned(now)) {
+            (Some(a), Some(b)) => a.date() == b.date(),
+            _ => false,
+        };
+        self.print(at, if same_day { "%H:%M:%S" } else { "%m-%d %H:%M" })
+    }
+
+    /// RFC 3339 with the zone's offset: `2026-11-24T22:35:10+09:00`, for CSV.
+    pub fn rfc3339(&self, at: Timestamp) -> String {
+        self.print(at, "%Y-%m-%dT%H:%M:%S%:z")
+    }
+
+    /// Reads what people write: a duration before `now` (`90s`, `2h`, `3 days`), a day or a minute in this zone
+    /// (`2026-11-24`, `2026-11-24T09:00`, `2026-11-24 09:00`), or RFC 3339 with its offset.
+    pub fn parse(&self, text: &str, now: Timestamp) -> Result<Timestamp, NotATime> {
+        let text = text.trim();
+        let bad = || NotATime(text.chars().take(40).collect());
+        let read = || -> Option<i64> {
+            if let Ok(at) = text.parse::<jiff::Timestamp>() {
+                return Some(at.as_millisecond());
+            }
+            if let Ok(at) = text.parse::<civil::DateTime>() {
+                return Some(at.to_zoned(self.zone.clone()).ok()?.timestamp().as_millisecond());
+            }
+            if let Ok(day) = text.parse::<civil::Date>() {
+                return Some(day.to_zoned(self.zone.clone()).ok()?.timestamp().as_millisecond());
+            }
+            let span: jiff::Span = text.parse().ok()?;
+            Some(self.zoned(now)?.checked_sub(span.abs()).ok()?.timestamp().as_millisecond())
+        };
+        read().and_then(|ms| u64::try_from(ms).ok()).map(Timestamp::from_millis).ok_or_else(bad)
+    }
+}
+
+/// A text that names no time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no time: write 2h, 3d, 2026-11-24, 2026-11-24T09:00 or 2026-11-24T09:00:00Z")]
+pub struct NotATime(String);
+
+/// The time of an RFC 3339 text, as our own rows have it.
+pub fn of_rfc3339(text: &str) -> Option<Timestamp> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(at.as_millisecond()).ok().map(Timestamp::from_millis)
+}
+
+/// A duration in its two largest units: `45s`, `4m 10s`, `2h 5m`, `3d 4h`.
+pub fn human(duration: Duration) -> String {
+    let s = duration.as_secs();
+    let two = |big: u64, b: &str, small: u64, l: &str| match small {
+        0 => format!("{big}{b}"),
+        _ => format!("{big}{b} {small}{l}"),
+    };
+    match s {
+        0..=59 => format!("{s}s"),
+        60..=599 => two(s / 60, "m", s % 60, "s"),
+        600..=3599 => format!("{}m", s / 60),
+        3600..=86_399 => two(s / 3600, "h", s % 3600 / 60, "m"),
+        _ => two(s / 86_400, "d", s % 86_400 / 3600, "h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_write_times_in_many_ways() {
+        let tokyo = Zone::named("Asia/Tokyo");
+        let now = of_rfc3339("2026-11-24T13:35:10Z").expect("a time");
+        for (text, expected) in [
+            ("2h", "2026-11-24T11:35:10.000Z"),
+            ("90s", "2026-11-24T13:33:40.000Z"),
+            ("3d", "2026-11-21T13:35:10.000Z"),
+            ("2 days", "2026-11-22T13:35:10.000Z"),
+            ("1h30m", "2026-11-24T12:05:10.000Z"),
+            ("2026-11-24", "2026-11-23T15:00:00.000Z"),
+            ("2026-11-24T09:00", "2026-11-24T00:00:00.000Z"),
+            ("2026-11-24 09:00:05", "2026-11-24T00:00:05.000Z"),
+            ("2026-11-24T09:00:00Z", "2026-11-24T09:00:00.000Z"),
+            ("2026-11-24T09:00:00+09:00", "2026-11-24T00:00:00.000Z"),
+        ] {
+            assert_eq!(tokyo.parse(text, now).map(|t| t.rfc3339()), Ok(expected.to_owned()), "{text}");
+        }
+        for text in ["", "yesterday", "2h ago from", "2026-13-01", "99999999999999 years", "-"] {
+            assert!(tokyo.parse(text, now).is_err(), "{text}");
+        }
+        assert_eq!(tokyo.full(now), "2026-11-24 22:35:10");
+        assert_eq!(tokyo.rfc3339(now), "2026-11-24T22:35:10+09:00");
+        assert_eq!(tokyo.short(now, now), "22:35:10");
+        assert_eq!(tokyo.short(now.minus(Duration::from_secs(86_400)), now), "11-23 22:35");
+        assert_eq!(tokyo.full(Timestamp::MAX), "never");
+    }
+
+    #[test]
+    fn durations_read_well() {
+        for (s, text) in
+            [(0, "0s"), (59, "59s"), (60, "1m"), (250, "4m 10s"), (1800, "30m"), (7500, "2h 5m"), (273_600, "3d 4h")]
+        {
+            assert_eq!(human(Duration::from_secs(s)), text);
+        }
+    }
+}
