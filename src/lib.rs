@@ -75,6 +75,11 @@ pub mod account;
 pub mod bounce;
 pub mod deliver;
 pub mod http;
+pub mod intake;
 pub mod net;
 pub mod runtime;
 pub mod schedule;
+
+// Layer 4: wiring.
+pub mod app;
+pub mod cli;

@@ -1,3 +1,5 @@
 //! The binary: three lines, everything is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    hikyaku::cli::main(std::env::args_os())
+}

@@ -1,0 +1,330 @@
+//! The running daemon: its parts, put together in the order of start, and what a stop and a reload do to them.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    account::Accounts,
+    app::{Started, lock, reload, web},
+    bounce::notice,
+    budget::Budget,
+    clock::Clock,
+    config::{Config, InForce, ListenerTls, Mode},
+    deliver::{
+        attempt::{Deliverer, DelivererParts},
+        job::Deliver,
+        sandbox::Sandbox,
+    },
+    http::{Http, live::Live},
+    intake::{
+        listener::{self, Entrance},
+        notices::NoticeDoor,
+        submit::Door,
+        sweep::Board,
+    },
+    mail::trace::TraceKey,
+    metrics::Metrics,
+    net::{dns::Resolver, tls::ReloadableServerConfig},
+    runtime::{Runtime, Shutdown},
+    schedule::task::{Handle, Parts, Scheduler, Settings},
+    store::{RetentionPeriods, Store, StoreOptions},
+};
+
+/// redb's cache, in bytes: a part of `memory_limit`.
+const STORE_CACHE: u64 = 32 << 20;
+
+/// Of a small `memory_limit`, this much is left to bodies and tickets at least.
+const BUDGET_MIN: u64 = 16 << 20;
+
+/// How often a stop looks whether the last session has gone.
+const CALM_POLL: Duration = Duration::from_millis(20);
+
+/// Why a daemon did not start; says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+fn failed(what: impl std::fmt::Display) -> StartError {
+    StartError(what.to_string())
+}
+
+/// A running daemon.
+pub struct Daemon {
+    pub(super) config: InForce,
+    pub(super) config_path: Option<PathBuf>,
+    pub(super) store: Store,
+    pub(super) accounts: Accounts,
+    pub(super) scheduler: Handle,
+    pub(super) deliverer: Option<Arc<Deliverer>>,
+    pub(super) tls: Option<ReloadableServerConfig>,
+    pub(super) http: Http,
+    runtime: Runtime,
+    shutdown: Shutdown,
+    pub(super) clock: Clock,
+    board: Board,
+    store_failed: Arc<AtomicBool>,
+    _lock: lock::Lock,
+}
+
+impl Daemon {
+    /// Starts everything; when it returns, mail is taken.
+    pub fn start(started: Started) -> Result<Daemon, StartError> {
+        let config = started.config;
+        let clock = Clock::system();
+        let lock = lock::take(&config.server.data_dir).map_err(failed)?;
+        let tls = server_tls(&config)?;
+        // Sockets are bound early, so that a taken port is told before the store is opened; they are served last.
+        let bound = listener::bind(&config.listeners).map_err(|(address, error)| {
+            failed(format!("listener {address}: {error}; is another mail server running? Change listener.address"))
+        })?;
+        let runtime = Runtime::start(config.server.threads).map_err(failed)?;
+        let opened = Store::open(StoreOptions {
+            data_dir: config.server.data_dir.clone(),
+            clock: clock.clone(),
+            disk_free_min: config.queue.disk_free_min,
+            retention: retention(&config),
+        })
+        .map_err(failed)?;
+        let store = opened.store;
+        if !opened.clean {
+            log::warn!(
+                "act=start what=\"the last process did not stop cleanly: what was due then is tried again, and marked as a possible duplicate\""
+            );
+        }
+        let metrics = Arc::new(Metrics::default());
+        let shutdown = Shutdown::new();
+        let live = InForce::new(config);
+        let config = live.get();
+        let budget = Budget::new(budget_bytes(config.server.memory_limit));
+        let accounts =
+            Accounts::new(store.clone(), clock.clone(), metrics.clone(), config.accounts.users_max).map_err(failed)?;
+        accounts.allow(&config.accounts.allowed_ips);
+
+        let mut deliverer = None;
+        let mut sandbox = None;
+        let deliver: Arc<dyn Deliver> = match config.delivery.mode {
+            Mode::Sandbox => {
+                let opened = Arc::new(Sandbox::open(&config.server.data_dir).map_err(failed)?);
+                sandbox = Some(opened.clone());
+                Arc::new(opened.deliverer(store.clone(), clock.clone(), shutdown.clone()))
+            }
+            Mode::Internet | Mode::Smarthost => {
+                let resolver = Resolver::new(clock.clone(), metrics.clone(), &config.dns);
+                let parts = DelivererParts {
+                    runtime: runtime.clone(),
+                    store: store.clone(),
+                    clock: clock.clone(),
+                    metrics: metrics.clone(),
+                    resolver,
+                    shutdown: shutdown.clone(),
+                };
+                let made = Arc::new(Deliverer::new(parts, &config));
+                deliverer = Some(made.clone());
+                made
+            }
+        };
+        let scheduler = Scheduler::start(
+            Parts {
+                runtime: runtime.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+                shutdown: shutdown.clone(),
+                deliver,
+                budget: budget.clone(),
+            },
+            Settings::from(&*config),
+        );
+        let door = Door::new(store.clone(), scheduler.clone(), clock.clone(), metrics.clone(), live.clone());
+        notice::start(notice::Parts {
+            runtime: runtime.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+            door: Arc::new(NoticeDoor::new(door.clone(), budget.clone())),
+            hostname: config.server.hostname.clone(),
+        });
+
+        let store_failed = Arc::new(AtomicBool::new(false));
+        let kick = scheduler.clone();
+        let http = web::start(
+            &web::Parts {
+                config: live.clone(),
+                runtime: runtime.clone(),
+                shutdown: shutdown.clone(),
+                tls: tls.clone(),
+            },
+            Live {
+                clock: clock.clone(),
+                started_at: clock.now(),
+                config: live.clone(),
+                store: store.clone(),
+                accounts: accounts.clone(),
+                sandbox,
+                metrics: metrics.clone(),
+                runtime: runtime.clone(),
+                shutdown: shutdown.clone(),
+                activity: web::activity(scheduler.clone()),
+                kick: Box::new(move || kick.kick()),
+                trouble: web::trouble(store_failed.clone()),
+                backup_runs: Arc::default(),
+            },
+        )
+        .map_err(failed)?;
+
+        if let Some(tls) = &tls {
+            runtime.spawn("certificates", tls.clone().watch());
+        }
+        let board = Board::new(clock.clone());
+        let entrance = Arc::new(Entrance {
+            runtime: runtime.clone(),
+            shutdown: shutdown.clone(),
+            config: live.clone(),
+            clock: clock.clone(),
+            metrics,
+            board: board.clone(),
+            budget,
+            store: store.clone(),
+            accounts: accounts.clone(),
+            door,
+            tls: tls.clone(),
+            trace_key: TraceKey::new(&trace_key(&config.server.data_dir).map_err(failed)?),
+        });
+        for l in &config.listeners {
+            log::info!("listener={} role={:?} tls={:?} act=start", l.address, l.role, l.tls);
+        }
+        listener::start(&entrance, bound);
+        Ok(Daemon {
+            config: live,
+            config_path: started.config_path,
+            store,
+            accounts,
+            scheduler,
+            deliverer,
+            tls,
+            http,
+            runtime,
+            shutdown,
+            clock,
+            board,
+            store_failed,
+            _lock: lock,
+        })
+    }
+
+    /// The executor.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The config in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.get()
+    }
+
+    /// The stop token.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// How long a drain may take.
+    pub fn drain_timeout(&self) -> Duration {
+        self.config.get().server.drain_timeout
+    }
+
+    /// Reads the config file again and puts in force what can change without a restart.
+    pub async fn reload(&self) {
+        reload::reload(self).await;
+    }
+
+    /// No new connections, sessions hear 421 at their next command, no new attempts.
+    pub fn stop_taking(&self) {
+        self.shutdown.drain();
+        self.board.drain();
+    }
+
+    /// The store failed: readiness says so from now on.
+    pub fn note_store_failure(&self) {
+        self.store_failed.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns when the last session has gone and the last verdict is stored.
+    pub async fn calm(&self) {
+        while self.board.count() > 0 {
+            self.board.sweep();
+            smol::Timer::after(CALM_POLL).await;
+        }
+        self.scheduler.drained().await;
+    }
+
+    /// Cuts every connection.
+    pub fn cut(&self) {
+        self.shutdown.cut();
+        self.board.cut();
+    }
+}
+
+/// Periods of `[retention]`, as the store takes them.
+pub(super) fn retention(config: &Config) -> RetentionPeriods {
+    RetentionPeriods {
+        delivery_log: config.retention.delivery_log,
+        error_log: config.retention.error_log,
+        audit_log: config.retention.audit_log,
+        message_bodies: config.retention.message_bodies,
+    }
+}
+
+/// `memory_limit` less what redb's cache takes.
+fn budget_bytes(memory_limit: u64) -> usize {
+    usize::try_from(memory_limit.saturating_sub(STORE_CACHE).max(BUDGET_MIN)).unwrap_or(usize::MAX)
+}
+
+fn server_tls(config: &Config) -> Result<Option<ReloadableServerConfig>, StartError> {
+    let needed = config.http.tls || config.listeners.iter().any(|l| l.tls != ListenerTls::None);
+    match (&config.tls.certificate, &config.tls.private_key) {
+        (Some(certificate), Some(key)) => ReloadableServerConfig::load(certificate, key).map(Some).map_err(failed),
+        _ if needed => Err(failed("a listener needs TLS: set tls.certificate and tls.private_key")),
+        _ => Ok(None),
+    }
+}
+
+/// Octets of the key of our trace lines.
+const TRACE_KEY_BYTES: usize = 32;
+
+/// The key of our trace lines: made at the first start, kept in the data directory, so that a loop over a restart is found.
+fn trace_key(data_dir: &Path) -> io::Result<[u8; TRACE_KEY_BYTES]> {
+    let path = data_dir.join("trace.key");
+    let mut key = [0; TRACE_KEY_BYTES];
+    match fs::read(&path) {
+        Ok(bytes) if bytes.len() == TRACE_KEY_BYTES => key.copy_from_slice(&bytes),
+        Ok(_) => return Err(io::Error::other(format!("{}: is damaged; delete it, a new one is made", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            aws_lc_rs::rand::fill(&mut key).map_err(|_| io::Error::other("the system gives no random bytes"))?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all(&key)?;
+            file.sync_all()?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(key)
+}

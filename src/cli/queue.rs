@@ -1,0 +1,301 @@
+//! `hikyaku queue list|show|flush|hold|release|drop|fail`: what waits, why, and the operator's acts on it.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::{
+    Target,
+    client::{Answer, Client, DONE, NO, Query, Trouble},
+    log::word,
+    table::{Output, Table, clean, json_flag, on_terminal},
+};
+use crate::{
+    clock::Timestamp,
+    http::{
+        control::PAGE_ROWS_MAX,
+        page::{number, size},
+        rows::{ActOut, DestinationOut, QueueOut, StoryOut},
+        when::{Zone, human, of_rfc3339},
+    },
+};
+
+/// Recipients of a table when nothing is said.
+const TABLE_ROWS: u64 = 50;
+
+/// The commands.
+pub fn command() -> Command {
+    let verb = |name: &'static str, about: &'static str| {
+        filters(Command::new(name).about(about))
+            .arg(Arg::new("all").long("all").action(ArgAction::SetTrue).help("The whole queue"))
+    };
+    Command::new("queue")
+        .about("What waits, why, and what to do about it")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(json_flag())
+        .subcommand(
+            filters(Command::new("list").about("Waiting recipients"))
+                .arg(Arg::new("held").long("held").action(ArgAction::SetTrue).help("Held ones only"))
+                .arg(
+                    Arg::new("destinations")
+                        .long("destinations")
+                        .short('d')
+                        .action(ArgAction::SetTrue)
+                        .conflicts_with_all(["id", "recipient", "sender", "destination", "user", "held"])
+                        .help("Counts by destination"),
+                )
+                .arg(
+                    Arg::new("limit")
+                        .long("limit")
+                        .value_name("N")
+                        .value_parser(clap::value_parser!(u64))
+                        .help("At most this many; 0: all. Default: 50 in a table, all in JSON"),
+                ),
+        )
+        .subcommand(
+            Command::new("show")
+                .about("One message: its recipients and everything that happened")
+                .arg(Arg::new("id").value_name("QUEUE-ID").required(true)),
+        )
+        .subcommand(verb("flush", "Try now; back-off is ignored, limits are not"))
+        .subcommand(verb("hold", "Do not try until released"))
+        .subcommand(verb("release", "Try held ones again"))
+        .subcommand(verb("drop", "Remove for good, without a notice to the sender"))
+        .subcommand(verb("fail", "Fail for good, with a notice to the sender"))
+}
+
+fn filters(command: Command) -> Command {
+    let value = |name: &'static str, kind: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(kind).help(help)
+    };
+    command
+        .arg(Arg::new("id").value_name("QUEUE-ID").help("One message"))
+        .arg(
+            value("index", "N", "One recipient of it, as `queue show --json` numbers them")
+                .requires("id")
+                .value_parser(clap::value_parser!(u32)),
+        )
+        .arg(value("recipient", "TEXT", "Part of the recipient's address"))
+        .arg(value("sender", "TEXT", "Part of the envelope sender"))
+        .arg(value("destination", "DOMAIN", "The destination, whole"))
+        .arg(value("user", "NAME", "The API user"))
+}
+
+/// Runs one of them.
+pub fn run(matches: &ArgMatches, target: &Target) -> u8 {
+    on_terminal(|output| run_to(matches, target, output))
+}
+
+pub(super) fn run_to(matches: &ArgMatches, target: &Target, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    let client = Client::new(target);
+    match matches.subcommand() {
+        Some(("list", args)) if args.get_flag("destinations") => destinations(&client, args, output),
+        Some(("list", args)) => list(&client, args, output),
+        Some(("show", args)) => show(&client, args, output),
+        Some((verb, args)) => act(&client, verb, args, output),
+        None => Err(Trouble::Usage("list, show, flush, hold, release, drop or fail?".into())),
+    }
+}
+
+fn filter_query(args: &ArgMatches) -> Query {
+    let mut query = Query::default();
+    for name in ["id", "recipient", "sender", "destination", "user"] {
+        query = query.with(name, args.get_one::<String>(name).map_or("", String::as_str));
+    }
+    match args.get_one::<u32>("index") {
+        Some(index) => query.with("index", &index.to_string()),
+        None => query,
+    }
+}
+
+fn list(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    let json = args.get_flag("json");
+    let mut left = match args.get_one::<u64>("limit") {
+        Some(0) => u64::MAX,
+        Some(n) => *n,
+        None if json => u64::MAX,
+        None => TABLE_ROWS,
+    };
+    let limit = left;
+    let mut table = Table::new(&["QUEUE ID", "AGE", "NEXT TRY", ">TRIES", "SENDER", "RECIPIENT", "LAST ANSWER"]);
+    let mut cursor = String::new();
+    loop {
+        let query = filter_query(args)
+            .flag("held", args.get_flag("held"))
+            .with("limit", &left.min(PAGE_ROWS_MAX as u64).to_string())
+            .with("cursor", &cursor);
+        let answer = client.get("queue", &query)?;
+        let rows = answer.rows::<QueueOut>()?;
+        if json {
+            output.out.write_all(&answer.body)?;
+        } else {
+            for row in &rows {
+                list_row(&mut table, row, answer.now());
+            }
+        }
+        left = left.saturating_sub(rows.len() as u64);
+        match answer.next_cursor() {
+            Some(next) if left > 0 => cursor = next,
+            Some(_) => break,
+            None => {
+                left = left.max(1);
+                break;
+            }
+        }
+    }
+    if json {
+        return Ok(DONE);
+    }
+    if table.is_empty() {
+        let narrowed = !filter_query(args).text().is_empty() || args.get_flag("held");
+        output.line(if narrowed { "Nothing that matches waits." } else { "The queue is empty." })?;
+        return Ok(DONE);
+    }
+    table.print(output, "")?;
+    if left == 0 {
+        output.note(&format!("… {limit} are shown; --limit 0 shows all, --destinations counts them."))?;
+    }
+    Ok(DONE)
+}
+
+fn list_row(table: &mut Table, row: &QueueOut, now: Timestamp) {
+    let (m, r) = (&row.message, &row.recipient);
+    let age = of_rfc3339(&m.accepted_at).map_or_else(String::new, |t| human(now.since(t)));
+    table.row([
+        m.queue_id.clone(),
+        age,
+        next_try(r.next_try.as_deref(), now),
+        r.attempts.to_string(),
+        if m.sender.is_empty() { "<>".into() } else { m.sender.clone() },
+        r.recipient.clone(),
+        if r.attempts == 0 && r.last_reply.is_empty() { "not tried yet".into() } else { r.last_reply.clone() },
+    ]);
+}
+
+/// `now`, `in 4m 10s`, `held`.
+pub(super) fn next_try(text: Option<&str>, now: Timestamp) -> String {
+    match text.and_then(of_rfc3339) {
+        None => "held".into(),
+        Some(at) if at.since(now).as_secs() == 0 => "now".into(),
+        Some(at) => format!("in {}", human(at.since(now))),
+    }
+}
+
+fn destinations(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    let limit = args.get_one::<u64>("limit").filter(|n| **n > 0).map_or_else(String::new, u64::to_string);
+    let answer = client.get("destinations", &Query::default().with("limit", &limit))?;
+    if args.get_flag("json") {
+        output.out.write_all(&answer.body)?;
+        return Ok(DONE);
+    }
+    let rows = answer.rows()?;
+    if rows.is_empty() {
+        output.line("The queue is empty.")?;
+        return Ok(DONE);
+    }
+    destination_table(&rows, answer.now()).print(output, "")?;
+    Ok(DONE)
+}
+
+/// The queue by destination.
+pub(super) fn destination_table(rows: &[DestinationOut], now: Timestamp) -> Table {
+    let mut table = Table::new(&["DESTINATION", ">WAITING", ">RUNNING", "NEXT TRY", "LAST ANSWER"]);
+    for row in rows {
+        table.row([
+            row.destination.clone(),
+            number(row.waiting),
+            row.running.to_string(),
+            next_try(row.next_try.as_deref(), now),
+            if row.last_reply.is_empty() { "not tried yet".into() } else { row.last_reply.clone() },
+        ]);
+    }
+    table
+}
+
+fn show(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    let id = args.get_one::<String>("id").map_or("", String::as_str);
+    if !id.bytes().all(|b| b.is_ascii_alphanumeric()) || id.is_empty() {
+        return Err(Trouble::Usage(format!(
+            "{:?} is not a queue id: see `hikyaku queue list`, or look with `hikyaku find`",
+            clean(id)
+        )));
+    }
+    let answer = client.get(&format!("message/{id}"), &Query::default())?;
+    if args.get_flag("json") {
+        output.out.write_all(&answer.body)?;
+        return Ok(DONE);
+    }
+    for story in answer.rows::<StoryOut>()? {
+        print_story(&story, &answer, output)?;
+    }
+    Ok(DONE)
+}
+
+fn print_story(story: &StoryOut, answer: &Answer, output: &mut Output<'_>) -> Result<(), Trouble> {
+    let (zone, now) = (answer.zone(), answer.now());
+    let m = &story.message;
+    let time = |text: &str, zone: &Zone| of_rfc3339(text).map_or_else(String::new, |t| zone.full(t));
+    let mut origin = format!("{} by {}", time(&m.accepted_at, &zone), m.origin);
+    if let Some(ip) = &m.source_ip {
+        origin.push_str(&format!(" from {ip}"));
+    }
+    if !m.user.is_empty() {
+        origin.push_str(&format!(", user {}", m.user));
+    }
+    output.line(&format!("Message {}", m.queue_id))?;
+    let sender = if m.sender.is_empty() { "<>" } else { &m.sender };
+    let body = if m.body_stored { "" } else { ", body no longer stored" };
+    let facts = [
+        ("subject", m.subject.clone()),
+        ("accepted", origin),
+        ("sender", sender.to_owned()),
+        ("from", m.from.clone()),
+        ("message-id", m.message_id.clone()),
+        ("x-api-data", m.api_data.clone()),
+        ("size", format!("{}, class {}{body}", size(m.size), m.class)),
+        ("expires", time(&m.expires_at, &zone)),
+    ];
+    for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
+        output.line(&format!("  {name:<11} {}", clean(value)))?;
+    }
+    output.line("\nRecipients")?;
+    let mut table = Table::new(&["RECIPIENT", "STATE", ">TRIES", "NEXT TRY", "LAST ANSWER"]);
+    for r in &story.recipients {
+        let next = if r.state == "waiting" { next_try(r.next_try.as_deref(), now) } else { String::new() };
+        table.row([r.recipient.clone(), word(&r.state).to_owned(), r.attempts.to_string(), next, r.last_reply.clone()]);
+    }
+    table.print(output, "  ")?;
+    output.line("\nWhat happened")?;
+    let mut table = Table::new(&["TIME", "STATUS", "RECIPIENT", "HOST", "ANSWER"]);
+    for e in &story.events {
+        let by = e.operator.as_ref().map_or_else(|| e.reply.clone(), |who| format!("by {who} {}", e.reply));
+        table.row([time(&e.at, &zone), word(&e.status).to_owned(), e.recipient.clone(), e.host.clone(), by]);
+    }
+    table.print(output, "  ")
+}
+
+fn act(client: &Client, verb: &str, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    let query = filter_query(args).flag("all", args.get_flag("all"));
+    if query.text().is_empty() {
+        return Err(Trouble::Usage(format!("{verb} whom? Give a queue id, a filter such as --destination, or --all.")));
+    }
+    let answer = client.post(&format!("queue/{verb}"), &query, b"")?;
+    let done: ActOut = answer.row()?;
+    if args.get_flag("json") {
+        output.out.write_all(&answer.body)?;
+    } else {
+        let past = match verb {
+            "flush" => "will be tried now",
+            "hold" => "held",
+            "release" => "released",
+            "drop" => "dropped",
+            _ => "failed, with a notice to the sender",
+        };
+        let line = match done.recipients {
+            0 => "No waiting recipient matches.".to_owned(),
+            1 => format!("1 recipient {past}."),
+            n => format!("{} recipients {past}.", number(n)),
+        };
+        output.line(&line)?;
+    }
+    Ok(if done.recipients == 0 { NO } else { DONE })
+}

@@ -1,0 +1,92 @@
+//! `hikyaku status`: how things stand, in a dozen lines.
+
+use clap::{ArgMatches, Command};
+
+use super::{
+    Target,
+    client::{Client, DONE, NO, Query, Trouble},
+    queue::destination_table,
+    table::{Output, clean, json_flag, on_terminal},
+};
+use crate::http::{
+    page::{number, size},
+    rows::StatusOut,
+    when::{human, of_rfc3339},
+};
+
+/// The command.
+pub fn command() -> Command {
+    Command::new("status").about("How things stand; exit code 1 while no new mail is taken").arg(json_flag())
+}
+
+/// Runs it.
+pub fn run(matches: &ArgMatches, target: &Target) -> u8 {
+    on_terminal(|output| run_to(matches, target, output))
+}
+
+pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    let answer = Client::new(target).get("status", &Query::default())?;
+    let status: StatusOut = answer.row()?;
+    let code = if status.state == "trouble" { NO } else { DONE };
+    if args.get_flag("json") {
+        output.out.write_all(&answer.body)?;
+        return Ok(code);
+    }
+    let words = match status.state.as_str() {
+        "ok" => "all is well",
+        "waiting" => "running, some mail waits for its next try",
+        _ => "no new mail is taken",
+    };
+    output.line(&format!("Hikyaku {} on {}: {words}", clean(&status.version), clean(&status.hostname)))?;
+    for reason in &status.reasons {
+        output.line(&format!("  ! {}", clean(&reason.words)))?;
+    }
+    let now = answer.now();
+    let up = of_rfc3339(&status.started_at).map_or_else(String::new, |t| human(now.since(t)));
+    let mode = match status.mode.as_str() {
+        "internet" => "to the internet",
+        "smarthost" => "by the smarthost",
+        _ => "to the sandbox: nothing leaves this machine",
+    };
+    let hour = &status.last_hour;
+    let held = if status.held > 0 { format!(", {} of them held", number(status.held)) } else { String::new() };
+    let queue = match status.waiting {
+        0 => "empty".to_owned(),
+        1 => format!("1 recipient waits{held}"),
+        n => format!("{} recipients wait{held}", number(n)),
+    };
+    for (name, value) in [
+        ("up", format!("{up}, delivering {mode}")),
+        (
+            "last hour",
+            format!(
+                "{} accepted · {} delivered · {} deferred · {} failed",
+                number(hour.accepted),
+                number(hour.delivered),
+                number(hour.deferred),
+                number(hour.failed)
+            ),
+        ),
+        ("queue", queue),
+        (
+            "now",
+            format!("{} SMTP sessions, {} outbound connections", number(status.sessions), number(status.connections)),
+        ),
+        (
+            "disk",
+            format!(
+                "{} of bodies, {} database, {} free",
+                size(status.body_octets),
+                size(status.database_octets),
+                size(status.disk_free_octets)
+            ),
+        ),
+    ] {
+        output.line(&format!("  {name:<10} {value}"))?;
+    }
+    if !status.destinations.is_empty() {
+        output.line("")?;
+        destination_table(&status.destinations, now).print(output, "  ")?;
+    }
+    Ok(code)
+}

@@ -1,0 +1,82 @@
+//! Notices of our own come in by the same door as everybody's mail.
+
+use std::time::Duration;
+
+use smol::Timer;
+
+use crate::{
+    bounce::notice::{self, Notice},
+    budget::Budget,
+    mail::header,
+    smtp::params::{BodyType, Envelope, EnvelopeRecipient, MailParams, Notify, RcptParams},
+    store::{BODY_RAM_MAX, BodyIn, Origin, StoreError, StoredFile},
+};
+
+use super::submit::{Door, Incoming};
+
+/// How often a notice asks again for memory, while bodies of others hold all of it.
+const BUDGET_WAIT: Duration = Duration::from_millis(100);
+/// Then it goes through a file.
+const BUDGET_TRIES: u32 = 10;
+
+/// The notices' side of the door.
+pub struct NoticeDoor {
+    door: Door,
+    budget: Budget,
+}
+
+impl NoticeDoor {
+    /// A side door to `door`.
+    pub fn new(door: Door, budget: Budget) -> Self {
+        NoticeDoor { door, budget }
+    }
+
+    async fn body(&self, notice: &Notice, incoming: crate::ids::MessageId) -> Result<BodyIn, StoreError> {
+        if notice.bytes.len() <= BODY_RAM_MAX {
+            for _ in 0..BUDGET_TRIES {
+                if let Some(lease) = self.budget.take(notice.bytes.len()) {
+                    return Ok(BodyIn::Ram { bytes: notice.bytes.clone(), lease });
+                }
+                Timer::after(BUDGET_WAIT).await;
+            }
+        }
+        let (door, bytes) = (self.door.clone(), notice.bytes.clone());
+        let file: StoredFile = smol::unblock(move || {
+            let mut file = door.large_body(incoming)?;
+            file.write(&bytes)?;
+            file.finish()
+        })
+        .await?;
+        Ok(BodyIn::File(file))
+    }
+}
+
+impl notice::Door for NoticeDoor {
+    async fn submit_notice(&self, notice: Notice) -> Result<(), StoreError> {
+        let id = self.door.new_id();
+        let body = self.body(&notice, id).await?;
+        let head_end = header::find_end(&notice.bytes, 0).unwrap_or(notice.bytes.len());
+        let facts = header::scan(&notice.bytes[..head_end], "");
+        let params = MailParams {
+            size: Some(notice.bytes.len() as u64),
+            body: if notice.is_8bit { BodyType::EightBitMime } else { BodyType::SevenBit },
+            smtputf8: notice.smtputf8,
+            ..MailParams::default()
+        };
+        // A notice that cannot be delivered is logged as failed and goes no further (RFC 3461 §5.2.9).
+        let never = Notify { given: true, ..Notify::default() };
+        let recipient = EnvelopeRecipient { address: notice.to, params: RcptParams { notify: never, orcpt: None } };
+        let incoming = Incoming {
+            id,
+            envelope: Envelope { sender: None, params, recipients: vec![recipient] },
+            body,
+            facts,
+            user: String::new(),
+            user_class: None,
+            source_ip: None,
+            origin: Origin::Notice,
+            settles: notice.settles,
+        };
+        self.door.store(incoming).await.map(drop)
+    }
+}

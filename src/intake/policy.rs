@@ -1,0 +1,213 @@
+//! Decides who may hand us mail, and for whom.
+//!
+//! In: the listener's role, the client's address, its login, the config.  Out: yes, or the reply that says why not.
+//! Always: without permission nothing is relayed (P7); a refusal names what would help.
+//! Sources: RFC 6409 §6.1, RFC 4954 §6, CMC's connection policies.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::{
+    config::{Config, ListenerTls, RelayPolicy, Role},
+    smtp::reply::{Enhanced, Reply},
+    store::Lane,
+};
+
+/// What is known of a client when it asks.
+#[derive(Clone, Debug)]
+pub struct Client<'a> {
+    /// Where it comes from (after a believed PROXY header: the real one).
+    pub address: IpAddr,
+    /// It logged in as this API user.
+    pub user: Option<&'a str>,
+    /// The connection is under TLS.
+    pub tls_active: bool,
+    /// What the listener offers.
+    pub listener_tls: ListenerTls,
+    /// What the listener takes.
+    pub role: Role,
+}
+
+impl Client<'_> {
+    /// AUTH may be used on this connection: under TLS, or from this machine.
+    pub fn may_auth(&self) -> bool {
+        self.role == Role::Relay && (self.tls_active || is_loopback(self.address))
+    }
+}
+
+/// Whether a client may start a mail (MAIL FROM).
+pub fn may_send(config: &Config, client: &Client<'_>) -> Result<(), Reply> {
+    if client.role == Role::Inbound {
+        return Ok(());
+    }
+    let in_network = contains(&config.relay.networks, client.address);
+    let missing_login = client.user.is_none();
+    match config.relay.policy {
+        RelayPolicy::NetworkOrAuth if in_network || !missing_login => Ok(()),
+        RelayPolicy::NetworkOrAuth => Err(login_needed(client)),
+        RelayPolicy::Network if in_network => Ok(()),
+        RelayPolicy::Network => Err(not_from_here(client)),
+        RelayPolicy::Auth if !missing_login => Ok(()),
+        RelayPolicy::Auth => Err(login_needed(client)),
+        RelayPolicy::NetworkAndAuth if !in_network => Err(not_from_here(client)),
+        RelayPolicy::NetworkAndAuth if missing_login => Err(login_needed(client)),
+        RelayPolicy::NetworkAndAuth => Ok(()),
+    }
+}
+
+/// Whether a client may name a recipient (RCPT TO). Asked again although MAIL was allowed: the config may have changed between.
+pub fn may_send_to(config: &Config, client: &Client<'_>) -> Result<(), Reply> {
+    match client.role {
+        Role::Relay => may_send(config, client),
+        // Bounce addresses, reports and complaints are known from the issue on that brings bounces.
+        Role::Inbound => Err(Reply::new(
+            550,
+            Enhanced(5, 7, 1),
+            "This listener takes bounces and reports only, and that address receives neither",
+        )),
+    }
+}
+
+/// Whether an API user may log in from this address (`accounts.allowed_ips.submit`).
+pub fn may_log_in(config: &Config, address: IpAddr) -> bool {
+    let allowed = &config.accounts.allowed_ips.submit;
+    allowed.is_empty() || contains(allowed, address)
+}
+
+/// Whether the header's From may be sent (`relay.sender_domains_only`).
+pub fn may_send_from(config: &Config, header_from: &str) -> Result<(), Reply> {
+    if !config.relay.sender_domains_only {
+        return Ok(());
+    }
+    let domain = header_from.rsplit_once('@').map_or("", |(_, d)| d).to_lowercase();
+    let known = config.domains.iter().any(|d| {
+        let name = d.name.to_lowercase();
+        domain == name || domain.strip_suffix(&name).is_some_and(|rest| rest.ends_with('.'))
+    });
+    if known {
+        Ok(())
+    } else {
+        Err(Reply::new(
+            550,
+            Enhanced(5, 7, 1),
+            format!("Mail from the domain \"{}\" is not sent here", printable(&domain)),
+        ))
+    }
+}
+
+/// Where a recipient goes: the smarthost, or its domain in lower case; known without DNS.
+pub fn lane_of(config: &Config, domain_key: &str) -> Lane {
+    match &config.delivery.smarthost {
+        Some(host) => Lane(host.to_string().into()),
+        None => Lane(domain_key.into()),
+    }
+}
+
+/// Whether one of the networks holds the address; an IPv4 address in IPv6 clothes counts as IPv4.
+pub fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|n| n.contains(&address))
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+fn login_needed(client: &Client<'_>) -> Reply {
+    if client.may_auth() {
+        Reply::new(530, Enhanced(5, 7, 0), "Authentication required: log in with AUTH first")
+    } else if client.listener_tls == ListenerTls::StartTls {
+        Reply::new(530, Enhanced(5, 7, 0), "Must issue a STARTTLS command first, then AUTH")
+    } else {
+        not_from_here(client)
+    }
+}
+
+fn not_from_here(client: &Client<'_>) -> Reply {
+    Reply::new(
+        550,
+        Enhanced(5, 7, 1),
+        format!("Relaying refused: your address {} is not one that may send through here", client.address),
+    )
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(255).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(address: &str, user: Option<&'static str>, tls_active: bool) -> Client<'static> {
+        Client {
+            address: address.parse().unwrap(),
+            user,
+            tls_active,
+            listener_tls: ListenerTls::StartTls,
+            role: Role::Relay,
+        }
+    }
+
+    #[test]
+    fn who_may_send_under_each_policy() {
+        use RelayPolicy::{Auth, Network, NetworkAndAuth, NetworkOrAuth};
+        let (inside, outside) = ("127.0.0.1", "203.0.113.9");
+        for (policy, address, user, tls, want) in [
+            (NetworkOrAuth, inside, None, false, 0),
+            (NetworkOrAuth, outside, None, false, 530),
+            (NetworkOrAuth, outside, None, true, 530),
+            (NetworkOrAuth, outside, Some("app"), true, 0),
+            (Network, inside, None, false, 0),
+            (Network, outside, None, true, 550),
+            (Network, outside, Some("app"), true, 550),
+            (Auth, inside, None, false, 530),
+            (Auth, inside, Some("app"), false, 0),
+            (Auth, outside, Some("app"), true, 0),
+            (NetworkAndAuth, outside, Some("app"), true, 550),
+            (NetworkAndAuth, inside, None, false, 530),
+            (NetworkAndAuth, inside, Some("app"), false, 0),
+        ] {
+            let mut config = Config::default();
+            config.relay.policy = policy;
+            let got = may_send(&config, &client(address, user, tls)).err().map_or(0, |r| r.code);
+            assert_eq!(got, want, "{policy:?} {address} {user:?} tls={tls}");
+            assert_eq!(may_send_to(&config, &client(address, user, tls)).err().map_or(0, |r| r.code), want);
+        }
+    }
+
+    #[test]
+    fn an_inbound_listener_refuses_every_recipient() {
+        let mut inbound = client("127.0.0.1", None, false);
+        inbound.role = Role::Inbound;
+        let config = Config::default();
+        assert!(may_send(&config, &inbound).is_ok());
+        let reply = may_send_to(&config, &inbound).unwrap_err();
+        assert_eq!((reply.code, reply.enhanced), (550, Some(Enhanced(5, 7, 1))));
+    }
+
+    #[test]
+    fn a_mapped_ipv4_address_is_in_its_ipv4_network() {
+        let networks = ["10.0.0.0/8".parse().unwrap()];
+        assert!(contains(&networks, "::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!contains(&networks, "::ffff:11.1.2.3".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_header_from_must_be_of_a_configured_domain_when_asked() {
+        let mut config = Config::default();
+        assert!(may_send_from(&config, "a@elsewhere.example").is_ok());
+        config.relay.sender_domains_only = true;
+        config.domains.push(crate::config::Domain { name: "Example.JP".into(), ..Default::default() });
+        for (from, ok) in [
+            ("a@example.jp", true),
+            ("a@sub.EXAMPLE.jp", true),
+            ("a@notexample.jp", false),
+            ("", false),
+            ("a@elsewhere.example", false),
+        ] {
+            assert_eq!(may_send_from(&config, from).is_ok(), ok, "{from}");
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! One SMTP session: the loop between a socket and the sans-IO core, and the answers to the core's questions.
+//!
+//! Always: an idle session owns no read buffer; every read has a deadline, kept by the sweep; only a [`Receipt`] makes the
+//! 250 after content (P1).
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    net::IpAddr,
+    sync::Arc,
+    task::{Poll, ready},
+    time::{Duration, Instant},
+};
+
+use smol::Timer;
+
+use crate::{
+    account::{self, LoginRefusal},
+    config::{BareNewline, Config, Listener, ListenerTls, Role},
+    event::Class,
+    ids::MessageId,
+    net::server::{ServerStream, Socket},
+    secret::Secret,
+    smtp::{
+        params::Envelope,
+        reply::Reply,
+        server::{self, Answer, AuthOffer, Question, Session, SessionConfig, StateName, Steps, TlsOffer},
+        step::Step,
+    },
+    store::{Origin, Receipt},
+};
+
+use super::{
+    listener::Entrance,
+    policy::{self, Client},
+    spool::Spool,
+    submit::Incoming,
+    sweep::{Ended, Place},
+    trace::TraceTop,
+};
+
+/// Bytes read at once; one such buffer a thread serves all of its sessions.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+thread_local! {
+    static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// A session's own state.
+pub(super) struct Talk {
+    entrance: Arc<Entrance>,
+    listener: Arc<Listener>,
+    address: IpAddr,
+    place: Arc<Place>,
+    stream: ServerStream,
+    core: Session<Receipt>,
+    out: Vec<u8>,
+    spool: Spooling,
+    user: Option<(String, Option<Class>)>,
+    tls_agreed: String,
+    accepted_last: Option<Instant>,
+    message_id_added: Option<String>,
+    stop_told: bool,
+}
+
+/// What became of the content so far.
+enum Spooling {
+    /// None came.
+    Nothing,
+    /// It is spooled.
+    Going(Spool),
+    /// It could not be kept: the message is answered with this.
+    Refused(Reply),
+}
+
+/// What a read brought.
+enum Came {
+    Steps(Steps),
+    End,
+}
+
+/// Runs a session to its end.
+pub(super) async fn run(
+    entrance: Arc<Entrance>,
+    listener: Arc<Listener>,
+    socket: Socket,
+    address: IpAddr,
+    place: Arc<Place>,
+) {
+    let config = entrance.config.get();
+    let mut tls_agreed = String::new();
+    let stream = if listener.tls == ListenerTls::Implicit {
+        place.wait_at_most(HANDSHAKE_TIMEOUT);
+        match handshake(&entrance, socket).await {
+            Ok((stream, agreed)) => {
+                tls_agreed = agreed;
+                stream
+            }
+            Err(error) => {
+                log::info!("session source={address} phase=tls error=\"{error}\"");
+                return;
+            }
+        }
+    } else {
+        ServerStream::Plain(socket)
+    };
+    let core = Session::new(session_config(&config, &entrance, &listener, address, &tls_agreed));
+    let talk = Talk {
+        entrance,
+        listener,
+        address,
+        place,
+        stream,
+        core,
+        out: Vec::new(),
+        spool: Spooling::Nothing,
+        user: None,
+        tls_agreed,
+        accepted_last: None,
+        message_id_added: None,
+        stop_told: false,
+    };
+    if let Err(error) = talk.run().await {
+        log::debug!("session source={address} error=\"{error}\"");
+    }
+}
+
+async fn handshake(entrance: &Entrance, socket: Socket) -> io::Result<(ServerStream, String)> {
+    let Some(tls) = &entrance.tls else {
+        return Err(io::Error::other("no certificate is configured"));
+    };
+    ServerStream::start_tls(socket, tls).await
+}
+
+fn session_config(
+    config: &Config,
+    entrance: &Entrance,
+    listener: &Listener,
+    address: IpAddr,
+    tls_agreed: &str,
+) -> SessionConfig {
+    let tls_active = !tls_agreed.is_empty();
+    let client = Client { address, user: None, tls_active, listener_tls: listener.tls, role: listener.role };
+    let in_network = policy::contains(&config.relay.networks, address);
+    SessionConfig {
+        hostname: config.server.hostname.clone(),
+        tls: if tls_active {
+            TlsOffer::Active(tls_agreed.to_owned())
+        } else if listener.tls == ListenerTls::StartTls && entrance.tls.is_some() {
+            TlsOffer::Offered
+        } else {
+            TlsOffer::None
+        },
+        role: match listener.role {
+            Role::Relay => server::Role::Relay,
+            Role::Inbound => server::Role::Inbound,
+        },
+        // Whether a login or TLS is needed first depends on the sender's network and login: `policy` says so at MAIL.
+        tls_required_for_mail: false,
+        auth: AuthOffer {
+            offered: client.may_auth(),
+            required: false,
+            in_clear_refused: listener.role == Role::Relay && !client.may_auth(),
+        },
+        message_size_max: match listener.role {
+            Role::Relay => config.relay.message_size_max,
+            Role::Inbound => config.inbound.message_size_max,
+        },
+        recipients_max: config.relay.recipients_max,
+        bare_newline_normalize: config.relay.bare_newline == BareNewline::Normalize && in_network,
+    }
+}
+
+impl Talk {
+    async fn run(mut self) -> io::Result<()> {
+        let mut steps = self.core.start();
+        loop {
+            let mut next = None;
+            for step in steps {
+                match step {
+                    Step::Write(bytes) if self.out.is_empty() => self.out = bytes,
+                    Step::Write(bytes) => self.out.extend_from_slice(&bytes),
+                    Step::Content(bytes) => self.content(&bytes).await,
+                    Step::SendContent { .. } => return Err(io::Error::other("a server sends no content")),
+                    Step::Read { within } => {
+                        self.flush().await?;
+                        next = Some(self.read(within).await);
+                    }
+                    Step::StartTls => {
+                        self.flush().await?;
+                        next = Some(self.start_tls().await?);
+                    }
+                    Step::Ask(question) => {
+                        let answer = self.decide(question).await?;
+                        next = Some(self.core.answer(answer));
+                    }
+                    Step::Close => {
+                        self.flush().await?;
+                        self.stream.close().await;
+                        return Ok(());
+                    }
+                }
+            }
+            steps = match next {
+                Some(steps) => steps,
+                None => return Ok(()),
+            };
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if !self.out.is_empty() {
+            let out = std::mem::take(&mut self.out);
+            self.note_refusals(&out);
+            self.stream.send(&out).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts and logs every 4yz and 5yz, whoever decided it: "why is my mail refused" is answered by one look at the log.
+    fn note_refusals(&self, out: &[u8]) {
+        for line in out.split(|b| *b == b'\n').filter(|l| matches!(l, [b'4' | b'5', _, _, b' ', ..])) {
+            self.entrance.metrics.refusals.one();
+            log::info!(
+                "session source={} user={} helo={} refused=\"{}\"",
+                self.address,
+                self.user.as_ref().map_or("-", |(name, _)| name),
+                if self.core.helo().is_empty() { "-" } else { self.core.helo() },
+                String::from_utf8_lossy(line).trim_end().escape_debug()
+            );
+        }
+    }
+
+    async fn read(&mut self, within: Duration) -> Steps {
+        self.place.set_busy(receives_content(self.core.state()));
+        if !self.core.content_wanted() {
+            self.spool = Spooling::Nothing;
+        }
+        if self.entrance.board.is_draining() && !self.stop_told {
+            self.stop_told = true;
+            if let Some(steps) = self.core.shut_down(Reply::shutting_down(&self.entrance.config.get().server.hostname))
+            {
+                return steps;
+            }
+        }
+        self.place.wait_at_most(within);
+        let came = self.receive().await;
+        self.place.wait_for_ever();
+        match came {
+            Came::Steps(steps) => steps,
+            Came::End => match self.place.ended() {
+                Ended::ByPeer => self.core.closed(),
+                Ended::TimedOut => self.core.timed_out(),
+                Ended::Draining => self.say_goodbye(),
+            },
+        }
+    }
+
+    /// One read, straight from the thread's buffer into the core.
+    async fn receive(&mut self) -> Came {
+        let (stream, core) = (&mut self.stream, &mut self.core);
+        poll_fn(|cx| {
+            READ_BUFFER.with_borrow_mut(|buffer| match ready!(stream.poll_receive(cx, buffer)) {
+                Ok(0) | Err(_) => Poll::Ready(Came::End),
+                Ok(n) => Poll::Ready(Came::Steps(core.receive(&buffer[..n]))),
+            })
+        })
+        .await
+    }
+
+    fn say_goodbye(&mut self) -> Steps {
+        match self.core.shut_down(Reply::shutting_down(&self.entrance.config.get().server.hostname)) {
+            Some(steps) => steps,
+            None => self.core.closed(),
+        }
+    }
+
+    async fn start_tls(&mut self) -> io::Result<Steps> {
+        let ServerStream::Plain(socket) = &self.stream else {
+            return Err(io::Error::other("TLS is active already"));
+        };
+        self.place.wait_at_most(HANDSHAKE_TIMEOUT);
+        match handshake(&self.entrance, socket.clone()).await {
+            Ok((stream, agreed)) => {
+                self.stream = stream;
+                self.tls_agreed = agreed.clone();
+                self.user = None;
+                self.spool = Spooling::Nothing;
+                Ok(self.core.tls_started(agreed))
+            }
+            Err(error) => {
+                log::info!("session source={} phase=starttls error=\"{error}\"", self.address);
+                Ok(self.core.tls_failed())
+            }
+        }
+    }
+
+    async fn content(&mut self, bytes: &[u8]) {
+        let mut spool = match std::mem::replace(&mut self.spool, Spooling::Nothing) {
+            Spooling::Nothing => self.new_spool(),
+            Spooling::Going(spool) => spool,
+            Spooling::Refused(reply) => {
+                self.spool = Spooling::Refused(reply);
+                return;
+            }
+        };
+        let mut top = self.top(spool.id(), self.core.envelope());
+        let added = spool.add(bytes, &self.entrance.store, &mut top).await;
+        if let Some(id) = top.message_id_added {
+            self.message_id_added = Some(id);
+        }
+        self.spool = match added {
+            Ok(()) => Spooling::Going(spool),
+            Err(reply) => {
+                self.core.content_refused(reply.clone());
+                Spooling::Refused(reply)
+            }
+        };
+    }
+
+    fn new_spool(&self) -> Spool {
+        let announced = self.core.envelope().and_then(|e| e.params.size);
+        Spool::new(self.entrance.door.new_id(), announced, &self.entrance.budget)
+    }
+
+    async fn decide(&mut self, question: Question) -> io::Result<Answer<Receipt>> {
+        Ok(match question {
+            Question::Login { name, password } => {
+                self.flush().await?;
+                self.log_in(name, password).await
+            }
+            Question::Sender { .. } => {
+                self.spool = Spooling::Nothing;
+                self.message_id_added = None;
+                self.keep_interval().await;
+                let config = self.entrance.config.get();
+                yes_or_no(policy::may_send(&config, &self.client()).and_then(|()| self.entrance.door.may_begin()))
+            }
+            Question::Recipient { .. } => {
+                let config = self.entrance.config.get();
+                yes_or_no(policy::may_send_to(&config, &self.client()))
+            }
+            Question::Message { envelope, .. } => {
+                self.flush().await?;
+                match self.message(envelope).await {
+                    Ok(receipt) => {
+                        self.accepted_last = Some(self.entrance.clock.instant());
+                        Answer::Queued(receipt)
+                    }
+                    Err(reply) => Answer::No(reply),
+                }
+            }
+        })
+    }
+
+    async fn message(&mut self, envelope: Envelope) -> Result<Receipt, Reply> {
+        let spool = match std::mem::replace(&mut self.spool, Spooling::Nothing) {
+            Spooling::Nothing => self.new_spool(),
+            Spooling::Going(spool) => spool,
+            Spooling::Refused(reply) => return Err(reply),
+        };
+        let id = spool.id();
+        let mut top = self.top(id, Some(&envelope));
+        let mut spooled = spool.finish(&self.entrance.store, &mut top).await?;
+        if let Some(added) = top.message_id_added.or(self.message_id_added.take()) {
+            spooled.facts.message_id = added;
+        }
+        let (user, user_class) = self.user.clone().unwrap_or_default();
+        self.entrance
+            .door
+            .submit(Incoming {
+                id,
+                envelope,
+                body: spooled.body,
+                facts: spooled.facts,
+                user,
+                user_class,
+                source_ip: Some(self.address),
+                origin: Origin::Smtp,
+                settles: Vec::new(),
+            })
+            .await
+    }
+
+    async fn log_in(&mut self, name: String, password: Secret<String>) -> Answer<Receipt> {
+        let config = self.entrance.config.get();
+        if !policy::may_log_in(&config, self.address) {
+            return Answer::No(Reply::login_not_allowed());
+        }
+        match self.entrance.accounts.check(account::Door::Smtp, self.address, &name, &password).await {
+            Ok(login) => {
+                self.user = Some((login.name.clone(), login.class));
+                Answer::LoggedIn { name: login.name }
+            }
+            Err(LoginRefusal::Wrong { after }) => {
+                log::warn!("session source={} act=login user=\"{}\" refused=wrong", self.address, name.escape_debug());
+                Timer::after(after).await;
+                Answer::No(Reply::bad_credentials())
+            }
+            Err(LoginRefusal::NotAllowed) => Answer::No(Reply::login_not_allowed()),
+            Err(LoginRefusal::Busy) => Answer::No(Reply::login_busy()),
+        }
+    }
+
+    /// `receive_interval`: the least time between two accepted messages of a session.
+    async fn keep_interval(&mut self) {
+        let config = self.entrance.config.get();
+        let interval = match self.listener.role {
+            Role::Relay => config.relay.receive_interval,
+            Role::Inbound => config.inbound.receive_interval,
+        };
+        if let Some(last) = self.accepted_last
+            && !interval.is_zero()
+        {
+            let passed = self.entrance.clock.instant().saturating_duration_since(last);
+            if let Some(rest) = interval.checked_sub(passed) {
+                Timer::after(rest).await;
+            }
+        }
+    }
+
+    fn top<'a>(&'a self, id: MessageId, envelope: Option<&'a Envelope>) -> TraceTop<'a> {
+        TraceTop {
+            config: self.entrance.config.get(),
+            clock: &self.entrance.clock,
+            key: &self.entrance.trace_key,
+            id,
+            helo: self.core.helo(),
+            address: self.address,
+            extended: self.core.is_esmtp(),
+            authenticated: self.user.is_some(),
+            tls: &self.tls_agreed,
+            envelope,
+            message_id_added: None,
+        }
+    }
+
+    fn client(&self) -> Client<'_> {
+        Client {
+            address: self.address,
+            user: self.user.as_ref().map(|(name, _)| name.as_str()),
+            tls_active: !self.tls_agreed.is_empty(),
+            listener_tls: self.listener.tls,
+            role: self.listener.role,
+        }
+    }
+}
+
+/// A message is on its way in: a drain lets it finish.
+fn receives_content(state: StateName) -> bool {
+    match state {
+        StateName::Data
+        | StateName::Chunk
+        | StateName::BetweenChunks
+        | StateName::UnwantedChunk
+        | StateName::MessageAsked => true,
+        StateName::Start
+        | StateName::Greeted
+        | StateName::Idle
+        | StateName::Login
+        | StateName::LoginAsked
+        | StateName::SenderAsked
+        | StateName::Mail
+        | StateName::RecipientAsked
+        | StateName::Handshake
+        | StateName::Closed => false,
+    }
+}
+
+fn yes_or_no(decision: Result<(), Reply>) -> Answer<Receipt> {
+    match decision {
+        Ok(()) => Answer::Yes,
+        Err(reply) => Answer::No(reply),
+    }
+}

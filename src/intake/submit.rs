@@ -1,0 +1,156 @@
+//! The one door: SMTP, the API and our own notices hand their messages over here.
+//!
+//! In: an envelope, a spooled body, who sent it.  Out: a [`Receipt`] after the commit (P1), or the reply that says why not.
+//! Always: what was handed to the writer is waited for without a time-out: a 451 after that would make the client send twice.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use crate::{
+    clock::{Clock, Timestamp},
+    config::{Config, InForce},
+    event::Class,
+    ids::{MessageId, RecipientKey},
+    intake::policy,
+    mail::{header::Facts, trace::HOPS_MAX},
+    metrics::Metrics,
+    schedule::task::Handle,
+    smtp::{params::Envelope, reply::Reply},
+    store::{BodyIn, LargeBody, Message, Origin, Receipt, Store, StoreError, Submission},
+};
+
+/// The writer may be this much behind before MAIL is answered 451 4.3.0.
+pub const WRITER_BEHIND_MAX: Duration = Duration::from_secs(5);
+
+/// The door; clones share it.
+#[derive(Clone)]
+pub struct Door {
+    store: Store,
+    scheduler: Handle,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    config: InForce,
+}
+
+/// A message that asks to come in.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Its id, from [`Door::new_id`].
+    pub id: MessageId,
+    /// Sender, recipients, parameters.
+    pub envelope: Envelope,
+    /// Its content, trace headers on top.
+    pub body: BodyIn,
+    /// Facts of its header.
+    pub facts: Facts,
+    /// The API user that sent it; empty: none.
+    pub user: String,
+    /// The class of that user.
+    pub user_class: Option<Class>,
+    /// From where.
+    pub source_ip: Option<IpAddr>,
+    /// By which door.
+    pub origin: Origin,
+    /// Owed notices that this message settles.
+    pub settles: Vec<RecipientKey>,
+}
+
+impl Door {
+    /// A door to this store and scheduler.
+    pub fn new(store: Store, scheduler: Handle, clock: Clock, metrics: Arc<Metrics>, config: InForce) -> Self {
+        Door { store, scheduler, clock, metrics, config }
+    }
+
+    /// An id for a message that begins to arrive.
+    pub fn new_id(&self) -> MessageId {
+        self.store.ids().next(self.clock.now())
+    }
+
+    /// A file for a body that is too large for RAM. Blocking.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn large_body(&self, id: MessageId) -> Result<LargeBody, StoreError> {
+        self.store.large_body(id)
+    }
+
+    /// Whether a message may begin: asked at MAIL, so that nothing is refused after it was handed to the writer.
+    pub fn may_begin(&self) -> Result<(), Reply> {
+        if self.store.disk_is_full() {
+            return Err(Reply::disk_full());
+        }
+        if self.store.behind() > WRITER_BEHIND_MAX {
+            return Err(Reply::storage_trouble());
+        }
+        Ok(())
+    }
+
+    /// Takes a message in, for a peer who hears the reply. The receipt is the proof that it is on disk.
+    pub async fn submit(&self, incoming: Incoming) -> Result<Receipt, Reply> {
+        if incoming.facts.received_count > HOPS_MAX {
+            return Err(Reply::mail_loop(HOPS_MAX));
+        }
+        self.store(incoming).await.map_err(|error| refusal(&error))
+    }
+
+    /// Stores a message, counts it and hands it to the scheduler.
+    ///
+    /// # Errors
+    /// The store's; then nothing was accepted.
+    pub async fn store(&self, incoming: Incoming) -> Result<Receipt, StoreError> {
+        let submission = submission(&self.config.get(), incoming, self.clock.now());
+        let receipt = self.store.submit(submission).await?;
+        let message = &receipt.loaded().message;
+        self.metrics.messages_accepted.one();
+        self.metrics.recipients_accepted.add(u64::from(message.recipients));
+        self.metrics.octets_accepted.add(message.len);
+        log_queued(message);
+        self.scheduler.fresh(&receipt);
+        Ok(receipt)
+    }
+}
+
+fn log_queued(message: &Message) {
+    let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    log::info!(
+        "message={} verdict=queued sender=<{}> recipients={} octets={} user={} source={} message_id={}",
+        message.id,
+        message.sender.as_ref().map_or("", |s| s.as_str()),
+        message.recipients,
+        message.len,
+        or_dash(&message.user),
+        message.source_ip.map_or_else(|| "-".to_owned(), |ip| ip.to_string()),
+        or_dash(&message.facts.message_id),
+    );
+}
+
+fn submission(config: &Config, incoming: Incoming, now: Timestamp) -> Submission {
+    let class = incoming.facts.class.or(incoming.user_class).unwrap_or(config.delivery.priority.default);
+    Submission {
+        id: incoming.id,
+        accepted_at: now,
+        expires_at: now.plus(config.queue.lifetime),
+        lanes: incoming.envelope.recipients.iter().map(|r| policy::lane_of(config, &r.address.domain_key())).collect(),
+        envelope: incoming.envelope,
+        class,
+        facts: incoming.facts,
+        user: incoming.user,
+        source_ip: incoming.source_ip,
+        origin: incoming.origin,
+        body: incoming.body,
+        settles: incoming.settles,
+    }
+}
+
+/// What a client hears when the store could not do something; the reason goes to the log.
+pub(super) fn refusal(error: &StoreError) -> Reply {
+    log::error!("act=store error=\"{error}\"");
+    match error {
+        StoreError::Full => Reply::disk_full(),
+        StoreError::Failed(_)
+        | StoreError::Closed
+        | StoreError::Damaged(_)
+        | StoreError::InUse(_)
+        | StoreError::Newer(_)
+        | StoreError::Read { .. } => Reply::storage_trouble(),
+    }
+}

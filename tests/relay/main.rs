@@ -1,0 +1,26 @@
+//! The promises, tested against the real binary on loopback: one file a promise.
+#![allow(dead_code, unused_imports, reason = "each test program uses its part of the harness")]
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod backup;
+mod commands;
+mod content;
+mod expiry;
+mod failure;
+mod idle;
+mod isolation;
+mod limits;
+mod mx;
+mod permission;
+mod restart;
+mod retry;
+mod sandbox;
+mod signals;
+mod smuggling;
+mod start;
+mod systemd;
+mod tls_in;
+mod tls_out;
