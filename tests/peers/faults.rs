@@ -11,8 +11,10 @@ use crate::{
 fn a_failed_sync_answers_451_and_ends_the_process() {
     let Some(strace) = find("strace") else { return };
     let away = std::net::SocketAddr::from((place::address(), 2600));
-    let mut relay = Relay::start(Config::smarthost(away).set("queue.retry_schedule", "[\"2s\"]"));
+    let mut relay = Relay::start(Config::smarthost(away).set("queue.retry_schedule", "[\"1h\"]"));
     relay.submit("sender@src.test", &["before@dst.test"], "before");
+    // Its verdict is stored: the next sync is that of the mail below.
+    relay.wait_event("deferred", "before@dst.test");
 
     let mut client = Client::hello(relay.smtp());
     client.envelope("sender@src.test", &["during@dst.test"]);
@@ -32,6 +34,7 @@ fn a_failed_sync_answers_451_and_ends_the_process() {
 
     let sink = Options::default().at(away).start();
     relay.restart();
+    relay.cli(&["queue", "flush", "--all"]).expect_done();
     sink.wait_for_recipient("before@dst.test");
     relay.wait_event("succeeded", "before@dst.test");
     // The refused one may have reached the disk, but then it is a whole mail with a whole story.
