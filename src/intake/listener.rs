@@ -134,7 +134,7 @@ fn welcome(entrance: &Arc<Entrance>, listener: &Arc<Listener>, stream: Async<Tcp
         let entrance = entrance_of_task;
         entrance.metrics.sessions.up();
         if listener.proxy_protocol {
-            proxied(&entrance, listener, socket, place).await;
+            Box::pin(proxied(&entrance, listener, socket, place)).await;
         } else {
             session::run(entrance.clone(), listener, socket, address, place).await;
         }

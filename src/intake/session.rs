@@ -176,6 +176,7 @@ fn session_config(
 }
 
 impl Talk {
+    // What is rare or heavy is boxed where it is awaited, so that an idle session does not carry room for it.
     async fn run(mut self) -> io::Result<()> {
         let mut steps = self.core.start();
         loop {
@@ -192,7 +193,7 @@ impl Talk {
                     }
                     Step::StartTls => {
                         self.flush().await?;
-                        next = Some(self.start_tls().await?);
+                        next = Some(Box::pin(self.start_tls()).await?);
                     }
                     Step::Ask(question) => {
                         let answer = self.decide(question).await?;
@@ -331,12 +332,12 @@ impl Talk {
         Ok(match question {
             Question::Login { name, password } => {
                 self.flush().await?;
-                self.log_in(name, password).await
+                Box::pin(self.log_in(name, password)).await
             }
             Question::Sender { .. } => {
                 self.spool = Spooling::Nothing;
                 self.message_id_added = None;
-                self.keep_interval().await;
+                Box::pin(self.keep_interval()).await;
                 let config = self.entrance.config.get();
                 yes_or_no(policy::may_send(&config, &self.client()).and_then(|()| self.entrance.door.may_begin()))
             }
@@ -346,7 +347,7 @@ impl Talk {
             }
             Question::Message { envelope, .. } => {
                 self.flush().await?;
-                match self.message(envelope).await {
+                match Box::pin(self.message(envelope)).await {
                     Ok(receipt) => {
                         self.accepted_last = Some(self.entrance.clock.instant());
                         Answer::Queued(receipt)

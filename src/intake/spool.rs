@@ -89,7 +89,7 @@ impl Spool {
                     buffer.extend_from_slice(bytes);
                     return Ok(());
                 }
-                self.spill(store, top).await?;
+                Box::pin(self.spill(store, top)).await?;
             }
             State::File { .. } => {}
             State::Spent => return Err(Reply::storage_trouble()),
@@ -97,7 +97,7 @@ impl Spool {
         let State::File { pending, .. } = &mut self.state else { return Err(Reply::storage_trouble()) };
         pending.extend_from_slice(bytes);
         if pending.len() >= PENDING_MAX {
-            self.write_pending().await?;
+            Box::pin(self.write_pending()).await?;
         }
         Ok(())
     }
