@@ -181,7 +181,10 @@ pub(super) fn is_literal(literal: &str) -> bool {
             let tag_is_valid = tag.starts_with(|c: char| c.is_ascii_alphabetic())
                 && tag.ends_with(|c: char| c.is_ascii_alphanumeric())
                 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            tag_is_valid && !content.is_empty() && content.bytes().all(|b| matches!(b, 33..=90 | 94..=126))
+            // RFC 5321 would take `<`, `>` and `@` here too; no registered tag needs them, and they would let the path's
+            // end be read in two ways.
+            let is_safe = |b: u8| matches!(b, 33..=90 | 94..=126) && !matches!(b, b'<' | b'>' | b'@');
+            tag_is_valid && !content.is_empty() && content.bytes().all(is_safe)
         }
     }
 }
@@ -273,6 +276,8 @@ mod tests {
             ("a@[IPv6:12345::]", Domain),
             ("a@[2001:db8::1]", Domain),
             ("a@[tag:]", Domain),
+            ("a@[tag:b>c]", Domain),
+            ("a@[tag:b@c]", Domain),
             ("a@[tag-:x]", Domain),
             ("a@[tag:a]b]", Domain),
             (&long_label, Domain),
