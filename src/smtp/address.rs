@@ -181,9 +181,9 @@ pub(super) fn is_literal(literal: &str) -> bool {
             let tag_is_valid = tag.starts_with(|c: char| c.is_ascii_alphabetic())
                 && tag.ends_with(|c: char| c.is_ascii_alphanumeric())
                 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            // RFC 5321 would take `<`, `>` and `@` here too; no registered tag needs them, and they would let the path's
+            // RFC 5321 would take `<`, `>`, `@` and `"` here too; no registered tag needs them, and they would let the path's
             // end be read in two ways.
-            let is_safe = |b: u8| matches!(b, 33..=90 | 94..=126) && !matches!(b, b'<' | b'>' | b'@');
+            let is_safe = |b: u8| matches!(b, 33..=90 | 94..=126) && !matches!(b, b'<' | b'>' | b'@' | b'"');
             tag_is_valid && !content.is_empty() && content.bytes().all(is_safe)
         }
     }
@@ -278,6 +278,7 @@ mod tests {
             ("a@[tag:]", Domain),
             ("a@[tag:b>c]", Domain),
             ("a@[tag:b@c]", Domain),
+            ("a@[tag:b\"c]", Domain),
             ("a@[tag-:x]", Domain),
             ("a@[tag:a]b]", Domain),
             (&long_label, Domain),
