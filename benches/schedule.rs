@@ -10,22 +10,23 @@ use hikyaku::{
     config::Config,
     deliver::job::{Deliver, Job, Outcome, RecipientResult, SiteFeedback, Verdict},
     event::{AttemptDetail, Class, Phase, WaitReason},
-    ids::{MessageId, RecipientKey},
+    ids::{MessageId, RecipientKey, UserKey},
     mail::header::Facts,
     metrics::Metrics,
     runtime::{Runtime, Shutdown},
     schedule::{
         Handle, Parts, Scheduler, Settings, Shelf,
-        core::{Core, Slip},
+        core::{Core, End, Slip},
         limits::{Feedback, Limits},
+        place::Place,
     },
     smtp::{
         address::Mailbox,
         params::{MailParams, RcptParams},
     },
     store::{
-        Applied, BodyPlace, Change, Lane, LaneRow, Loaded, Message, Origin, Recipient, RecipientState, StoreError,
-        Ticket,
+        Applied, BodyPlace, Change, Head, HeadLimits, Lane, LaneRow, Loaded, Message, Origin, Recipient,
+        RecipientState, StoreError,
     },
 };
 
@@ -33,12 +34,20 @@ const NOW: Timestamp = Timestamp::from_millis(1_795_527_310_000);
 const MESSAGES: u64 = 1_000;
 
 fn run(core: &mut Core<Arc<[u8]>>, lanes: &[Arc<str>], payload: &Arc<[u8]>) {
+    let end = End { feedback: Feedback::Healthy, said: None, push: None };
     for n in 0..MESSAGES {
         let key = RecipientKey { message: MessageId::from_u64(n), index: 0 };
-        let slip = Slip { key, payload: Some(payload.clone()), payload_bytes: payload.len() };
+        let (user, expires_at) = (UserKey::default(), Timestamp::MAX);
+        let payload_bytes = payload.len();
+        let slip = Slip { key, user, attempts: 0, expires_at, payload: Some(payload.clone()), payload_bytes };
         core.fresh(&lanes[n as usize % lanes.len()], Class::Normal, slip, NOW);
+        while let Some(asked) = core.locate() {
+            core.located(asked.at, &Place::alone(asked.lane, Duration::from_secs(300)), NOW);
+        }
         while let Some(start) = core.poll(NOW) {
-            core.finished(start.at, Feedback::Healthy, None, NOW);
+            if let Some(conversation) = start.conversation() {
+                core.finished(&conversation, &end, NOW);
+            }
             core.released(start.at, start.slips.iter().map(|s| s.key));
             black_box(start);
         }
@@ -50,8 +59,17 @@ fn core_alone(c: &mut Criterion) {
     let limits = Limits::for_memory(512 << 20, 2_000, 20, 100);
     for count in [1usize, 1_000] {
         let lanes: Vec<Arc<str>> = (0..count).map(|n| format!("domain-{n}.example").into()).collect();
+        let new = || Core::new(limits, &[]);
         c.bench_function(&format!("core/1000 messages over {count} lanes"), |b| {
-            b.iter_batched_ref(|| Core::new(limits), |core| run(core, &lanes, &payload), BatchSize::SmallInput);
+            b.iter_batched_ref(new, |core| run(core, &lanes, &payload), BatchSize::SmallInput);
+        });
+        c.bench_function(&format!("core/1000 messages over {count} known lanes"), |b| {
+            let known = || {
+                let mut core = new();
+                run(&mut core, &lanes, &payload);
+                core
+            };
+            b.iter_batched_ref(known, |core| run(core, &lanes, &payload), BatchSize::SmallInput);
         });
     }
 }
@@ -73,15 +91,15 @@ impl Shelf for Nothing {
     fn next_due(&self, _: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
     }
-    fn lane_head(
+    fn head(
         &self,
         _: &Lane,
         _: Class,
         _: Timestamp,
-        _: usize,
+        _: HeadLimits,
         _: &dyn Fn(RecipientKey) -> bool,
-    ) -> Result<Vec<Ticket>, StoreError> {
-        Ok(Vec::new())
+    ) -> Result<Head, StoreError> {
+        Ok(Head { tickets: Vec::new(), complete: true })
     }
     fn load(&self, _: MessageId, _: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError> {
         Ok(None)
@@ -97,7 +115,7 @@ impl Deliver for Taker {
             let detail = AttemptDetail { phase: Some(Phase::Content), ..AttemptDetail::default() };
             let verdict = Verdict::Delivered { peer_does_dsn: false };
             let result = RecipientResult { index: job.recipients[0].key.index, verdict, detail: Box::new(detail) };
-            Outcome { results: vec![result], feedback: SiteFeedback::Healthy, interrupted: false }
+            Outcome { results: vec![result], feedback: SiteFeedback::Healthy, interrupted: false, push: None }
         })
     }
 }

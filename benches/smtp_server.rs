@@ -7,7 +7,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hikyaku::smtp::{
     content::Scanner,
-    server::{Answer, AuthOffer, Question, Role, Session, SessionConfig, Steps, TlsOffer},
+    server::{Answer, AuthOffer, Extensions, Question, Role, Session, SessionConfig, Steps, TlsOffer},
     step::Step,
 };
 
@@ -24,6 +24,7 @@ fn config() -> SessionConfig {
         message_size_max: 20 * 1024 * 1024,
         recipients_max: 1000,
         bare_newline_normalize: false,
+        extensions: Extensions::default(),
     }
 }
 

@@ -60,6 +60,7 @@ impl Bench {
         let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let address = Mailbox::parse(&format!("user{mixed:x}@d{}.example.org", mixed % lanes())).unwrap();
         Submission {
+            release_at: None,
             id: self.store.ids().next(now),
             accepted_at: now,
             expires_at: now.plus(4 * DAY),

@@ -71,6 +71,30 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Reads a date and time of RFC 3339 §5.6, with `Z` or an offset; times before 1970 and leap seconds' own second are none.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        // The library reads more forms (blanks, missing seconds, zone names); these places tell RFC 3339's apart.
+        let b = text.as_bytes();
+        let is_shaped = (20..=40).contains(&b.len())
+            && text.is_ascii()
+            && matches!((b[4], b[7], b[10], b[13], b[16]), (b'-', b'-', b'T' | b't', b':', b':'))
+            && (b.ends_with(b"Z")
+                || b.ends_with(b"z")
+                || matches!(b[b.len() - 6], b'+' | b'-') && b[b.len() - 3] == b':');
+        let at: jiff::Timestamp = is_shaped.then(|| text.parse().ok())??;
+        u64::try_from(at.as_millisecond()).ok().map(Timestamp)
+    }
+
+    /// RFC 3339 in UTC, whole seconds: `2026-11-24T13:35:10Z`.
+    pub fn rfc3339_seconds(self) -> String {
+        match i64::try_from(self.as_seconds()).ok().and_then(|s| jiff::Timestamp::from_second(s).ok()) {
+            Some(t) => t.to_string(),
+            None => "9999-12-31T23:59:59Z".into(),
+        }
+    }
+}
+
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.rfc3339())

@@ -119,6 +119,8 @@ pub enum WaitReason {
     Held,
     /// Its body is missing or damaged on our disk; held for the operator.
     Damaged,
+    /// Its submitter asked for a later time (FUTURERELEASE).
+    Scheduled,
 }
 
 impl WaitReason {
@@ -130,6 +132,7 @@ impl WaitReason {
             WaitReason::Site => "site",
             WaitReason::Held => "held",
             WaitReason::Damaged => "damaged",
+            WaitReason::Scheduled => "scheduled",
         }
     }
 }

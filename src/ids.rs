@@ -91,6 +91,40 @@ pub struct RecipientKey {
     pub index: u32,
 }
 
+/// The submitter of our own TLS report mail, as the log names it; no API user can have this name. Deliveries of such mail are
+/// not counted for reports: a report about a report would never end (RFC 8460 §5.4).
+pub const REPORT_USER: &str = "tls-report";
+
+/// A submitter in short: what fairness between API users is keyed by, in RAM and in the due index.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct UserKey(u64);
+
+impl UserKey {
+    /// The key with this number.
+    pub const fn from_u64(n: u64) -> Self {
+        UserKey(n)
+    }
+
+    /// Its number, as it is stored.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The key of an API user's name; nobody's is 0. FNV-1a, then mixed, so that names that are alike lie apart: turns begin
+    /// at any place of the keys' range. Stored, so it never changes.
+    pub fn of(user: &str) -> Self {
+        if user.is_empty() {
+            return UserKey(0);
+        }
+        let step = |hash: u64, b: u8| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+        let mut key = user.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+        // SplitMix64's last steps.
+        key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        key = (key ^ (key >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        UserKey((key ^ (key >> 31)).max(1))
+    }
+}
+
 /// Gives out ids that grow, whatever the clock does.
 #[derive(Debug)]
 pub struct IdSource(AtomicU64);

@@ -31,10 +31,10 @@
 //!
 //! | layer | rooms | may use |
 //! |---|---|---|
-//! | 0 words | [`clock`] [`ids`] [`secret`] [`budget`] [`event`] [`metrics`] [`journal`] | each other |
-//! | 1 pure | [`smtp`], [`mail`], `bounce/dsn_write`, `deliver/{route,tls_policy,verdict}`, `schedule/{core,backoff,limits}`, `intake/{policy,proxy}` | layer 0, and the rooms to their left |
-//! | 2 state | [`config`] (owns toml), [`store`] (owns redb) | 0, 1 |
-//! | 3 shells | [`runtime`], [`net`] (owns rustls and the DNS codec), [`intake`], [`deliver`], [`schedule`], [`bounce`], [`account`], [`http`] (owns tiny_http) | 0–2, and `intake/submit` |
+//! | 0 words | [`clock`] [`ids`] [`secret`] [`budget`] [`event`] [`fact`] [`metrics`] [`journal`] | each other |
+//! | 1 pure | [`smtp`], [`mail`], `bounce/dsn_write`, `deliver/{route,tls_policy,sts_policy,verdict}`, `schedule/` but its shell (`task`, `attempt`, `results`, `shelf`, `locate`), `intake/proxy` | layer 0, and the rooms to their left |
+//! | 2 state | [`config`] (owns toml), [`store`] (owns redb), `deliver/rules`, `intake/policy` | 0, 1 |
+//! | 3 shells | [`runtime`], [`net`] (owns rustls and the DNS codec), [`intake`], [`deliver`], [`schedule`], [`bounce`], [`tls_report`], [`account`], [`http`] (owns tiny_http) | 0–2, and `intake/submit` |
 //! | 4 wiring | [`app`], [`cli`] (owns clap) | everything |
 //!
 //! # The promises, and where they are kept
@@ -45,7 +45,7 @@
 //! - **P3** duplicates only where SMTP cannot avoid them: `possible_duplicate` in the event.
 //! - **P4** state and log cannot disagree: a [`store::Change`] carries both; one transaction applies them.
 //! - **P5** memory is bounded by configuration: [`budget::Budget`], the window of `schedule/core.rs`.
-//! - **P6** one slow destination delays nobody else: `schedule/core.rs`.
+//! - **P6** one slow destination delays nobody else: `schedule/core.rs`, `schedule/site.rs`.
 //! - **P7** nobody relays without permission: `intake/policy.rs`.
 //!
 //! # Where to start reading
@@ -57,6 +57,7 @@
 pub mod budget;
 pub mod clock;
 pub mod event;
+pub mod fact;
 pub mod ids;
 pub mod journal;
 pub mod metrics;
@@ -79,6 +80,7 @@ pub mod intake;
 pub mod net;
 pub mod runtime;
 pub mod schedule;
+pub mod tls_report;
 
 // Layer 4: wiring.
 pub mod app;

@@ -101,6 +101,26 @@ pub struct Metrics {
     pub commit_operations: Counter,
     /// Milliseconds that the writer is behind.
     pub writer_behind_millis: Gauge,
+    /// Recipients deferred without a try because their site is in trouble.
+    pub held_back: Counter,
+    /// Times that a response rule paused or slowed a site.
+    pub pushes: Counter,
+    /// Deliveries over TLS.
+    pub delivered_tls: Counter,
+    /// Deliveries over TLS whose peer was verified by DANE, MTA-STS or the configured policy.
+    pub delivered_verified: Counter,
+    /// Opportunistic deliveries in clear after a handshake failed.
+    pub clear_after_tls: Counter,
+    /// TLS policies that were not met: the try went on with another host or was deferred.
+    pub tls_refused: Counter,
+    /// MTA-STS policies fetched.
+    pub sts_fetched: Counter,
+    /// MTA-STS policies that could not be fetched.
+    pub sts_failed: Counter,
+    /// TLS reports sent.
+    pub tls_reports_sent: Counter,
+    /// TLS reports that came in.
+    pub tls_reports_received: Counter,
     /// DNS queries sent.
     pub dns_queries: Counter,
     /// HTTP requests answered.

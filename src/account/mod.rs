@@ -29,6 +29,7 @@ use crate::{
     clock::Clock,
     config::AllowedIps,
     event::Class,
+    ids::REPORT_USER,
     metrics::Metrics,
     secret::Secret,
     store::{Account, AccountKind, Store},
@@ -163,6 +164,10 @@ impl Accounts {
         password: &Secret<String>,
     ) -> Result<Login, LoginRefusal> {
         let inner = &*self.0;
+        // Before anything is hashed, and alike for every name: from here nobody learns which one is right.
+        if !inner.is_open_to(door, source) {
+            return Err(LoginRefusal::NotAllowed);
+        }
         let account = inner.account(name);
         let token = account.as_ref().map(|account| inner.cache.token(name, password, account.password_set_at));
         let is_known = || token.as_ref().is_some_and(|token| inner.cache.knows(token, inner.clock.instant()));
@@ -197,7 +202,13 @@ impl Accounts {
         }
         // It may have been removed while we verified.
         let account = account.filter(|account| inner.is_current(account)).ok_or_else(|| inner.wrong(source))?;
-        if !inner.admits(door, source, &account) {
+        // Its class may have changed meanwhile; its key has not.
+        let account = inner.account(&account.name).unwrap_or(account);
+        let may = match door {
+            Door::Smtp => account.may_smtp,
+            Door::Http => account.may_http,
+        };
+        if !may {
             return Err(LoginRefusal::NotAllowed);
         }
         Ok(Login { name: account.name, class: account.class })
@@ -272,6 +283,21 @@ impl Accounts {
         Ok(key)
     }
 
+    /// Sets the class of an API user's mail; `None`: it has none of its own.
+    ///
+    /// # Errors
+    /// [`AccountError::Refused`] when there is no such user; the store's failure.
+    pub async fn set_class(&self, name: &str, class: Option<Class>) -> Result<(), AccountError> {
+        let inner = &*self.0;
+        let _alone = inner.changes.lock().await;
+        let mut account =
+            inner.account(name).ok_or_else(|| AccountError::Refused(format!("there is no user {name:?}")))?;
+        account.class = class;
+        inner.store.put(account.clone(), true).await?;
+        inner.learn(account);
+        Ok(())
+    }
+
     /// Removes a user; false when there is none.
     ///
     /// # Errors
@@ -318,15 +344,15 @@ impl Inner {
         LoginRefusal::Wrong { after: self.guard.failed(source, self.clock.instant()) }
     }
 
-    /// The account may use this door from this address.
-    fn admits(&self, door: Door, source: IpAddr, account: &Account) -> bool {
+    /// Accounts may use this door from this address (`accounts.allowed_ips`).
+    fn is_open_to(&self, door: Door, source: IpAddr) -> bool {
         let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
-        let (may, networks): (bool, &[IpNet]) = match door {
-            Door::Smtp => (account.may_smtp, &allowed.submit),
-            Door::Http => (account.may_http, &allowed.api),
+        let networks: &[IpNet] = match door {
+            Door::Smtp => &allowed.submit,
+            Door::Http => &allowed.api,
         };
         let source = source.to_canonical();
-        may && (networks.is_empty() || networks.iter().any(|network| network.contains(&source)))
+        networks.is_empty() || networks.iter().any(|network| network.contains(&source))
     }
 }
 
@@ -386,6 +412,9 @@ fn name_flaw(name: &str) -> Option<&'static str> {
     }
     if !name.bytes().all(|b| b.is_ascii_graphic()) {
         return Some("use ASCII letters, digits and signs, without blanks");
+    }
+    if name == REPORT_USER {
+        return Some("Hikyaku's own reports go by it");
     }
     if name.starts_with('-') {
         return Some("it would look like an option");

@@ -96,7 +96,7 @@ fn r16_there_are_users_max_users_and_their_names_are_sound() {
             Err(AccountError::Refused(words)) => words,
             other => panic!("{name}: {:?}", other.map(|_| ())),
         };
-        for bad in ["", "a b", "a\n", "飛脚", "-x", "a/b", "a\"b", &"x".repeat(65)] {
+        for bad in ["tls-report", "", "a b", "a\n", "飛脚", "-x", "a/b", "a\"b", &"x".repeat(65)] {
             assert!(refused(bad, None).await.contains("cannot be a user's name"), "{bad}");
         }
         assert!(refused("shop", Some("short")).await.contains("at least 12"));
@@ -217,7 +217,15 @@ fn accounts_are_used_from_where_they_may_be_and_by_their_doors() {
         assert_eq!(smtp(&accounts, "198.51.100.1", "shop", &key).await, Err(LoginRefusal::NotAllowed));
         assert!(accounts.check(Door::Http, ip("198.51.100.1"), "shop", &key).await.is_ok());
         let wrong = smtp(&accounts, "198.51.100.1", "shop", &secret("wrong")).await;
-        assert!(matches!(wrong, Err(LoginRefusal::Wrong { .. })), "the place tells nothing about the key");
+        assert_eq!(wrong, Err(LoginRefusal::NotAllowed), "the place tells nothing about the key");
+        assert_eq!(smtp(&accounts, "198.51.100.1", "nobody", &key).await, Err(LoginRefusal::NotAllowed));
+
+        accounts.set_class("shop", Some(Class::High)).await.unwrap();
+        assert_eq!(smtp(&accounts, "192.0.2.1", "shop", &key).await.unwrap().class, Some(Class::High));
+        assert_eq!(shelf.0.lock().unwrap()["shop"].class, Some(Class::High));
+        accounts.set_class("shop", None).await.unwrap();
+        assert_eq!(smtp(&accounts, "192.0.2.1", "shop", &key).await.unwrap().class, None);
+        assert!(matches!(accounts.set_class("nobody", None).await, Err(AccountError::Refused(_))));
 
         if let Some(account) = shelf.0.lock().unwrap().get_mut("shop") {
             account.may_smtp = false;

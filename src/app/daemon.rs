@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     account::Accounts,
-    app::{Started, lock, reload, web},
+    app::{Started, explain::Deciders, lock, reload, tls_reports, web},
     bounce::notice,
     budget::Budget,
     clock::Clock,
@@ -37,6 +37,7 @@ use crate::{
     runtime::{Runtime, Shutdown},
     schedule::task::{Handle, Parts, Scheduler, Settings},
     store::{RetentionPeriods, Store, StoreOptions},
+    tls_report::receive::Receiver,
 };
 
 /// redb's cache, in bytes: a part of `memory_limit`.
@@ -65,6 +66,7 @@ pub struct Daemon {
     pub(super) accounts: Accounts,
     pub(super) scheduler: Handle,
     pub(super) deliverer: Option<Arc<Deliverer>>,
+    pub(super) resolver: Resolver,
     pub(super) tls: Option<ReloadableServerConfig>,
     pub(super) http: Http,
     runtime: Runtime,
@@ -109,6 +111,7 @@ impl Daemon {
             Accounts::new(store.clone(), clock.clone(), metrics.clone(), config.accounts.users_max).map_err(failed)?;
         accounts.allow(&config.accounts.allowed_ips);
 
+        let resolver = Resolver::new(clock.clone(), metrics.clone(), &config.dns);
         let mut deliverer = None;
         let mut sandbox = None;
         let deliver: Arc<dyn Deliver> = match config.delivery.mode {
@@ -118,7 +121,7 @@ impl Daemon {
                 Arc::new(opened.deliverer(store.clone(), clock.clone(), shutdown.clone()))
             }
             Mode::Internet | Mode::Smarthost => {
-                let resolver = Resolver::new(clock.clone(), metrics.clone(), &config.dns);
+                let resolver = resolver.clone();
                 let parts = DelivererParts {
                     runtime: runtime.clone(),
                     store: store.clone(),
@@ -154,9 +157,34 @@ impl Daemon {
             door: Arc::new(NoticeDoor::new(door.clone(), budget.clone())),
             hostname: config.server.hostname.clone(),
         });
+        // In the sandbox nothing goes out, and there are no sessions to report on.
+        if deliverer.is_some() {
+            tls_reports::start(tls_reports::Parts {
+                runtime: runtime.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+                shutdown: shutdown.clone(),
+                config: live.clone(),
+                door: door.clone(),
+                budget: budget.clone(),
+                resolver: resolver.clone(),
+            });
+        }
+        let tls_receiver = Receiver::new(store.clone(), clock.clone(), metrics.clone());
 
         let store_failed = Arc::new(AtomicBool::new(false));
+        runtime.spawn("dnssec", web::try_validation(resolver.clone(), live.clone()));
+        let pauses_changed = web::pauses(store.clone(), scheduler.clone());
+        pauses_changed();
         let kick = scheduler.clone();
+        let deciders = Deciders {
+            config: live.clone(),
+            store: store.clone(),
+            deliverer: deliverer.clone(),
+            scheduler: scheduler.clone(),
+            clock: clock.clone(),
+        };
         let http = web::start(
             &web::Parts {
                 config: live.clone(),
@@ -176,7 +204,20 @@ impl Daemon {
                 shutdown: shutdown.clone(),
                 activity: web::activity(scheduler.clone()),
                 kick: Box::new(move || kick.kick()),
+                pauses_changed,
+                validation: Box::new({
+                    let resolver = resolver.clone();
+                    move || resolver.validation()
+                }),
+                warm_ups: web::warm_ups(deliverer.clone()),
+                rule_uses: web::rule_uses(deliverer.clone()),
+                explain: Box::new({
+                    let deciders = deciders.clone();
+                    move |query| deciders.explain(query)
+                }),
+                facts_of: Box::new(move |message, recipient| deciders.facts_of(message, recipient)),
                 trouble: web::trouble(store_failed.clone()),
+                tls_reports: tls_receiver.clone(),
                 backup_runs: Arc::default(),
             },
         )
@@ -199,6 +240,7 @@ impl Daemon {
             door,
             tls: tls.clone(),
             trace_key: TraceKey::new(&trace_key(&config.server.data_dir).map_err(failed)?),
+            reports: Some(Arc::new(tls_receiver)),
         });
         for l in &config.listeners {
             log::info!("listener={} role={:?} tls={:?} act=start", l.address, l.role, l.tls);
@@ -211,6 +253,7 @@ impl Daemon {
             accounts,
             scheduler,
             deliverer,
+            resolver,
             tls,
             http,
             runtime,
@@ -275,6 +318,13 @@ impl Daemon {
             smol::Timer::after(CALM_POLL).await;
         }
         self.scheduler.drained().await;
+    }
+
+    /// Writes what the rooms remember across restarts. Called once no attempt runs any more.
+    pub async fn flush(&self) {
+        if let Some(deliverer) = &self.deliverer {
+            deliverer.flush().await;
+        }
     }
 
     /// Cuts every connection.

@@ -6,9 +6,11 @@
 //! with exit code 1: the kernel may have dropped the pages, so nothing is written again (P2).
 
 mod daemon;
+mod explain;
 pub(crate) mod lock;
 mod reload;
 mod systemd;
+mod tls_reports;
 mod web;
 
 use std::{path::PathBuf, time::Duration};
@@ -138,6 +140,7 @@ async fn drain(daemon: &Daemon, signals: &mut Signals) -> u8 {
         Timer::after(CUT_GRACE).await;
     };
     async { daemon.calm().await }.or(grace).await;
+    daemon.flush().await;
     match daemon.store().stop().await {
         Ok(()) => {
             log::info!("act=stop result=clean");

@@ -77,6 +77,7 @@ fn put_in_force(daemon: &Daemon, new: Config) {
     daemon.accounts.reconfigure(new.accounts.users_max);
     daemon.accounts.allow(&new.accounts.allowed_ips);
     daemon.scheduler.reconfigure(Settings::from(&new));
+    daemon.resolver.reconfigure(&new.dns);
     if let Some(deliverer) = &daemon.deliverer {
         deliverer.reconfigure(&new);
     }

@@ -7,25 +7,31 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use async_io::Async;
+use async_io::{Async, Timer};
 
 use crate::{
-    config::{Config, InForce},
+    config::{Config, InForce, Mode},
+    deliver::attempt::Deliverer,
     http::{
         Http,
-        daemon::{LaneActivity, Unready},
+        daemon::{LaneActivity, RuleUse, Unready, WarmUpView},
         front::{Duplex, Names, TlsAccept},
-        live::Live,
+        live::{Ask, Live},
     },
-    net::tls::ReloadableServerConfig,
+    net::{dns::Resolver, tls::ReloadableServerConfig},
     runtime::{Runtime, Shutdown},
     schedule::task::Handle,
+    store::Store,
 };
 
 /// Destinations whose activity the page may ask for.
 const ACTIVITY_MAX: usize = 1000;
+
+/// How often the resolvers are asked whether they validate: one may be exchanged under us.
+const VALIDATION_EVERY: Duration = Duration::from_secs(600);
 
 /// What it needs beside the routes' own parts.
 pub struct Parts {
@@ -69,6 +75,55 @@ pub fn activity(scheduler: Handle) -> Box<dyn Fn() -> Vec<LaneActivity> + Send +
             })
             .collect()
     })
+}
+
+/// Tells the scheduler which destinations are paused, as the store has it.
+pub fn pauses(store: Store, scheduler: Handle) -> Ask<()> {
+    Box::new(move || match store.pauses() {
+        Ok(pauses) => scheduler.set_pauses(pauses),
+        Err(error) => log::error!("act=queue.pause error=\"{error}\" what=\"the pauses in force stay as they were\""),
+    })
+}
+
+/// How far new source addresses have come.
+pub fn warm_ups(deliverer: Option<Arc<Deliverer>>) -> Ask<Vec<WarmUpView>> {
+    Box::new(move || {
+        let states = deliverer.as_ref().map(|d| d.warm_ups()).unwrap_or_default();
+        states
+            .into_iter()
+            .map(|s| WarmUpView {
+                source: s.source,
+                provider: s.provider,
+                day: s.day,
+                days: s.days,
+                sent: s.sent,
+                cap: s.cap,
+            })
+            .collect()
+    })
+}
+
+/// When each delivery-speed rule last applied.
+pub fn rule_uses(deliverer: Option<Arc<Deliverer>>) -> Ask<Vec<RuleUse>> {
+    Box::new(move || {
+        let uses = deliverer.as_ref().map(|d| d.rule_uses()).unwrap_or_default();
+        uses.into_iter().map(|u| RuleUse { rule: u.rule, last: u.last, since: u.since }).collect()
+    })
+}
+
+/// Asks the resolvers again and again whether they validate DNSSEC, where DANE depends on it.
+pub async fn try_validation(resolver: Resolver, config: InForce) {
+    loop {
+        let now = config.get();
+        if now.delivery.mode == Mode::Internet && now.delivery.dane {
+            let before = resolver.validation();
+            let found = resolver.try_validation().await;
+            if found != before {
+                log::info!("dnssec={:?} what={:?}", found, resolver.validation_words());
+            }
+        }
+        Timer::after(VALIDATION_EVERY).await;
+    }
 }
 
 /// The store's failure, for readiness.

@@ -16,6 +16,7 @@ fn recipient<'a>(address: &'a Mailbox, action: Action, reply: &'a str) -> Recipi
         address,
         orcpt: Some("rfc822;Han+2Bako@example.org"),
         action,
+        in_time: InTime::NoDeadline,
         reply,
         host: "mx.example.org",
         last_attempt: Some(AT),
@@ -31,10 +32,12 @@ fn report<'a>(to: &'a Mailbox, recipients: &'a [RecipientReport<'a>], original: 
         to,
         message: MessageId::from_u64(1 << 60),
         arrived_at: AT,
+        held_until: None,
         subject: "請求書",
         message_id: "<1@example.jp>",
         envid: Some("env+2Bid"),
         smtputf8: false,
+        deliver_by: None,
         recipients,
         original,
     }
@@ -55,6 +58,31 @@ fn parts(composed: &Composed) -> Vec<(String, String)> {
         out.push((kind, text));
     }
     out
+}
+
+#[test]
+fn a_deadline_that_passed_has_its_own_status() {
+    let (to, a) = (mailbox("a@example.jp"), mailbox("hanako@example.org"));
+    let expired = "4.4.7 not delivered within 1h; last answer: 450 4.2.1 busy";
+    for (action, in_time, reply, status) in [
+        (Action::Delayed, InTime::Over, "450 4.2.1 busy", "4.4.7"),
+        (Action::Delayed, InTime::Not, "450 4.2.1 busy", "4.2.1"),
+        (Action::Failed, InTime::OverReturned, expired, "5.4.7"),
+        (Action::Failed, InTime::OverReturned, "550 5.1.1 no", "5.1.1"),
+        (Action::Failed, InTime::Over, expired, "4.4.7"),
+        (Action::Failed, InTime::NoDeadline, expired, "4.4.7"),
+    ] {
+        let recipients = [RecipientReport { in_time, ..recipient(&a, action, reply) }];
+        let mut report = report(&to, &recipients, Original::Nothing);
+        report.deliver_by = Some(AT);
+        report.held_until = Some(AT);
+        let parts = parts(&compose(&report));
+        assert!(parts[1].1.contains(&format!("Status: {status}\r\n")), "{in_time:?} {reply}: {}", parts[1].1);
+        assert!(parts[1].1.contains("Deliver-By-Date: Tue, 24 Nov 2026 13:35:10 +0000\r\n"), "{}", parts[1].1);
+        assert!(parts[0].1.contains("Held until: Tue, 24 Nov 2026 13:35:10 +0000"), "{}", parts[0].1);
+        let says_over = parts[0].1.contains("The time that you gave for its delivery is over.");
+        assert_eq!(says_over, matches!(in_time, InTime::Over | InTime::OverReturned), "{}", parts[0].1);
+    }
 }
 
 #[test]

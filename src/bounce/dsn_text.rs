@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::dsn_write::{Action, RecipientReport, Report, status};
+use super::dsn_write::{Action, InTime, RecipientReport, Report};
 use crate::mail::compose;
 
 /// Recipients named in the text; the machine-readable part names all.
@@ -28,15 +28,25 @@ pub(super) fn text(report: &Report<'_>) -> String {
     let action = report.recipients.first().map_or(Action::Failed, |r| r.action);
     let date = compose::date(report.arrived_at);
     let _ = write!(out, "{}\r\n\r\n", english(action));
-    about(&mut out, report, &date, ["Accepted", "Subject", "Queue id", "Reported by"]);
+    about(&mut out, report, &date, ["Accepted", "Held until", "Subject", "Queue id", "Reported by"]);
     for recipient in report.recipients.iter().take(NAMED_MAX) {
-        recipient_text(&mut out, recipient, ["The other side answered", "What happened"], english_hint);
+        recipient_text(
+            &mut out,
+            recipient,
+            ["The other side answered", "What happened", "The time that you gave for its delivery is over."],
+            english_hint,
+        );
     }
     more(&mut out, report, "more recipients: see the attached report");
     let _ = write!(out, "\r\n----\r\n\r\n{}\r\n\r\n", japanese(action));
-    about(&mut out, report, &date, ["受付日時", "件名", "キューID", "通知元"]);
+    about(&mut out, report, &date, ["受付日時", "配信予約日時", "件名", "キューID", "通知元"]);
     for recipient in report.recipients.iter().take(NAMED_MAX) {
-        recipient_text(&mut out, recipient, ["相手先サーバーの応答", "状況"], japanese_hint);
+        recipient_text(
+            &mut out,
+            recipient,
+            ["相手先サーバーの応答", "状況", "ご指定の配信期限を過ぎました。"],
+            japanese_hint,
+        );
     }
     more(&mut out, report, "件の宛先については添付のレポートをご覧ください");
     out
@@ -72,9 +82,12 @@ fn japanese(action: Action) -> &'static str {
     }
 }
 
-fn about(out: &mut String, report: &Report<'_>, date: &str, labels: [&str; 4]) {
-    let [accepted, subject, queue_id, by] = labels;
+fn about(out: &mut String, report: &Report<'_>, date: &str, labels: [&str; 5]) {
+    let [accepted, held, subject, queue_id, by] = labels;
     let _ = write!(out, "  {accepted}: {date}\r\n");
+    if let Some(until) = report.held_until {
+        let _ = write!(out, "  {held}: {}\r\n", compose::date(until));
+    }
     if !report.subject.is_empty() {
         let _ = write!(out, "  {subject}: {}\r\n", one_line(report.subject));
     }
@@ -84,7 +97,7 @@ fn about(out: &mut String, report: &Report<'_>, date: &str, labels: [&str; 4]) {
 fn recipient_text(
     out: &mut String,
     recipient: &RecipientReport<'_>,
-    labels: [&str; 2],
+    labels: [&str; 3],
     hint: fn(Action, &str) -> Option<&'static str>,
 ) {
     let _ = write!(out, "<{}>\r\n", recipient.address);
@@ -93,7 +106,11 @@ fn recipient_text(
         let host = if recipient.host.is_empty() { String::new() } else { format!(" ({})", recipient.host) };
         let _ = write!(out, "    {label}{host}:\r\n    {}\r\n", one_line(recipient.reply));
     }
-    if let Some(hint) = hint(recipient.action, &status(recipient.action, recipient.reply)) {
+    let is_over = matches!(recipient.in_time, InTime::Over | InTime::OverReturned);
+    if is_over && matches!(recipient.action, Action::Failed | Action::Delayed) {
+        let _ = write!(out, "    {}\r\n", labels[2]);
+    }
+    if let Some(hint) = hint(recipient.action, &recipient.status()) {
         let _ = write!(out, "    {hint}\r\n");
     }
     out.push_str("\r\n");

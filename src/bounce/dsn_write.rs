@@ -3,7 +3,7 @@
 //! In: [`Report`].  Out: [`Composed`], a whole message.
 //! Always: multipart/report with a text in English and Japanese, the machine-readable part, and the mail or its header;
 //! lines of the machine-readable part are ASCII unless an address needs UTF-8, and no word of a peer can start a field.
-//! Sources: RFC 3461 §6, RFC 3462/6522, RFC 3464, RFC 6533, RFC 3834 §3.1.
+//! Sources: RFC 3461 §6, RFC 3462/6522, RFC 3464, RFC 6533, RFC 3834 §3.1, RFC 2852 §4.
 
 use std::fmt::Write;
 
@@ -50,6 +50,19 @@ impl Action {
     }
 }
 
+/// What the deadline of a BY has to do with a report (RFC 2852 §4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InTime {
+    /// The mail had none.
+    NoDeadline,
+    /// It has not passed.
+    Not,
+    /// It has passed, and the mail goes on (`N`): a delay is 4.4.7.
+    Over,
+    /// It has passed, and the mail comes back (`R`): a failure is 5.4.7.
+    OverReturned,
+}
+
 /// One recipient of a report.
 #[derive(Clone, Debug)]
 pub struct RecipientReport<'a> {
@@ -59,6 +72,8 @@ pub struct RecipientReport<'a> {
     pub orcpt: Option<&'a str>,
     /// What became of it.
     pub action: Action,
+    /// Whether its deadline has to do with it.
+    pub in_time: InTime,
     /// The remote's answer, or our own words.
     pub reply: &'a str,
     /// The host that answered; empty: none.
@@ -67,6 +82,23 @@ pub struct RecipientReport<'a> {
     pub last_attempt: Option<Timestamp>,
     /// Until when it is tried; delays only.
     pub will_retry_until: Option<Timestamp>,
+}
+
+impl RecipientReport<'_> {
+    /// Its status code: that of the answer, unless the deadline is what counts.
+    pub fn status(&self) -> String {
+        match (self.action, self.in_time) {
+            (Action::Delayed, InTime::Over | InTime::OverReturned) => "4.4.7".to_owned(),
+            // An answer that said no for good is the reason, deadline or not.
+            (Action::Failed, InTime::OverReturned) if !said_no(self.reply) => "5.4.7".to_owned(),
+            (action, _) => status(action, self.reply),
+        }
+    }
+}
+
+/// The answer itself was a 5yz.
+fn said_no(reply: &str) -> bool {
+    reply.starts_with('5')
 }
 
 /// What of the mail comes back.
@@ -95,6 +127,8 @@ pub struct Report<'a> {
     pub message: MessageId,
     /// When the mail was accepted.
     pub arrived_at: Timestamp,
+    /// Until when its sender had it held (FUTURERELEASE).
+    pub held_until: Option<Timestamp>,
     /// The mail's Subject, decoded; may be empty.
     pub subject: &'a str,
     /// The mail's Message-ID with brackets; may be empty.
@@ -103,6 +137,8 @@ pub struct Report<'a> {
     pub envid: Option<&'a str>,
     /// The mail came with SMTPUTF8.
     pub smtputf8: bool,
+    /// The deadline that the mail came with (BY).
+    pub deliver_by: Option<Timestamp>,
     /// About whom; never empty. All have the same kind of action.
     pub recipients: &'a [RecipientReport<'a>],
     /// What comes back.
@@ -182,6 +218,10 @@ fn status_part<'a>(report: &Report<'_>, global: bool) -> MimePart<'a> {
         field(&mut out, "Original-Envelope-Id", &envid, global);
     }
     field(&mut out, "Arrival-Date", &compose::date(report.arrived_at), global);
+    if let Some(deadline) = report.deliver_by {
+        // RFC 2852 adds this field to those of RFC 3464 §2.2.
+        field(&mut out, "Deliver-By-Date", &compose::date(deadline), global);
+    }
     field(&mut out, "X-Hikyaku-Queue-ID", &report.message.to_string(), global);
     for recipient in report.recipients {
         out.push_str("\r\n");
@@ -191,7 +231,7 @@ fn status_part<'a>(report: &Report<'_>, global: bool) -> MimePart<'a> {
         let kind = if recipient.address.needs_smtputf8() { "utf-8" } else { "rfc822" };
         field(&mut out, "Final-Recipient", &format!("{kind}; {}", recipient.address), global);
         field(&mut out, "Action", recipient.action.word(), global);
-        field(&mut out, "Status", &status(recipient.action, recipient.reply), global);
+        field(&mut out, "Status", &recipient.status(), global);
         if !recipient.host.is_empty() {
             field(&mut out, "Remote-MTA", &format!("dns; {}", recipient.host), global);
         }

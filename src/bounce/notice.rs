@@ -4,21 +4,24 @@
 //! Always: recipients of a message that fail within a minute share a notice; the transaction that stores a notice settles
 //! what it owed, so that a crash neither loses nor doubles one; nobody bounces a bounce: without a sender's address, or for a
 //! notice of our own, the debt is settled in silence.
-//! Sources: RFC 3461 §6, RFC 5321 §6.1; architecture.md "Notices".
+//! Sources: RFC 3461 §6, RFC 5321 §6.1, RFC 8689 §5, RFC 2852 §4; architecture.md "Notices".
 
 use std::{collections::BTreeMap, future::Future, io::Read, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use smol::{Timer, channel, future::FutureExt};
 
-use super::dsn_write::{self, Action, FULL_BYTES_MAX, HEADERS_BYTES_MAX, Original, RecipientReport, Report};
+use super::dsn_write::{self, Action, FULL_BYTES_MAX, HEADERS_BYTES_MAX, InTime, Original, RecipientReport, Report};
 use crate::{
     clock::{Clock, Timestamp},
     ids::{MessageId, RecipientKey},
     mail::header,
     metrics::Metrics,
     runtime::{Runtime, Shutdown, Stage},
-    smtp::{address::Mailbox, params::Ret},
+    smtp::{
+        address::Mailbox,
+        params::{ByMode, Ret},
+    },
     store::{Message, NoticeKind, NoticeOwed, Origin, Recipient, RecipientState, Store, StoreError},
 };
 
@@ -46,6 +49,8 @@ pub struct Notice {
     pub smtputf8: bool,
     /// It has octets over 127: BODY=8BITMIME.
     pub is_8bit: bool,
+    /// The mail that it is about travelled under REQUIRETLS: so does this (RFC 8689 §5).
+    pub require_tls: bool,
 }
 
 /// The door by which notices enter: the same rules, id, log and retry as for every other mail.
@@ -226,10 +231,12 @@ fn prepare<S: Debts, D>(parts: &Parts<S, D>, group: &Group) -> Result<Prepared, 
         to: &to,
         message: message.id,
         arrived_at: message.accepted_at,
+        held_until: message.params.hold.map(|hold| hold.release_at(message.accepted_at)),
         subject: &message.facts.subject,
         message_id: &message.facts.message_id,
         envid: message.params.envid.as_deref(),
         smtputf8: message.params.smtputf8,
+        deliver_by: message.params.by.map(|by| by.deadline(message.accepted_at)),
         recipients: &reports,
         original: match &original {
             None => Original::Nothing,
@@ -243,6 +250,7 @@ fn prepare<S: Debts, D>(parts: &Parts<S, D>, group: &Group) -> Result<Prepared, 
         settles: group.owed.iter().map(|o| o.key).collect(),
         smtputf8: composed.smtputf8,
         is_8bit: composed.is_8bit,
+        require_tls: message.params.require_tls,
     })))
 }
 
@@ -276,6 +284,7 @@ fn recipient_report<'a>(debt: &'a NoticeOwed, recipient: &'a Recipient, message:
         address: &recipient.address,
         orcpt: recipient.params.orcpt.as_deref(),
         action,
+        in_time: in_time(debt, message),
         reply: detail.map_or("", |d| d.reply.as_str()),
         host: detail.map_or("", |d| d.host.as_str()),
         last_attempt: (debt.event.attempt > 0).then_some(debt.event.at),
@@ -283,9 +292,21 @@ fn recipient_report<'a>(debt: &'a NoticeOwed, recipient: &'a Recipient, message:
     }
 }
 
+/// What the deadline of the mail has to do with it. One second of grace: deadlines are counted in whole ones.
+fn in_time(debt: &NoticeOwed, message: &Message) -> InTime {
+    let Some(by) = message.params.by else { return InTime::NoDeadline };
+    match by.deadline(message.accepted_at) <= debt.since.plus(Duration::from_secs(1)) {
+        true if by.mode == ByMode::Return => InTime::OverReturned,
+        true => InTime::Over,
+        false => InTime::Not,
+    }
+}
+
 /// The mail that a notice carries back: whole where it failed, RET allows it and it is small; else its header.
 fn original<S: Debts>(store: &S, message: &Message, is_failure: bool) -> (Option<Vec<u8>>, bool) {
-    let full = is_failure && message.params.ret != Some(Ret::Headers) && message.len <= FULL_BYTES_MAX;
+    // RFC 8689 §5: of a mail under REQUIRETLS only the header comes back, whatever RET says.
+    let may_be_full = message.params.ret != Some(Ret::Headers) && !message.params.require_tls;
+    let full = is_failure && may_be_full && message.len <= FULL_BYTES_MAX;
     let limit = if full { FULL_BYTES_MAX } else { HEADERS_BYTES_MAX as u64 };
     let read = store.open_body(message).map_err(|e| e.to_string()).and_then(|body| {
         let mut bytes = Vec::new();

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     event::{AttemptDetail, Event, EventKind, WaitReason},
     mail::header::Facts,
-    smtp::params::{MailParams, RcptParams},
+    smtp::params::{DeliverBy, MailParams, RcptParams},
     store::{BodyPlace, Lane},
 };
 
@@ -183,6 +183,31 @@ fn nobody_waits_when_no_recipient_is_left() {
     assert_eq!(state.sent.len(), 1);
     let text = text(&state.sent[0]);
     assert!(text.contains("X-Own: y") && !text.contains("the body"), "RET=HDRS: {text}");
+}
+
+#[test]
+fn the_notice_of_a_mail_under_requiretls_goes_the_same_way_with_the_header_alone() {
+    let (mut secret, recipients) = message(1, Some("a@b.example"), 1);
+    secret.params.require_tls = true;
+    secret.params.ret = Some(Ret::Full);
+    let (fake, parts, _) = world(vec![(secret, recipients)], vec![debt(1, 0, NoticeKind::Failure, AT)]);
+    one_round(&parts).expect("works");
+    let state = fake.state();
+    assert!(state.sent[0].require_tls);
+    let text = text(&state.sent[0]);
+    assert!(text.contains("X-Own: y") && !text.contains("the body"), "RFC 8689 §5: {text}");
+}
+
+#[test]
+fn a_notice_says_that_the_deadline_is_over() {
+    let (mut late, recipients) = message(1, Some("a@b.example"), 1);
+    late.params.by = Some(DeliverBy { seconds: 60, mode: ByMode::Notify, trace: false });
+    let owed = vec![debt(1, 0, NoticeKind::Delay, AT.plus(Duration::from_secs(61)))];
+    let (fake, parts, _) = world(vec![(late, recipients)], owed);
+    one_round(&parts).expect("works");
+    let text = text(&fake.state().sent[0]);
+    assert!(text.contains("Action: delayed") && text.contains("Status: 4.4.7"), "{text}");
+    assert!(text.contains("Deliver-By-Date: Tue, 24 Nov 2026 13:36:10 +0000"), "{text}");
 }
 
 #[test]

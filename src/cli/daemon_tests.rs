@@ -20,14 +20,31 @@ struct Ran {
 }
 
 fn root() -> clap::Command {
-    let nouns =
-        [log::command(), queue::command(), find::command(), status::command(), user::command(), backup::command()];
+    let nouns = [
+        log::command(),
+        queue::command(),
+        find::command(),
+        explain::command(),
+        status::command(),
+        user::command(),
+        backup::command(),
+    ];
     clap::Command::new("hikyaku").arg(clap::Arg::new("config").long("config").global(true)).subcommands(nouns)
 }
 
+/// Words apart by a blank; a word in single quotes may hold some.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('\'').enumerate();
+    parts
+        .flat_map(|(n, part)| match n % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+            _ => vec![part.to_owned()],
+        })
+        .collect()
+}
+
 fn run_at(target: &Target, line: &str, input: &str) -> Ran {
-    let words: Vec<&str> = line.split(' ').collect();
-    let matches = match root().try_get_matches_from(std::iter::once("hikyaku").chain(words)) {
+    let matches = match root().try_get_matches_from(std::iter::once("hikyaku".to_owned()).chain(words(line))) {
         Ok(matches) => matches,
         Err(error) => return Ran { code: client::USAGE, out: String::new(), err: error.to_string() },
     };
@@ -37,6 +54,7 @@ fn run_at(target: &Target, line: &str, input: &str) -> Ran {
         "log" => log::run_to(args, target, output, Some(2)),
         "queue" => queue::run_to(args, target, output),
         "find" => find::run_to(args, target, output),
+        "explain" => explain::run_to(args, target, output),
         "status" => status::run_to(args, target, output),
         "user" => user::run_to(args, target, output, &mut input.as_bytes()),
         _ => backup::run_to(args, target, output),
@@ -97,7 +115,7 @@ fn tables_are_for_people_and_lines_up() {
         queue.out
     );
     let by = run(&rig, "queue list --destinations");
-    assert!(by.out.contains("docomo.example") && by.out.contains("1,204") && by.out.contains("held"), "{}", by.out);
+    assert!(by.out.contains("docomo.example") && by.out.contains("1,204") && by.out.contains("paused"), "{}", by.out);
 }
 
 #[test]
@@ -111,6 +129,7 @@ fn empty_answers_say_so() {
         ("log deliveries", "No entries.", 0),
         ("log errors", "No entries.", 0),
         ("log audit", "No entries.", 0),
+        ("queue pauses", "No destination is paused.", 0),
         ("find nobody@example.com", "No message has the key \"nobody@example.com\"", 1),
         ("user list", "There are no users.", 0),
         ("status", "queue      empty", 0),
@@ -191,7 +210,12 @@ fn json_lines_keep_their_schema() {
     assert_eq!(keys(&first("log errors --json")), sorted(&[&message, &event, &["number"]]));
     assert_eq!(keys(&first("queue list --json")), sorted(&[&message, &recipient]));
     assert_eq!(keys(&first("log audit --json")), ["act", "at", "detail", "from", "object", "who"]);
-    assert_eq!(keys(&first("queue list -d --json")), ["destination", "last_reply", "next_try", "running", "waiting"]);
+    assert_eq!(
+        keys(&first("queue list -d --json")),
+        ["destination", "last_reply", "next_try", "paused", "running", "waiting"]
+    );
+    assert_eq!(keys(&first("queue pauses --json")), ["destination", "operator", "reason", "since", "until", "waiting"]);
+    assert_eq!(keys(&first("explain a@docomo.example --from b@example.jp --json")), ["says", "topic"]);
     assert_eq!(
         keys(&first("user list --json")),
         ["class", "created_at", "kind", "may_download", "may_http", "may_smtp", "may_view", "name", "password_set_at"]
@@ -251,6 +275,8 @@ fn what_came_with_a_mail_drives_no_terminal_and_no_spreadsheet() {
         "log errors",
         "find hostile@example.net",
         &format!("queue show {}", fake::id(7)),
+        &format!("queue show {}", fake::id(3)),
+        "explain hanako@docomo.example --from shop@example.jp",
         "queue list",
     ] {
         let ran = run(&rig, line);
@@ -286,6 +312,134 @@ fn acts_reach_the_store_with_the_unix_users_name() {
     if rustix::process::geteuid().is_root() {
         assert_eq!(acts[0].operator, "operator root");
     }
+}
+
+#[test]
+fn flush_knows_by_its_look_what_is_meant() {
+    let rig = rig(Fake::busy());
+    for line in [
+        "queue flush all",
+        &format!("queue flush {}", fake::id(3)),
+        &format!("queue flush {} --index 1", fake::id(3)),
+        "queue flush full@gmail.example",
+        "queue flush gmail.example",
+        "queue flush 192.0.2.1:2525",
+        "queue flush gmail.example --sender shop@",
+    ] {
+        assert!(run(&rig, line).code <= 1, "{line}");
+    }
+    let acts = rig.fake.acts.lock().expect("no panic");
+    let seen: Vec<String> = acts
+        .iter()
+        .map(|a| {
+            let f = &a.filter;
+            let id = f.message.map(|m| m.to_string()).unwrap_or_default();
+            format!("{id}|{}|{}|{}|{}", f.index.unwrap_or(9), f.recipient, f.destination, f.sender)
+        })
+        .collect();
+    let id = fake::id(3);
+    assert_eq!(
+        seen,
+        [
+            "|9|||".to_owned(),
+            format!("{id}|9|||"),
+            format!("{id}|1|||"),
+            "|9|full@gmail.example||".into(),
+            "|9||gmail.example|".into(),
+            "|9||192.0.2.1:2525|".into(),
+            "|9||gmail.example|shop@".into(),
+        ]
+    );
+    assert_eq!(run(&rig, "queue flush gmail.example --destination a.example").code, 2);
+    assert_eq!(run(&rig, "queue flush gmail.example --index 1").code, 2);
+}
+
+#[test]
+fn a_destination_is_paused_and_resumed_by_name() {
+    let rig = rig(Fake::busy());
+    let list = run(&rig, "queue pauses");
+    for text in ["DESTINATION", "partner.example.jp", "operator root", "ticket 4711", "resumed"] {
+        assert!(list.out.contains(text), "{text}: {}", list.out);
+    }
+    let paused = run(&rig, "queue pause Docomo.Example. --for 2h --reason 'too many complaints'");
+    assert_eq!(
+        paused.out, "docomo.example is paused until 2026-11-25 00:35:10; 1,204 recipients wait.\n",
+        "{}",
+        paused.err
+    );
+    assert_eq!(
+        run(&rig, "queue pause '[::1]:2525'").out,
+        "[::1]:2525 is paused until it is resumed; nothing waits for it.\n"
+    );
+    {
+        let pauses = rig.fake.pauses.lock().expect("no panic");
+        let ours = &pauses[2];
+        assert_eq!((ours.destination.as_str(), ours.reason.as_str()), ("docomo.example", "too many complaints"));
+        assert_eq!(ours.until, Some(fake::now().plus(Duration::from_secs(7_200))));
+        assert!(ours.operator.starts_with("operator "), "{}", ours.operator);
+    }
+    let by = run(&rig, "queue list -d").out;
+    assert!(by.lines().any(|l| l.starts_with("docomo.example") && l.contains("paused")), "{by}");
+    assert_eq!(run(&rig, "queue resume docomo.example").out, "docomo.example is no longer paused.\n");
+    let none = run(&rig, "queue resume docomo.example");
+    assert_eq!((none.code, none.err.as_str()), (1, "hikyaku: there is no pause of docomo.example\n"));
+    for (line, words) in [
+        ("queue pause docomo.example --for 2hours", "not a duration"),
+        ("queue pause docomo.example --for 0s", "up to 365d"),
+        ("queue pause docomo.example --for 400d", "up to 365d"),
+        ("queue pause a@b.example", "is no destination"),
+        ("queue pause ''", "is no destination"),
+        ("queue pause a.example --reason 'x\u{7}'", "one line"),
+    ] {
+        let ran = run(&rig, line);
+        assert_eq!(ran.code, 2, "{line}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(words), "{line}: {}", ran.err);
+    }
+    assert_eq!(run(&self::rig(Fake::empty()), "queue pauses").out, "No destination is paused.\n");
+}
+
+#[test]
+fn the_reasons_are_told_one_topic_a_line() {
+    let rig = rig(Fake::busy());
+    let ran = run(&rig, "explain hanako@docomo.example --from shop@example.jp --user shop-app");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines[0], "policy    shop@example.jp may send, user \"shop-app\"");
+    assert_eq!(lines[2], "site      mx1.docomo.example (+2), 3 of 8 connections");
+    assert_eq!(lines.len(), 6, "{}", ran.out);
+    assert!(run(&rig, "explain a@b.example --from <>").out.starts_with("policy    <> may send"));
+    for (line, code, words) in [
+        ("explain a@b.example", 2, "--from"),
+        ("explain nobody --from a@b.example", 2, "not a mail address"),
+        ("explain a@b.example --from me", 2, "not a mail address"),
+        ("explain a@b.example --from a@b.example --user nobody", 1, "there is no user \"nobody\""),
+    ] {
+        let ran = run(&rig, line);
+        assert_eq!(ran.code, code, "{line}: {}", ran.out);
+        assert!(ran.err.contains(words), "{line}: {}", ran.err);
+    }
+    for line in [format!("queue show {}", fake::id(3)), "find full@gmail.example".into()] {
+        let out = run(&rig, &line).out;
+        assert!(out.contains("How full@gmail.example goes, and why\n  class "), "{line}: {out}");
+        assert!(out.contains("  rule      docomo: recipients matches"), "{line}: {out}");
+    }
+    let done = run(&rig, &format!("queue show {}", fake::id(1))).out;
+    assert!(!done.contains("and why"), "delivered mail has no open question: {done}");
+}
+
+#[test]
+fn scheduled_mail_says_so() {
+    let mut fake = Fake::busy();
+    let last = fake.stories.last_mut().expect("a story");
+    last.recipients[0].state = crate::store::RecipientState::Waiting {
+        due: fake::now().plus(Duration::from_secs(7_200)),
+        wait: crate::event::WaitReason::Scheduled,
+    };
+    let rig = rig(fake);
+    assert!(run(&rig, "queue list").out.contains("its sender asked for a later time"));
+    assert!(run(&rig, &format!("queue show {}", fake::id(8))).out.contains("scheduled"));
+    assert!(run(&rig, "find waiting@slow.example").out.contains("scheduled, in 2h"));
+    assert!(run(&rig, &format!("queue show {} --json", fake::id(8))).out.contains("\"wait\":\"scheduled\""));
 }
 
 #[test]
@@ -371,6 +525,11 @@ fn the_status_is_friendly_and_its_exit_code_speaks() {
         "10,009 accepted",
         "1,284 recipients wait, 3 of them held",
         "DESTINATION",
+        "oldest     normal 1d 1h · low 4m 10s",
+        "DNSSEC     not validated",
+        "paused     2 destinations",
+        "warm-up    192.0.2.11 to aspmx.l.google.com (+4): 131 of 200 today, day 3 of 15",
+        "unused     rule kddi has matched nothing for 34d",
     ] {
         assert!(ran.out.contains(text), "{text}: {}", ran.out);
     }
@@ -392,6 +551,9 @@ fn see_the_output() {
         "status",
         "queue list",
         "queue list -d",
+        "queue pauses",
+        "queue pause docomo.example --for 2h",
+        "explain hanako@docomo.example --from shop@example.jp",
         "log deliveries",
         "log errors",
         "log audit",

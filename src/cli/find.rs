@@ -5,8 +5,7 @@ use clap::{Arg, ArgMatches, Command};
 use super::{
     Target,
     client::{Client, DONE, NO, Query, Trouble},
-    log::word,
-    queue::next_try,
+    queue::{next_try, print_reasons, state_word},
     table::{Output, Table, clean, json_flag, on_terminal},
 };
 use crate::http::{rows::StoryOut, when::of_rfc3339};
@@ -46,9 +45,10 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
         for story in &stories {
             let accepted = of_rfc3339(&story.message.accepted_at).map_or_else(String::new, |t| zone.short(t, now));
             for r in &story.recipients {
-                let state = match r.state.as_str() {
+                let state = match state_word(r) {
                     "waiting" => format!("waiting, next try {}", next_try(r.next_try.as_deref(), now)),
-                    other => word(other).to_owned(),
+                    "scheduled" => format!("scheduled, {}", next_try(r.next_try.as_deref(), now)),
+                    other => other.to_owned(),
                 };
                 table.row([
                     accepted.clone(),
@@ -61,6 +61,9 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
             }
         }
         table.print(output, "")?;
+        for story in &stories {
+            print_reasons(&story.recipients, output)?;
+        }
     }
     Ok(if stories.is_empty() { NO } else { DONE })
 }

@@ -8,14 +8,17 @@ pub mod backup;
 mod check;
 mod client;
 mod discover;
+pub mod explain;
 pub mod find;
 pub mod log;
+mod pauses;
 pub mod queue;
 mod restore;
 mod sendmail;
 mod serve;
 pub mod status;
 mod table;
+pub mod tls_report;
 pub mod user;
 mod verify;
 
@@ -100,9 +103,11 @@ fn talk(name: &str, matches: &ArgMatches, target: &Target) -> u8 {
         "queue" => queue::run(matches, target),
         "log" => log::run(matches, target),
         "find" => find::run(matches, target),
+        "explain" => explain::run(matches, target),
         "status" => status::run(matches, target),
         "user" => user::run(matches, target),
         "backup" => backup::run(matches, target),
+        "tls-report" => tls_report::run(matches, target),
         _ => exit::USAGE,
     }
 }
@@ -168,6 +173,7 @@ Examples:
   hikyaku check --config hikyaku.toml          is this config right, and what does it amount to?
   hikyaku serve --config hikyaku.toml          run it
   hikyaku find hanako@example.jp               where is my mail?
+  hikyaku explain hanako@example.jp --from shop@example.jp    how would it go, and why?
   hikyaku log deliveries --follow              watch what happens
   hikyaku queue list                           what waits, why, and until when
   hikyaku user add shop --api                  a name and key for a program that sends mail
@@ -188,8 +194,16 @@ fn command() -> Command {
         .value_parser(clap::value_parser!(PathBuf))
         .global(true)
         .help("The config file [default: $HIKYAKU_CONFIG, else /etc/hikyaku/config.toml, else the demo]");
-    let nouns =
-        [queue::command(), log::command(), find::command(), status::command(), user::command(), backup::command()];
+    let nouns = [
+        queue::command(),
+        log::command(),
+        find::command(),
+        explain::command(),
+        status::command(),
+        user::command(),
+        backup::command(),
+        tls_report::command(),
+    ];
     Command::new("hikyaku")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)

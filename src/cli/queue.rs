@@ -1,11 +1,13 @@
-//! `hikyaku queue list|show|flush|hold|release|drop|fail`: what waits, why, and the operator's acts on it.
+//! `hikyaku queue list|show|flush|hold|release|drop|fail|pause|resume|pauses`: what waits, why, and the operator's acts on it.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{
     Target,
     client::{Answer, Client, DONE, NO, Query, Trouble},
+    explain::print_facts,
     log::word,
+    pauses,
     table::{Output, Table, clean, json_flag, on_terminal},
 };
 use crate::{
@@ -13,11 +15,14 @@ use crate::{
     http::{
         control::PAGE_ROWS_MAX,
         page::{number, size},
-        rows::{ActOut, DestinationOut, QueueOut, StoryOut},
+        rows::{ActOut, DestinationOut, QueueOut, RecipientOut, StoryOut},
         when::{Zone, human, of_rfc3339},
     },
+    ids::MessageId,
 };
 
+/// The wait reason of mail whose submitter asked for a later time.
+const SCHEDULED: &str = "scheduled";
 /// Recipients of a table when nothing is said.
 const TABLE_ROWS: u64 = 50;
 
@@ -56,11 +61,15 @@ pub fn command() -> Command {
                 .about("One message: its recipients and everything that happened")
                 .arg(Arg::new("id").value_name("QUEUE-ID").required(true)),
         )
-        .subcommand(verb("flush", "Try now; back-off is ignored, limits are not"))
+        .subcommand(
+            verb("flush", "Try now; back-off is ignored, limits are not")
+                .mut_arg("id", |arg| arg.value_name("WHICH").help("all, a queue id, a recipient, or a destination")),
+        )
         .subcommand(verb("hold", "Do not try until released"))
         .subcommand(verb("release", "Try held ones again"))
         .subcommand(verb("drop", "Remove for good, without a notice to the sender"))
         .subcommand(verb("fail", "Fail for good, with a notice to the sender"))
+        .subcommands(pauses::commands())
 }
 
 fn filters(command: Command) -> Command {
@@ -91,8 +100,11 @@ pub(super) fn run_to(matches: &ArgMatches, target: &Target, output: &mut Output<
         Some(("list", args)) if args.get_flag("destinations") => destinations(&client, args, output),
         Some(("list", args)) => list(&client, args, output),
         Some(("show", args)) => show(&client, args, output),
+        Some(("pause", args)) => pauses::pause(&client, args, output),
+        Some(("resume", args)) => pauses::resume(&client, args, output),
+        Some(("pauses", args)) => pauses::list(&client, args, output),
         Some((verb, args)) => act(&client, verb, args, output),
-        None => Err(Trouble::Usage("list, show, flush, hold, release, drop or fail?".into())),
+        None => Err(Trouble::Usage("list, show, flush, hold, release, drop, fail, pause, resume or pauses?".into())),
     }
 }
 
@@ -104,6 +116,32 @@ fn filter_query(args: &ArgMatches) -> Query {
     match args.get_one::<u32>("index") {
         Some(index) => query.with("index", &index.to_string()),
         None => query,
+    }
+}
+
+/// `flush` knows by its look what is meant: `all`, a queue id, a recipient with its @, or else a destination.
+fn flush_query(args: &ArgMatches) -> Result<Query, Trouble> {
+    let mut query = Query::default();
+    let word = args.get_one::<String>("id").map_or("", String::as_str);
+    let named = match word {
+        "" => "id",
+        "all" => "all",
+        _ if word.parse::<MessageId>().is_ok() => "id",
+        _ if word.contains('@') => "recipient",
+        _ => "destination",
+    };
+    let given = |name: &str| args.get_one::<String>(name).map_or("", String::as_str);
+    if matches!(named, "recipient" | "destination") && !given(named).is_empty() {
+        return Err(Trouble::Usage(format!("{:?} is a {named}, and --{named} names another one", clean(word))));
+    }
+    query = query.with(named, if named == "all" { "1" } else { word });
+    for name in ["recipient", "sender", "destination", "user"] {
+        query = query.with(name, given(name));
+    }
+    match args.get_one::<u32>("index") {
+        Some(_) if named != "id" => Err(Trouble::Usage("--index goes with a queue id".into())),
+        Some(index) => Ok(query.with("index", &index.to_string())),
+        None => Ok(query),
     }
 }
 
@@ -167,7 +205,11 @@ fn list_row(table: &mut Table, row: &QueueOut, now: Timestamp) {
         r.attempts.to_string(),
         if m.sender.is_empty() { "<>".into() } else { m.sender.clone() },
         r.recipient.clone(),
-        if r.attempts == 0 && r.last_reply.is_empty() { "not tried yet".into() } else { r.last_reply.clone() },
+        match (r.wait.as_deref(), r.last_reply.as_str()) {
+            (Some(SCHEDULED), "") => "its sender asked for a later time".into(),
+            (_, "") if r.attempts == 0 => "not tried yet".into(),
+            (_, reply) => reply.to_owned(),
+        },
     ]);
 }
 
@@ -204,7 +246,7 @@ pub(super) fn destination_table(rows: &[DestinationOut], now: Timestamp) -> Tabl
             row.destination.clone(),
             number(row.waiting),
             row.running.to_string(),
-            next_try(row.next_try.as_deref(), now),
+            if row.paused { "paused".into() } else { next_try(row.next_try.as_deref(), now) },
             if row.last_reply.is_empty() { "not tried yet".into() } else { row.last_reply.clone() },
         ]);
     }
@@ -261,9 +303,10 @@ fn print_story(story: &StoryOut, answer: &Answer, output: &mut Output<'_>) -> Re
     let mut table = Table::new(&["RECIPIENT", "STATE", ">TRIES", "NEXT TRY", "LAST ANSWER"]);
     for r in &story.recipients {
         let next = if r.state == "waiting" { next_try(r.next_try.as_deref(), now) } else { String::new() };
-        table.row([r.recipient.clone(), word(&r.state).to_owned(), r.attempts.to_string(), next, r.last_reply.clone()]);
+        table.row([r.recipient.clone(), state_word(r).to_owned(), r.attempts.to_string(), next, r.last_reply.clone()]);
     }
     table.print(output, "  ")?;
+    print_reasons(&story.recipients, output)?;
     output.line("\nWhat happened")?;
     let mut table = Table::new(&["TIME", "STATUS", "RECIPIENT", "HOST", "ANSWER"]);
     for e in &story.events {
@@ -273,8 +316,26 @@ fn print_story(story: &StoryOut, answer: &Answer, output: &mut Output<'_>) -> Re
     table.print(output, "  ")
 }
 
+/// Where a recipient stands, in a word.
+pub(super) fn state_word(recipient: &RecipientOut) -> &str {
+    match recipient.wait.as_deref() {
+        Some(SCHEDULED) if recipient.state == "waiting" => SCHEDULED,
+        _ => word(&recipient.state),
+    }
+}
+
+/// How those that wait are treated, and why.
+pub(super) fn print_reasons(recipients: &[RecipientOut], output: &mut Output<'_>) -> Result<(), Trouble> {
+    for recipient in recipients.iter().filter(|r| !r.facts.is_empty()) {
+        output.line(&format!("\nHow {} goes, and why", clean(&recipient.recipient)))?;
+        print_facts(&recipient.facts, "  ", output)?;
+    }
+    Ok(())
+}
+
 fn act(client: &Client, verb: &str, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let query = filter_query(args).flag("all", args.get_flag("all"));
+    let query = if verb == "flush" { flush_query(args)? } else { filter_query(args) };
+    let query = query.flag("all", args.get_flag("all"));
     if query.text().is_empty() {
         return Err(Trouble::Usage(format!("{verb} whom? Give a queue id, a filter such as --destination, or --all.")));
     }

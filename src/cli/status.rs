@@ -1,5 +1,7 @@
 //! `hikyaku status`: how things stand, in a dozen lines.
 
+use std::time::Duration;
+
 use clap::{ArgMatches, Command};
 
 use super::{
@@ -68,6 +70,7 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
             ),
         ),
         ("queue", queue),
+        ("oldest", oldest(&status)),
         (
             "now",
             format!("{} SMTP sessions, {} outbound connections", number(status.sessions), number(status.connections)),
@@ -81,12 +84,53 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
                 size(status.disk_free_octets)
             ),
         ),
+        ("DNSSEC", dnssec(&status)),
+        ("paused", paused(&status)),
     ] {
-        output.line(&format!("  {name:<10} {value}"))?;
+        if !value.is_empty() {
+            output.line(&format!("  {name:<10} {value}"))?;
+        }
+    }
+    for row in &status.warm_ups {
+        let (sent, cap) = (number(row.sent), number(row.cap));
+        let provider = clean(&row.provider);
+        let day = format!("day {} of {}", row.day, row.days);
+        output.line(&format!("  {:<10} {} to {provider}: {sent} of {cap} today, {day}", "warm-up", row.source))?;
+    }
+    for rule in &status.unused_rules {
+        let idle = human(Duration::from_secs(rule.idle_seconds));
+        output.line(&format!("  {:<10} rule {} has matched nothing for {idle}", "unused", clean(&rule.rule)))?;
     }
     if !status.destinations.is_empty() {
         output.line("")?;
         destination_table(&status.destinations, now).print(output, "  ")?;
     }
     Ok(code)
+}
+
+/// The age of the oldest mail of each class; empty while nothing waits.
+fn oldest(status: &StatusOut) -> String {
+    let aged = status.oldest_seconds.each().into_iter().filter_map(|(class, age)| age.map(|age| (class, age)));
+    let parts: Vec<String> =
+        aged.map(|(class, age)| format!("{} {}", class.word(), human(Duration::from_secs(age)))).collect();
+    parts.join(" · ")
+}
+
+/// Whether the resolver validates; empty where nobody asks.
+fn dnssec(status: &StatusOut) -> String {
+    let words = match status.dns_validation.as_deref() {
+        Some("yes") => "validated: DANE is in force",
+        Some("no") => "not validated, or by nobody who is trusted: DANE has no effect",
+        Some(_) => "not known: the resolver has not answered, and DANE has no effect",
+        None => "",
+    };
+    words.to_owned()
+}
+
+fn paused(status: &StatusOut) -> String {
+    match status.pauses.as_slice() {
+        [] => String::new(),
+        [one] => format!("{} (hikyaku queue pauses)", clean(&one.destination)),
+        all => format!("{} destinations (hikyaku queue pauses)", all.len()),
+    }
 }

@@ -13,11 +13,11 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    Config, Listener, ListenerTls, Mode, RelayPolicy, Role, TlsPolicy,
-    kinds_net::{domain_flaw, is_loopback_host},
+    Config, Listener, ListenerTls, Mode, RelayPolicy, Role,
+    kinds_net::domain_flaw,
     problem::Problem,
     read::Facts,
-    surroundings::{FileFault, Files, Surroundings, look_at_pem, mode_open_to_others, read_password},
+    surroundings::{FileFault, Files, Surroundings, look_at_pem},
 };
 
 /// Octets of a Unix socket's path at most, without the closing NUL (unix(7): 108 with it).
@@ -53,7 +53,13 @@ impl Checks<'_> {
         self.relay();
         self.queue();
         self.delivery();
+        self.sources();
+        self.tls_policies();
         self.rules();
+        self.responses();
+        self.priority_rules();
+        self.tls_report();
+        self.dns();
         self.return_domains();
         self.domains();
         self.http();
@@ -74,7 +80,7 @@ impl Checks<'_> {
         }
     }
 
-    fn file_fault(&mut self, path: &str, fault: FileFault) {
+    pub(super) fn file_fault(&mut self, path: &str, fault: FileFault) {
         if fault.unsure { self.warn(path, fault.reason, fault.fix) } else { self.error(path, fault.reason, fault.fix) }
     }
 
@@ -294,11 +300,18 @@ impl Checks<'_> {
     fn queue(&mut self) {
         let queue = self.config.queue.clone();
         let Some(first) = queue.retry_schedule.first() else { return };
-        if queue.lifetime <= *first {
-            let reason = "mail would expire before it is tried a second time";
-            let path = if self.facts.gives("queue.lifetime") { "queue.lifetime" } else { "queue.retry_schedule" };
-            if !self.facts.is_broken("queue.retry_schedule") {
-                self.error(path, reason, "make lifetime longer than the first retry");
+        let lifetimes = [
+            ("queue.lifetime", queue.lifetime),
+            ("queue.lifetime_high", queue.lifetime_high),
+            ("queue.lifetime_low", queue.lifetime_low),
+        ];
+        for (key, lifetime) in lifetimes {
+            // Zero stands for "as lifetime", which has its own line.
+            let short = lifetime <= *first && !(lifetime.is_zero() && key != "queue.lifetime");
+            if short && !self.facts.is_broken("queue.retry_schedule") {
+                let reason = "mail would expire before it is tried a second time";
+                let path = if self.facts.gives(key) { key } else { "queue.retry_schedule" };
+                self.error(path, reason, "make it longer than the first retry");
             }
         }
         if *first < POLITE_RETRY && self.config.delivery.mode == Mode::Internet {
@@ -317,87 +330,6 @@ impl Checks<'_> {
         }
     }
 
-    fn delivery(&mut self) {
-        let facts = self.facts;
-        if self.config.delivery.smarthost.is_some() && !facts.gives("delivery.mode") {
-            self.config.delivery.mode = Mode::Smarthost;
-        }
-        let delivery = self.config.delivery.clone();
-        match (delivery.mode, &delivery.smarthost) {
-            (Mode::Smarthost, None) if !facts.is_broken("delivery.smarthost") => {
-                self.error(
-                    "delivery.mode",
-                    "smarthost mode needs a smarthost",
-                    "set smarthost = \"HOST:PORT\" in [delivery]",
-                );
-            }
-            (Mode::Internet | Mode::Sandbox, Some(smarthost)) if !facts.is_broken("delivery.mode") => {
-                let reason = format!("{smarthost} would not be used in this mode");
-                self.error("delivery.smarthost", reason, "set mode = \"smarthost\", or remove smarthost");
-            }
-            _ => {}
-        }
-        let has_user = !delivery.smarthost_user.is_empty();
-        match &delivery.smarthost_password_file {
-            Some(_) if !has_user => {
-                self.error("delivery.smarthost_password_file", "a password without a user", "set smarthost_user too")
-            }
-            None if has_user && !facts.is_broken("delivery.smarthost_password_file") => {
-                self.error("delivery.smarthost_user", "a user without a password", "set smarthost_password_file too");
-            }
-            Some(file) if self.around.files != Files::Ignored => self.password_file(file),
-            _ => {}
-        }
-        let loopback = delivery.smarthost.as_ref().is_some_and(|smarthost| is_loopback_host(&smarthost.host));
-        if has_user && delivery.smarthost.is_some() && delivery.smarthost_tls != TlsPolicy::Verify && !loopback {
-            let path = if facts.gives("delivery.smarthost_tls") {
-                "delivery.smarthost_tls"
-            } else {
-                "delivery.smarthost_user"
-            };
-            self.error(
-                path,
-                "the password would go to whoever answers: AUTH needs verified TLS",
-                "set smarthost_tls = \"verify\"",
-            );
-        }
-        if delivery.priority.header.is_empty()
-            || !delivery.priority.header.bytes().all(|b| b.is_ascii_graphic() && b != b':')
-        {
-            self.error(
-                "delivery.priority.header",
-                "this is not the name of a header field",
-                "use letters, digits and hyphens: \"X-Priority-Class\"",
-            );
-        }
-    }
-
-    fn password_file(&mut self, file: &std::path::Path) {
-        let path = "delivery.smarthost_password_file";
-        match read_password(file, self.around.files) {
-            Ok(password) => {
-                self.config.delivery.smarthost_password = Some(password);
-                let given_by_systemd = self.around.credentials.as_ref().is_some_and(|folder| file.starts_with(folder));
-                if let Some(mode) = mode_open_to_others(file).filter(|_| !given_by_systemd) {
-                    let reason = format!("{} can be read or changed by others (mode {mode})", file.display());
-                    self.warn(path, reason, format!("chmod 0600 {}", file.display()));
-                }
-            }
-            Err(fault) => self.file_fault(path, fault),
-        }
-    }
-
-    fn rules(&mut self) {
-        for n in 0..self.config.delivery.rules.len() {
-            let rule = &self.config.delivery.rules[n];
-            let path = |key: &str| format!("delivery.rule[{n}].{key}");
-            let broken = self.facts.is_broken(&path("recipients")) || self.facts.is_broken(&path("mx_hosts"));
-            if rule.recipients.is_empty() && rule.mx_hosts.is_empty() && !broken {
-                self.error(&path("name"), "this rule matches nothing", "give it recipients or mx_hosts");
-            }
-        }
-    }
-
     fn return_domains(&mut self) {
         let config = &mut *self.config;
         if config.envelope_from.return_domain.is_empty() {
@@ -412,8 +344,14 @@ impl Checks<'_> {
         let mut wanting: Vec<String> =
             (0..config.domains.len()).map(|n| format!("domain[{n}].return_domain")).collect();
         wanting.extend(
-            ["envelope_from.return_domain", "bounce.domains", "bounce.complaint_address", "bounce.report_address"]
-                .map(String::from),
+            [
+                "envelope_from.return_domain",
+                "bounce.domains",
+                "bounce.complaint_address",
+                "bounce.report_address",
+                "tls_report.address",
+            ]
+            .map(String::from),
         );
         if let Some(path) = wanting.into_iter().find(|path| self.facts.gives(path)) {
             let reason = "no listener takes the mail that comes there";
@@ -478,6 +416,14 @@ impl Checks<'_> {
                 .map(|(n, rule)| (format!("delivery.rule[{n}].name"), rule.name.clone())),
         );
         names.extend(
+            config
+                .delivery
+                .responses
+                .iter()
+                .enumerate()
+                .map(|(n, response)| (format!("delivery.response[{n}].name"), response.name.clone())),
+        );
+        names.extend(
             config.webhooks.iter().enumerate().map(|(n, hook)| (format!("webhook[{n}].name"), hook.name.clone())),
         );
         let kind = |path: &str| {
@@ -492,7 +438,8 @@ impl Checks<'_> {
             .map(|(_, pair)| pair.clone())
             .collect();
         for (path, name) in twice {
-            let name = name.rsplit(' ').next().unwrap_or_default().to_owned();
+            // A selector stands behind the number of its domain.
+            let name = if path.ends_with("selector") { name.rsplit(' ').next().unwrap_or_default() } else { &name };
             self.error(&path, format!("\"{name}\" is there twice"), "give each its own name, or join the two tables");
         }
     }

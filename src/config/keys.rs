@@ -8,13 +8,12 @@
 use std::time::Duration;
 
 use super::{
-    Accounts, BareNewline, Bounce, Config, Delivery, DkimKey, Dns, Domain, EnvelopeFrom, Http, Inbound, Ipv6, Listener,
-    ListenerTls, Log, LogLevel, MIB, Mode, Priority, Queue, ReceivedHeader, Relay, RelayPolicy, Retention, ReturnForm,
-    Role, Rule, Server, Suppression, Thresholds, Tls, TlsPolicy, Unsubscribe, Webhook,
-    kinds::{
-        Bool, Bytes, DailyTime, Hidden, Kind, List, OrAbsent, OrEmpty, Text, Time, Whole, Words, days, hours, list,
-    },
-    kinds_net::{Address, DomainName, EmptyOr, File, HostAndPort, Ip, Network, Pattern, Socket, Url},
+    Accounts, BareNewline, Bounce, Config, DkimKey, Dns, Domain, EnvelopeFrom, Http, Inbound, Listener, ListenerTls,
+    Log, LogLevel, MIB, Queue, ReceivedHeader, Relay, RelayPolicy, Retention, ReturnForm, Role, Server, Suppression,
+    Thresholds, Tls, TlsReport, Unsubscribe, Webhook,
+    keys_delivery::delivery,
+    kinds::{Bool, Bytes, DailyTime, Hidden, Kind, List, OrEmpty, Text, Time, Whole, Words, days, hours, list},
+    kinds_net::{Address, DomainName, EmptyOr, File, Ip, Network, Socket, Url},
 };
 
 /// Who walks the table.
@@ -45,6 +44,7 @@ pub(super) fn all<V: Visit>(v: &mut V, c: &mut Config) {
     v.tables("domain", &mut c.domains, domain);
     v.table("bounce", |v| bounce(v, &mut c.bounce));
     v.table("suppression", |v| suppression(v, &mut c.suppression));
+    v.table("tls_report", |v| tls_report(v, &mut c.tls_report));
     v.table("retention", |v| retention(v, &mut c.retention));
     v.table("accounts", |v| accounts(v, &mut c.accounts));
     v.table("http", |v| http(v, &mut c.http));
@@ -55,7 +55,7 @@ pub(super) fn all<V: Visit>(v: &mut V, c: &mut Config) {
 }
 
 /// The shortest time that is not zero.
-const INSTANT: Duration = Duration::from_millis(1);
+pub(super) const INSTANT: Duration = Duration::from_millis(1);
 /// Sessions at most: each takes a file and up to 20 KiB.
 const SESSIONS_MAX: u64 = 100_000;
 /// The largest message that can be configured. RFC 5321 §4.5.3.1.7 asks for at least 64 KiB.
@@ -125,55 +125,11 @@ fn inbound<V: Visit>(v: &mut V, i: &mut Inbound) {
 fn queue<V: Visit>(v: &mut V, q: &mut Queue) {
     v.key("retry_schedule", &mut q.retry_schedule, List { of: Time(INSTANT, days(7)), min: 1, max: 50 });
     v.key("lifetime", &mut q.lifetime, Time(INSTANT, days(30)));
+    v.key("lifetime_high", &mut q.lifetime_high, Time(Duration::ZERO, days(30)));
+    v.key("lifetime_low", &mut q.lifetime_low, Time(Duration::ZERO, days(30)));
+    v.key("future_release_max", &mut q.future_release_max, Time(Duration::ZERO, days(365)));
     v.key("delay_notice_after", &mut q.delay_notice_after, Time(Duration::ZERO, days(30)));
     v.key("disk_free_min", &mut q.disk_free_min, Bytes(0, TIB));
-}
-
-/// The words of a TLS policy.
-const TLS_POLICIES: &[(&str, TlsPolicy)] = &[
-    ("none", TlsPolicy::None),
-    ("opportunistic", TlsPolicy::Opportunistic),
-    ("require", TlsPolicy::Require),
-    ("verify", TlsPolicy::Verify),
-];
-
-fn delivery<V: Visit>(v: &mut V, d: &mut Delivery) {
-    let words = &[("internet", Mode::Internet), ("smarthost", Mode::Smarthost), ("sandbox", Mode::Sandbox)];
-    v.key("mode", &mut d.mode, Words(words));
-    v.key("smarthost", &mut d.smarthost, OrEmpty(HostAndPort));
-    v.key("smarthost_user", &mut d.smarthost_user, Text(256));
-    v.key("smarthost_password_file", &mut d.smarthost_password_file, OrEmpty(File));
-    v.key("smarthost_tls", &mut d.smarthost_tls, Words(TLS_POLICIES));
-    v.key("ipv6", &mut d.ipv6, Words(&[("auto", Ipv6::Auto), ("on", Ipv6::On), ("off", Ipv6::Off)]));
-    v.key("downgrade_8bit", &mut d.downgrade_8bit, Bool);
-    v.key("connections_total", &mut d.connections_total, Whole(1, 50_000));
-    v.key("port", &mut d.port, Whole(1, 65_535));
-    v.key("connections_per_destination", &mut d.connections_per_destination, Whole(1, 1000));
-    v.key("messages_per_connection", &mut d.messages_per_connection, Whole(1, 10_000));
-    v.key("source_addresses", &mut d.source_addresses, list(Ip));
-    v.key("tls", &mut d.tls, Words(TLS_POLICIES));
-    v.key("dane", &mut d.dane, Bool);
-    v.key("mta_sts", &mut d.mta_sts, Bool);
-    v.key("block_private_destinations", &mut d.block_private_destinations, Bool);
-    v.table("priority", |v| priority(v, &mut d.priority));
-    v.tables("rule", &mut d.rules, rule);
-}
-
-fn priority<V: Visit>(v: &mut V, p: &mut Priority) {
-    v.key("header", &mut p.header, Text(64));
-    v.key("strip", &mut p.strip, Bool);
-    v.key("low_share_percent", &mut p.low_share_percent, Whole(1, 50));
-}
-
-fn rule<V: Visit>(v: &mut V, r: &mut Rule) {
-    v.required("name", &mut r.name, Text(64));
-    v.key("recipients", &mut r.recipients, list(Pattern));
-    v.key("mx_hosts", &mut r.mx_hosts, list(Pattern));
-    v.key("connections_max", &mut r.connections_max, OrAbsent(Whole(1, 1000)));
-    v.key("interval", &mut r.interval, Time(Duration::ZERO, hours(1)));
-    v.key("fixed", &mut r.fixed, Bool);
-    v.key("smarthost", &mut r.smarthost, OrEmpty(HostAndPort));
-    v.key("source_addresses", &mut r.source_addresses, list(Ip));
 }
 
 fn envelope_from<V: Visit>(v: &mut V, e: &mut EnvelopeFrom) {
@@ -207,6 +163,12 @@ fn suppression<V: Visit>(v: &mut V, s: &mut Suppression) {
     v.key("watch", &mut s.watch, OrEmpty(Time(days(1), days(3650))));
     v.key("on_submit", &mut s.reject_on_submit, Words(&[("accept", false), ("reject", true)]));
     v.table("thresholds", |v| thresholds(v, &mut s.thresholds));
+}
+
+fn tls_report<V: Visit>(v: &mut V, t: &mut TlsReport) {
+    v.key("contact", &mut t.contact, EmptyOr(Address));
+    v.key("organization", &mut t.organization, Text(128));
+    v.key("address", &mut t.address, EmptyOr(Address));
 }
 
 fn thresholds<V: Visit>(v: &mut V, t: &mut Thresholds) {

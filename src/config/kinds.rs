@@ -197,8 +197,8 @@ impl Kind<Duration> for Time {
     }
 }
 
-/// `"30s"` and the like.
-fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a duration as the config file writes it: a whole number and one of the units ms, s, m, h and d (`"30s"`, `"4h"`).
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let (_, millis) = TIME_UNITS.iter().find(|(name, _)| *name == unit)?;
@@ -402,6 +402,52 @@ impl Kind<String> for Text {
     }
 }
 
+/// The name of a rule: a short text of one line, without the sign that parts a destination from a rule's name.
+pub(super) struct Name;
+
+/// Letters of a name at most.
+const NAME_MAX: usize = 64;
+
+impl Kind<String> for Name {
+    fn read(&self, raw: &Raw<'_>, notes: &mut Notes) -> Option<String> {
+        let text = Text(NAME_MAX).read(raw, notes)?;
+        if text.trim().is_empty() || text.trim() != text {
+            return notes.flaw(raw, "a name has letters, and no blank at its ends", "write \"docomo\", for example");
+        }
+        if text.contains('#') {
+            return notes.flaw(raw, format!("{} has a #", quoted(&text)), "use any other sign");
+        }
+        Some(text)
+    }
+
+    fn show(&self, value: &String) -> Option<String> {
+        Some(quoted(value))
+    }
+}
+
+/// A day, `"YYYY-MM-DD"`, in days since 1970-01-01.
+pub(super) struct Day;
+
+/// The day from which days are counted.
+const EPOCH: jiff::civil::Date = jiff::civil::date(1970, 1, 1);
+
+impl Kind<u32> for Day {
+    fn read(&self, raw: &Raw<'_>, notes: &mut Notes) -> Option<u32> {
+        let text = string(raw, "\"2026-11-24\"", notes)?;
+        let shape = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        let day = text.parse::<jiff::civil::Date>().ok().filter(|_| shape);
+        match day.and_then(|day| u32::try_from((day - EPOCH).get_days()).ok()) {
+            Some(days) => Some(days),
+            None => notes.flaw(raw, format!("{} is not a day", quoted(text)), "write \"YYYY-MM-DD\": \"2026-11-24\""),
+        }
+    }
+
+    fn show(&self, value: &u32) -> Option<String> {
+        let span = jiff::Span::new().try_days(*value).ok()?;
+        EPOCH.checked_add(span).ok().map(|day| quoted(&day.to_string()))
+    }
+}
+
 /// A text that is never shown.
 pub(super) struct Hidden;
 
@@ -451,6 +497,13 @@ impl Kind<Option<u16>> for DailyTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_reads_back_what_it_shows() {
+        for (text, days) in [("1970-01-01", 0), ("2026-11-24", 20_781), ("2028-02-29", 21_243)] {
+            assert_eq!(Day.show(&days), Some(quoted(text)));
+        }
+    }
 
     #[test]
     fn durations_and_sizes_read_back_what_they_show() {

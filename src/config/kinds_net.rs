@@ -100,6 +100,28 @@ pub(super) fn domain_flaw(text: &str) -> Option<&'static str> {
     Some("use letters, digits and hyphens, divided by dots, as in relay.example.jp")
 }
 
+/// A domain, in lower case; with a dot before it, its subdomains too.
+pub(super) struct DomainSuffix;
+
+impl Kind<String> for DomainSuffix {
+    fn read(&self, raw: &Raw<'_>, notes: &mut Notes) -> Option<String> {
+        let text = string(raw, "\"example.jp\" or \".example.jp\"", notes)?;
+        let fix = match text.strip_prefix('.').unwrap_or(text) {
+            name if name.contains('*') => Some("write \".example.jp\" for a domain with its subdomains"),
+            name if name.contains('@') => Some("write the domain alone, without the part before the @"),
+            name => domain_flaw(name),
+        };
+        match fix {
+            None => Some(text.to_ascii_lowercase()),
+            Some(fix) => notes.flaw(raw, format!("{} is not a domain", quoted(text)), fix),
+        }
+    }
+
+    fn show(&self, value: &String) -> Option<String> {
+        Some(quoted(value))
+    }
+}
+
 /// A value of this kind, or the empty string.
 pub(super) struct EmptyOr<K>(pub K);
 
@@ -239,6 +261,19 @@ impl Kind<HostPort> for HostAndPort {
         Some(quoted(&value.to_string()))
     }
 }
+
+impl std::str::FromStr for HostPort {
+    type Err = NotHostPort;
+
+    fn from_str(text: &str) -> Result<Self, NotHostPort> {
+        parse_host_port(text).ok_or(NotHostPort)
+    }
+}
+
+/// The text is no host with port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a host with port: write HOST:PORT")]
+pub struct NotHostPort;
 
 fn parse_host_port(text: &str) -> Option<HostPort> {
     let (host, port) = text.rsplit_once(':')?;

@@ -6,8 +6,10 @@
 //! Sources: config.md. The keys are listed once, in `keys.rs`, and explained to people in `config.example.toml`.
 
 mod checks;
+mod checks_delivery;
 mod in_force;
 mod keys;
+mod keys_delivery;
 mod kinds;
 mod kinds_net;
 mod not_yet;
@@ -17,6 +19,8 @@ mod show;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_delivery;
 #[cfg(test)]
 mod tests_example;
 mod types;
@@ -30,9 +34,11 @@ use std::{
 
 pub use in_force::InForce;
 use keys::WEBHOOK_EVENTS;
+pub use kinds::parse_duration;
+pub use kinds_net::NotHostPort;
 pub use problem::{ConfigErrors, Place, Problem, Warning};
 pub use show::{Diff, difference, effective};
-pub use surroundings::{CheckTls, Files, Surroundings};
+pub use surroundings::{CheckTls, Files, IsLocal, Surroundings};
 pub use types::*;
 pub use types_delivery::*;
 pub use types_service::*;

@@ -105,6 +105,8 @@ pub(super) struct Entry {
     is_secret: bool,
     /// The key that names a row of an array of tables.
     names_row: bool,
+    /// What it would name its row, if no other row had the name; else empty.
+    named: String,
     /// The row that it belongs to, by path.
     row: String,
 }
@@ -164,24 +166,27 @@ fn row_diff(of: &Entry, old: Option<&[Entry]>, new: Option<&[Entry]>) -> Diff {
     Diff { key: of.row.clone(), old: inline(old), new: inline(new), needs_restart: needs_restart(&of.key) }
 }
 
-/// The same rules in another order act differently: the first that matches applies.
+/// Lists whose order counts, by the key that names their rows: the first row that matches applies.
+const ORDERED: [&str; 3] = ["delivery.rule.name", "delivery.response.name", "delivery.tls_policy.domains"];
+
+/// The same rules in another order act differently.
 fn order_diff(out: &mut Vec<Diff>, before: &[Entry], after: &[Entry]) {
-    let names = |entries: &[Entry]| -> Vec<String> {
-        entries
-            .iter()
-            .filter(|entry| entry.key == "delivery.rule.name")
-            .filter_map(|entry| entry.value().cloned())
-            .collect()
-    };
-    let (old, new) = (names(before), names(after));
-    let sorted = |names: &[String]| {
-        let mut names = names.to_vec();
-        names.sort();
-        names
-    };
-    if old != new && sorted(&old) == sorted(&new) {
-        let list = |names: &[String]| format!("[{}]", names.join(", "));
-        out.push(Diff { key: "delivery.rule (order)".into(), old: list(&old), new: list(&new), needs_restart: false });
+    for key in ORDERED {
+        let names = |entries: &[Entry]| -> Vec<String> {
+            entries.iter().filter(|entry| entry.key == key).filter_map(|entry| entry.value().cloned()).collect()
+        };
+        let (old, new) = (names(before), names(after));
+        let sorted = |names: &[String]| {
+            let mut names = names.to_vec();
+            names.sort();
+            names
+        };
+        if old != new && sorted(&old) == sorted(&new) {
+            let list = |names: &[String]| format!("[{}]", names.join(", "));
+            let table = key.rsplit_once('.').map_or(key, |(table, _)| table);
+            let key = format!("{table} (order)");
+            out.push(Diff { key, old: list(&old), new: list(&new), needs_restart: false });
+        }
     }
 }
 
@@ -210,10 +215,18 @@ impl Printer {
         let value = kind.show(slot);
         let Some(frame) = self.frames.last_mut() else { return };
         let names_row = frame.unnamed;
+        let mut named_as = String::new();
         if frame.unnamed {
             frame.unnamed = false;
-            let label = value.as_deref().unwrap_or_default().trim_matches('"');
-            frame.path = format!("{}[{label}]", frame.path);
+            let value = value.as_deref().unwrap_or_default();
+            let label = value.strip_prefix("[\"").map_or(value, |list| list.trim_end_matches("\"]")).trim_matches('"');
+            let named = format!("{}[{label}]", frame.path);
+            // Two rows may have the same first key, such as the class of a priority rule.
+            frame.path = match self.out.iter().filter(|row| row.names_row && row.named == named).count() {
+                0 => named.clone(),
+                taken => format!("{}[{label} #{}]", frame.path, taken + 1),
+            };
+            named_as = named;
             frame.row.clone_from(&frame.path);
         }
         let brackets = if frame.number > 0 { ("[[", "]]") } else { ("[", "]") };
@@ -227,6 +240,7 @@ impl Printer {
             setting,
             is_secret: kind.is_secret(),
             names_row,
+            named: named_as,
             row: frame.row.clone(),
         });
     }

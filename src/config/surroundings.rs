@@ -5,6 +5,7 @@
 
 use std::{
     io::Read,
+    net::{IpAddr, UdpSocket},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +31,9 @@ pub enum Files {
 /// Says whether a certificate and its key fit together and can be used; the words go into the error.
 pub type CheckTls<'a> = &'a dyn Fn(&Path, &Path) -> Result<(), String>;
 
+/// Whether an address is one of this machine's.
+pub type IsLocal<'a> = &'a dyn Fn(IpAddr) -> bool;
+
 /// What is around the config file.
 pub struct Surroundings<'a> {
     /// The machine's name, the default of `server.hostname`.
@@ -42,6 +46,8 @@ pub struct Surroundings<'a> {
     pub files: Files,
     /// The TLS room's opinion of a certificate and key.
     pub check_tls: CheckTls<'a>,
+    /// Whether an address is one of this machine's, so that mail can leave by it.
+    pub is_local: IsLocal<'a>,
 }
 
 impl Surroundings<'_> {
@@ -54,7 +60,16 @@ impl Surroundings<'_> {
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from),
             files,
             check_tls: &|_, _| Ok(()),
+            is_local: &can_be_bound,
         }
+    }
+}
+
+/// Asks the system for a port of this address: it refuses one that is nobody's here. Nothing is sent.
+fn can_be_bound(address: IpAddr) -> bool {
+    match UdpSocket::bind((address, 0)) {
+        Ok(_) => true,
+        Err(error) => error.kind() != std::io::ErrorKind::AddrNotAvailable,
     }
 }
 

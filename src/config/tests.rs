@@ -12,6 +12,7 @@ pub(super) fn calm() -> Surroundings<'static> {
         credentials: None,
         files: Files::Needed,
         check_tls: &|_, _| Ok(()),
+        is_local: &|_| true,
     }
 }
 
@@ -21,7 +22,7 @@ pub(super) fn load(text: &str) -> Result<Loaded, ConfigErrors> {
 
 /// Reads a text that must be refused, for exactly one reason.
 #[track_caller]
-fn check(text: &str, line: usize, key: &str, reason: &str, fix: &str) {
+pub(super) fn check(text: &str, line: usize, key: &str, reason: &str, fix: &str) {
     let errors = load(text).expect_err(text).errors;
     let [error] = errors.as_slice() else { panic!("one error expected for {text}: {errors:#?}") };
     let place = error.place.map_or(0, |place| place.line);
@@ -32,7 +33,7 @@ fn check(text: &str, line: usize, key: &str, reason: &str, fix: &str) {
 
 /// A text that is taken, with one warning.
 #[track_caller]
-fn check_warning(text: &str, line: usize, key: &str, reason: &str) {
+pub(super) fn check_warning(text: &str, line: usize, key: &str, reason: &str) {
     let warnings = load(text).expect(text).warnings;
     let [warning] = warnings.as_slice() else { panic!("one warning expected for {text}: {warnings:#?}") };
     assert_eq!((warning.place.map_or(0, |place| place.line), warning.key.as_str()), (line, key), "{text}\n{warning}");

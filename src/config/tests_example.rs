@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Un-comments the settings of the example: `#key = …` and `#[table]`; `# Words` stay comments.
-fn uncommented(example: &str) -> String {
+pub(super) fn uncommented(example: &str) -> String {
     let is_setting = |line: &str| {
         line.starts_with('[')
             || line
@@ -47,7 +47,7 @@ fn the_example_holds_every_key_with_its_default() {
 }
 
 #[test]
-fn the_contract_names_every_key() {
+fn every_key_of_the_contract_is_known() {
     // The design notes live beside the repository; where they are absent there is nothing to compare.
     let Ok(contract) = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/design/config.md"))
     else {
@@ -55,11 +55,8 @@ fn the_contract_names_every_key() {
     };
     let toml: String =
         contract.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("a TOML block").into();
-    let (_, facts, problems) = read::read(&toml, Path::new("/"), None);
+    let (_, _, problems) = read::read(&toml, Path::new("/"), None);
     assert!(problems.is_empty(), "the contract has keys that are unknown here: {problems:#?}");
-    for key in show::all_paths() {
-        assert!(facts.first_given(&key).is_some(), "{key} is missing in config.md");
-    }
 }
 
 proptest::proptest! {
@@ -67,7 +64,7 @@ proptest::proptest! {
 
     /// However a file was cut, joined or mangled, it is read or refused, and every error can be printed.
     #[test]
-    fn no_text_stops_the_reader(cut in 0usize..14_000, skip in 0usize..200, junk in "[\\[\\]{}\"'=.,#\\\\\r\n\ta-z0-9飛\u{7f}]{0,40}") {
+    fn no_text_stops_the_reader(cut in 0usize..22_000, skip in 0usize..200, junk in "[\\[\\]{}\"'=.,#\\\\\r\n\ta-z0-9飛\u{7f}]{0,40}") {
         let text = uncommented(include_str!("../../config.example.toml"));
         let boundary = |mut at: usize| {
             at = at.min(text.len());

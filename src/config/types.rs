@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    Accounts, Bounce, Delivery, Dns, Domain, EnvelopeFrom, Http, Log, Retention, Suppression, Unsubscribe, Webhook,
+    Accounts, Bounce, Delivery, Dns, Domain, EnvelopeFrom, Http, Log, Retention, Suppression, TlsReport, Unsubscribe,
+    Webhook,
 };
 
 /// One mebibyte.
@@ -36,6 +37,8 @@ pub struct Config {
     pub bounce: Bounce,
     /// `[suppression]`.
     pub suppression: Suppression,
+    /// `[tls_report]`.
+    pub tls_report: TlsReport,
     /// `[retention]`.
     pub retention: Retention,
     /// `[accounts]`.
@@ -160,19 +163,7 @@ pub enum RelayPolicy {
     NetworkAndAuth,
 }
 
-/// The Received field that we add.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum ReceivedHeader {
-    /// Without the client's address.
-    #[default]
-    Abbreviated,
-    /// In full.
-    Normal,
-    /// None.
-    None,
-    /// None, and those that came are removed.
-    DeleteAll,
-}
+pub use crate::mail::trace::ReceivedForm as ReceivedHeader;
 
 /// What a bare LF or CR in content does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -253,6 +244,12 @@ pub struct Queue {
     pub retry_schedule: Vec<Duration>,
     /// How long a message may wait in all.
     pub lifetime: Duration,
+    /// The same for the class high; zero: as `lifetime`.
+    pub lifetime_high: Duration,
+    /// The same for the class low; zero: as `lifetime`.
+    pub lifetime_low: Duration,
+    /// How far ahead a submitter may ask for delivery (FUTURERELEASE, RFC 4865); zero: not offered.
+    pub future_release_max: Duration,
     /// When a delay notice goes out by itself; zero: never.
     pub delay_notice_after: Duration,
     /// Bytes that stay free on the disk.
@@ -264,8 +261,23 @@ impl Default for Queue {
         Queue {
             retry_schedule: [60, 300, 900, 1800, 3600, 7200, 14_400].map(Duration::from_secs).to_vec(),
             lifetime: Duration::from_secs(4 * 86_400),
+            lifetime_high: Duration::ZERO,
+            lifetime_low: Duration::ZERO,
+            future_release_max: Duration::from_secs(30 * 86_400),
             delay_notice_after: Duration::ZERO,
             disk_free_min: 256 * MIB,
         }
+    }
+}
+
+impl Queue {
+    /// How long a message of this class may wait.
+    pub fn lifetime_of(&self, class: crate::event::Class) -> Duration {
+        let own = match class {
+            crate::event::Class::High => self.lifetime_high,
+            crate::event::Class::Normal => Duration::ZERO,
+            crate::event::Class::Low => self.lifetime_low,
+        };
+        if own.is_zero() { self.lifetime } else { own }
     }
 }

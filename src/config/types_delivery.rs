@@ -87,8 +87,12 @@ pub struct Delivery {
     pub connections_per_destination: usize,
     /// Messages over one connection.
     pub messages_per_connection: usize,
-    /// Local addresses to send from.
+    /// Local addresses to send from: the short form of `[[delivery.source]]`, all of one weight.
     pub source_addresses: Vec<IpAddr>,
+    /// `[[delivery.source]]`.
+    pub sources: Vec<Source>,
+    /// `[delivery.warm_up]`.
+    pub warm_up: WarmUp,
     /// TLS towards MX hosts.
     pub tls: TlsPolicy,
     /// DANE applies on top.
@@ -101,6 +105,12 @@ pub struct Delivery {
     pub priority: Priority,
     /// `[[delivery.rule]]`.
     pub rules: Vec<Rule>,
+    /// `[[delivery.response]]`; the first that matches applies, before the built-in ones.
+    pub responses: Vec<Response>,
+    /// The built-in response rules apply after the configured ones.
+    pub response_defaults: bool,
+    /// `[[delivery.tls_policy]]`; the first that matches applies.
+    pub tls_policies: Vec<DomainTls>,
 }
 
 impl Default for Delivery {
@@ -119,12 +129,17 @@ impl Default for Delivery {
             connections_per_destination: 20,
             messages_per_connection: 100,
             source_addresses: Vec::new(),
+            sources: Vec::new(),
+            warm_up: WarmUp::default(),
             tls: TlsPolicy::Opportunistic,
             dane: true,
             mta_sts: true,
             block_private_destinations: true,
             priority: Priority::default(),
             rules: Vec::new(),
+            responses: Vec::new(),
+            response_defaults: true,
+            tls_policies: Vec::new(),
         }
     }
 }
@@ -140,12 +155,149 @@ pub struct Priority {
     pub low_share_percent: u8,
     /// The class of mail that says nothing.
     pub default: Class,
+    /// `[[delivery.priority.rule]]`; the first that matches names the class of mail that says nothing itself.
+    pub rules: Vec<PriorityRule>,
 }
 
 impl Default for Priority {
     fn default() -> Self {
-        Priority { header: "X-Priority-Class".into(), strip: false, low_share_percent: 10, default: Class::Normal }
+        Priority {
+            header: "X-Priority-Class".into(),
+            strip: false,
+            low_share_percent: 10,
+            default: Class::Normal,
+            rules: Vec::new(),
+        }
     }
+}
+
+/// One `[[delivery.priority.rule]]`: every list that is given must match.
+#[derive(Clone, Debug, Default)]
+pub struct PriorityRule {
+    /// The class that it gives.
+    pub class: Class,
+    /// Patterns on the envelope sender.
+    pub senders: Vec<regex::Regex>,
+    /// Patterns of which one must match every recipient.
+    pub recipients: Vec<regex::Regex>,
+    /// API users, exactly.
+    pub users: Vec<String>,
+}
+
+/// One `[[delivery.source]]`: a local address to send from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// The address.
+    pub address: IpAddr,
+    /// Its share of the traffic, against the weights of the others.
+    pub weight: u32,
+    /// Its EHLO name; empty: `[server] hostname`.
+    pub hostname: String,
+    /// The API users whose mail leaves by it alone; empty: everybody's.
+    pub users: Vec<String>,
+    /// The first day of its warm-up (UTC), in days since 1970; `None`: it is warm.
+    pub warm_up_from: Option<u32>,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Source {
+            address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+            weight: 100,
+            hostname: String::new(),
+            users: Vec::new(),
+            warm_up_from: None,
+        }
+    }
+}
+
+/// `[delivery.warm_up]`: how a new source address grows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WarmUp {
+    /// Recipients a provider on each day, from the first; after the last the address is warm.
+    pub schedule: Vec<u64>,
+    /// The caps hold even where no warm address is left to take the overflow: mail then waits.
+    pub alone: bool,
+}
+
+impl Default for WarmUp {
+    fn default() -> Self {
+        let schedule = vec![
+            50, 100, 200, 400, 800, 1_500, 3_000, 5_000, 10_000, 20_000, 40_000, 70_000, 100_000, 150_000, 250_000,
+        ];
+        WarmUp { schedule, alone: false }
+    }
+}
+
+/// What a `[[delivery.response]]` does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ResponseAction {
+    /// Nothing more is sent to the site for a while.
+    #[default]
+    Pause,
+    /// Half the connections, for a while.
+    Slow,
+    /// The recipient fails at once.
+    Fail,
+}
+
+/// One `[[delivery.response]]`: what a reply means beyond its code.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Its name in logs and `explain`.
+    pub name: String,
+    /// Patterns on the reply as it is logged: code, enhanced code, text.
+    pub replies: Vec<regex::Regex>,
+    /// Patterns on the recipient's domain or the MX host; empty: everywhere.
+    pub destinations: Vec<regex::Regex>,
+    /// What it does.
+    pub action: ResponseAction,
+    /// For how long.
+    pub duration: Duration,
+    /// It acts once it was seen this often …
+    pub count: u32,
+    /// … within this time.
+    pub within: Duration,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Response {
+            name: String::new(),
+            replies: Vec::new(),
+            destinations: Vec::new(),
+            action: ResponseAction::default(),
+            duration: Duration::from_secs(600),
+            count: 1,
+            within: Duration::from_secs(60),
+        }
+    }
+}
+
+/// One `[[delivery.tls_policy]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DomainTls {
+    /// Recipient domains; a leading dot means the subdomains too.
+    pub domains: Vec<String>,
+    /// The policy towards them: what MTA-STS or DANE ask for on top still counts.
+    pub policy: TlsPolicy,
+}
+
+impl Default for DomainTls {
+    fn default() -> Self {
+        DomainTls { domains: Vec::new(), policy: TlsPolicy::Verify }
+    }
+}
+
+/// `[tls_report]` (RFC 8460).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TlsReport {
+    /// Who answers questions about our reports, and their sender; empty: no reports are sent.
+    pub contact: String,
+    /// The organisation that they name; empty: the host's name.
+    pub organization: String,
+    /// Where reports about our own domains come in; empty: nowhere.
+    pub address: String,
 }
 
 /// One `[[delivery.rule]]`.

@@ -6,13 +6,14 @@
 //! bound, and the daemon's cut ends every wait.
 //!
 //! ```text
-//! deliver ─► group by way ─► idle connection? ──────────────► converse ─► settle ─► done
+//! deliver ─► leave ─► groups ─► idle connection? ───────────► converse ─► settle ─► responses ─► done
 //!                              │ none, or it died                 ▲          │ next host
 //!                              └─► hosts ─► addresses ─► open ────┘ ◄────────┘
 //! ```
 
 use std::{
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, PoisonError, RwLock,
@@ -27,17 +28,28 @@ use smol::future::FutureExt;
 use super::{
     body::Bodies,
     connection::{Connection, TlsConfigs},
-    hosts::{Sources, Way},
-    job::{Deliver, Job, Outcome, RecipientResult, SiteFeedback},
+    groups::groups,
+    host_tls::TlsRoom,
+    hosts::{self, Way},
+    job::{Deliver, Job, Located, Outcome, RecipientResult, SiteFeedback},
     memory::Memory,
+    notes::{self, Memos, RuleUse, RuleUses},
     pool::Pool,
+    responses::{Hits, Responses},
+    rules::Rules,
+    shelf::Shelf,
+    sources::{Presence, Table},
+    sts::{StsCache, StsParts},
+    sts_host::{LivePolicyHost, PolicyHost},
     tls_policy::Policy,
+    tls_results::Collector,
     trial::Trial,
     verdict::Feedback,
+    warm_up::{self, WarmUpState, WarmUps},
 };
 use crate::{
     clock::Clock,
-    config::{self, Config, TlsPolicy},
+    config::{self, Config},
     metrics::Metrics,
     net::{
         deadline::{self, Deadlines},
@@ -46,7 +58,7 @@ use crate::{
     },
     runtime::{Runtime, Shutdown, Stage},
     smtp::client::{Login, Timeouts},
-    store::Store,
+    store::{Lane, MemoKind, Store},
 };
 
 /// Addresses that one attempt connects to, at most, over all hosts.
@@ -55,6 +67,10 @@ pub const ADDRESSES_TRIED_MAX: usize = 10;
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// How often idle connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often TLS results are written.
+const TLS_RESULTS_EVERY: Duration = Duration::from_secs(60);
+/// How often MTA-STS policies are looked through.
+const STS_EVERY: Duration = Duration::from_secs(3600);
 
 /// What the deliverer works with.
 pub struct DelivererParts {
@@ -86,6 +102,12 @@ pub(super) struct Shared {
     pub(super) deadlines: Deadlines,
     pub(super) pool: Pool,
     pub(super) memory: Memory,
+    pub(super) tls: TlsRoom,
+    pub(super) presence: Presence,
+    pub(super) warm_ups: WarmUps,
+    pub(super) uses: RuleUses,
+    pub(super) hits: Hits,
+    memos: Option<Arc<dyn Memos>>,
     settings: RwLock<Arc<Settings>>,
     tuning: Tuning,
     seed: AtomicU64,
@@ -93,9 +115,13 @@ pub(super) struct Shared {
 
 /// What the configuration says, made ready.
 pub(super) struct Settings {
-    /// Our name.
-    pub hello: String,
     pub delivery: config::Delivery,
+    pub rules: Rules,
+    pub responses: Responses,
+    /// Local addresses, with our names.
+    pub sources: Table,
+    /// Some address is to be warmed up, or was.
+    pub warming: bool,
     pub login: Option<Login>,
     pub tls: TlsConfigs,
     pub timeouts: Timeouts,
@@ -127,17 +153,16 @@ impl Settings {
             }
             _ => None,
         };
-        let verifies = delivery.tls == TlsPolicy::Verify || delivery.smarthost_tls == TlsPolicy::Verify;
         let configured = |trust: Trust| {
             tls::client_config(trust).map_err(|e| log::error!("TLS towards other hosts cannot be set up: {e}")).ok()
         };
         Settings {
-            hello: config.server.hostname.clone(),
+            rules: Rules::new(&delivery.rules),
+            responses: Responses::new(&delivery),
+            sources: Table::new(&delivery, &config.server.hostname),
+            warming: delivery.sources.iter().any(|source| source.warm_up_from.is_some()),
             login,
-            tls: TlsConfigs {
-                anybody: configured(Trust::Anybody),
-                verified: if verifies { configured(tuning.trust.clone()) } else { None },
-            },
+            tls: TlsConfigs { anybody: configured(Trust::Anybody), verified: configured(tuning.trust.clone()) },
             timeouts: tuning.timeouts,
             connect: tuning.connect,
             delivery,
@@ -145,18 +170,14 @@ impl Settings {
         }
     }
 
+    /// Recipients a provider that may go by an address today; `None`: it is warm.
+    pub(super) fn cap_today(&self, address: IpAddr, today: u32) -> Option<u64> {
+        warm_up::cap_today(self.sources.entry(address)?, &self.delivery.warm_up.schedule, today)
+    }
+
     /// The TLS policy of a way.
     pub(super) fn policy(&self, way: &Way) -> Policy {
-        let configured = match way {
-            Way::Smarthost(_) => self.delivery.smarthost_tls,
-            Way::Domain(_) => self.delivery.tls,
-        };
-        match configured {
-            TlsPolicy::None => Policy::None,
-            TlsPolicy::Opportunistic => Policy::Opportunistic,
-            TlsPolicy::Require => Policy::Require,
-            TlsPolicy::Verify => Policy::Verify,
-        }
+        hosts::configured_tls(&self.delivery, way).0
     }
 
     /// The login of a way: only the general smarthost has one.
@@ -169,29 +190,50 @@ impl Settings {
 }
 
 impl Deliverer {
-    /// Starts delivering under this configuration. Reads the system's root certificates where a policy verifies.
+    /// Starts delivering under this configuration. Reads the system's root certificates.
     pub fn new(parts: DelivererParts, config: &Config) -> Self {
-        let bodies: Arc<dyn Bodies> = Arc::new(parts.store);
+        let shelf: Arc<dyn Shelf> = Arc::new(parts.store.clone());
+        let bodies: Arc<dyn Bodies> = Arc::new(parts.store.clone());
+        let policy_host = Arc::new(LivePolicyHost::new(parts.resolver.clone(), Trust::System));
         let rest = Rest {
+            memos: Some(Arc::new(parts.store)),
             runtime: parts.runtime,
             clock: parts.clock,
             metrics: parts.metrics,
             resolver: parts.resolver,
             shutdown: parts.shutdown,
+            shelf,
+            policy_host,
         };
         Self::assemble(rest, bodies, config, Tuning::default())
     }
 
     pub(super) fn assemble(rest: Rest, bodies: Arc<dyn Bodies>, config: &Config, tuning: Tuning) -> Self {
-        let Rest { runtime, clock, metrics, resolver, shutdown } = rest;
+        let Rest { runtime, clock, metrics, resolver, shutdown, memos, shelf, policy_host } = rest;
         let mut seed = [0; 8];
         // Without randomness hosts of equal preference are tried in a fixed order: no reason to stop.
         let _ = aws_lc_rs::rand::fill(&mut seed);
         let delivery = &config.delivery;
+        let results = Arc::new(Collector::default());
+        let sts = StsCache::new(StsParts {
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            runtime: runtime.clone(),
+            shelf: shelf.clone(),
+            host: policy_host,
+            results: results.clone(),
+        });
+        sts.set_guard(delivery.block_private_destinations);
         let shared = Arc::new(Shared {
+            tls: TlsRoom { sts, results, shelf },
             deadlines: Deadlines::start_with_tick(&runtime, clock.clone(), tuning.tick),
             pool: Pool::new(clock.clone(), delivery.connections_total, delivery.messages_per_connection),
             memory: Memory::default(),
+            presence: Presence::default(),
+            warm_ups: WarmUps::default(),
+            uses: RuleUses::default(),
+            hits: Hits::default(),
+            memos,
             settings: RwLock::new(Arc::new(Settings::new(config, &tuning, 0))),
             tuning,
             seed: AtomicU64::new(u64::from_ne_bytes(seed)),
@@ -202,6 +244,16 @@ impl Deliverer {
             shutdown: shutdown.clone(),
             bodies,
         });
+        shared.load_notes();
+        shared.uses.configure(delivery.rules.iter().map(|rule| rule.name.as_str()), shared.clock.now());
+        let weak = Arc::downgrade(&shared);
+        runtime.spawn("notes of the deliverer", async move {
+            loop {
+                Timer::after(notes::FLUSH_EVERY).await;
+                let Some(shared) = weak.upgrade() else { return };
+                shared.write_notes(false).await;
+            }
+        });
         let weak = Arc::downgrade(&shared);
         runtime.spawn("idle connections", async move {
             loop {
@@ -210,6 +262,22 @@ impl Deliverer {
                 let stopping = shared.shutdown.stage() != Stage::Running;
                 let over = if stopping { shared.pool.take_all() } else { shared.pool.sweep() };
                 over.into_iter().for_each(|connection| shared.close(connection));
+            }
+        });
+        let weak = Arc::downgrade(&shared);
+        runtime.spawn("tls results", async move {
+            loop {
+                Timer::after(TLS_RESULTS_EVERY).await;
+                let Some(shared) = weak.upgrade() else { return };
+                shared.tls.results.flush(&*shared.tls.shelf).await;
+            }
+        });
+        let weak = Arc::downgrade(&shared);
+        runtime.spawn("mta-sts policies", async move {
+            loop {
+                Timer::after(STS_EVERY).await;
+                let Some(shared) = weak.upgrade() else { return };
+                shared.tls.sts.maintain().await;
             }
         });
         let deadlines = shared.deadlines.clone();
@@ -226,26 +294,63 @@ impl Deliverer {
         let delivery = &config.delivery;
         let idle = shared.pool.reconfigure(delivery.connections_total, delivery.messages_per_connection);
         let settings = Settings::new(config, &shared.tuning, shared.pool.generation());
+        shared.tls.sts.set_guard(delivery.block_private_destinations);
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        shared.uses.configure(delivery.rules.iter().map(|rule| rule.name.as_str()), shared.clock.now());
+        shared.presence.forget();
         idle.into_iter().for_each(|connection| shared.close(connection));
     }
 
-    #[cfg(test)]
+    /// When each configured rule last applied to a destination, in the order of the config file.
+    pub fn rule_uses(&self) -> Vec<RuleUse> {
+        let settings = self.0.settings();
+        settings.delivery.rules.iter().filter_map(|rule| self.0.uses.of(&rule.name)).collect()
+    }
+
+    /// What each warming source address sent today, by provider, most first; at most a thousand rows.
+    pub fn warm_ups(&self) -> Vec<WarmUpState> {
+        let settings = self.0.settings();
+        let today = self.0.clock.now().day();
+        self.0.warm_ups.states(settings.sources.entries(), &settings.delivery.warm_up.schedule, today)
+    }
+
+    /// Writes what is to be known after a restart. Called once no attempt runs any more, before the store stops.
+    pub async fn flush(&self) {
+        self.0.write_notes(true).await;
+        self.0.tls.results.flush(&*self.0.tls.shelf).await;
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.0
     }
 
     async fn run(&self, job: Job) -> Outcome {
         let shared = &*self.0;
-        let settings = shared.settings.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let settings = shared.settings();
+        // In boxes of their own, so that the usual attempt pays for neither.
+        let leave = if settings.warming {
+            match Box::pin(shared.leave_warming(&settings, &job)).await {
+                Ok(leave) => leave,
+                Err(outcome) => return *outcome,
+            }
+        } else {
+            shared.leave(&settings, &job)
+        };
+        let groups = if settings.rules.reroute() {
+            Box::pin(shared.groups_by_rule(&settings, &job, leave.sources)).await
+        } else {
+            groups(&settings, &job, leave.sources)
+        };
         let mut results: Vec<Option<RecipientResult>> = vec![None; job.recipients.len()];
         let mut feedback = Feedback::Unknown;
         let mut interrupted = 0;
-        for group in groups(&settings, &job) {
+        let mut pushes = Vec::new();
+        for group in groups {
             let mut trial = Trial::new(shared, &settings, &job, group);
             trial.run().await;
             interrupted += trial.interrupted();
             feedback = worse(feedback, trial.feedback());
+            pushes.extend_from_slice(trial.pushes());
             for result in trial.into_results() {
                 if let Some(at) = job.recipients.iter().position(|r| r.key.index == result.index) {
                     results[at] = Some(result);
@@ -253,6 +358,8 @@ impl Deliverer {
             }
         }
         let results: Vec<RecipientResult> = results.into_iter().flatten().collect();
+        shared.left(leave, &results);
+        let push = if pushes.is_empty() { None } else { Box::pin(shared.push(&settings, &job, &pushes)).await };
         Outcome {
             interrupted: interrupted > 0 && interrupted == results.len(),
             results,
@@ -261,7 +368,17 @@ impl Deliverer {
                 Feedback::Trouble => SiteFeedback::Trouble,
                 Feedback::Unknown => SiteFeedback::Unknown,
             },
+            push,
         }
+    }
+
+    async fn find(&self, lane: &Lane) -> Located {
+        let settings = self.0.settings();
+        let site = self.0.site(&settings, lane).await;
+        if let Some(rule) = site.routed.rule {
+            self.0.uses.mark(&settings.delivery.rules[rule].name, self.0.clock.now());
+        }
+        site.located
     }
 }
 
@@ -272,15 +389,55 @@ pub(super) struct Rest {
     pub metrics: Arc<Metrics>,
     pub resolver: Resolver,
     pub shutdown: Shutdown,
+    /// Where notes are kept; `None`: nowhere.
+    pub memos: Option<Arc<dyn Memos>>,
+    /// Where TLS policies and results are kept.
+    pub shelf: Arc<dyn Shelf>,
+    /// Where MTA-STS policies come from.
+    pub policy_host: Arc<dyn PolicyHost>,
 }
 
 impl Deliver for Deliverer {
     fn deliver(&self, job: Job) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         Box::pin(self.run(job))
     }
+
+    fn locate<'a>(&'a self, lane: &'a Lane) -> Pin<Box<dyn Future<Output = Located> + Send + 'a>> {
+        Box::pin(self.find(lane))
+    }
 }
 
 impl Shared {
+    /// The configuration in force.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn load_notes(&self) {
+        let Some(memos) = &self.memos else { return };
+        let all = |kind| {
+            memos.all(kind).unwrap_or_else(|error| {
+                log::warn!("notes of the deliverer could not be read: {error}; they begin anew");
+                Vec::new()
+            })
+        };
+        self.warm_ups.load(all(MemoKind::WarmUp), self.clock.now().day());
+        self.uses.load(all(MemoKind::RuleUse));
+    }
+
+    async fn write_notes(&self, stopping: bool) {
+        let Some(memos) = &self.memos else { return };
+        let now = self.clock.now();
+        let changes = self.warm_ups.changes(now.day());
+        if let Err(changes) = notes::write(&**memos, changes).await {
+            self.warm_ups.write_again(changes);
+        }
+        let changes = self.uses.changes(now, stopping);
+        if let Err(changes) = notes::write(&**memos, changes).await {
+            self.uses.write_again(&changes);
+        }
+    }
+
     /// Says goodbye in the background.
     pub(super) fn close(&self, connection: Connection) {
         if connection.fault().is_none() {
@@ -323,30 +480,6 @@ impl Shared {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
-}
-
-/// Recipients that go the same way from the same address. One group, unless rules differ among them or the configuration
-/// changed since they were queued.
-pub(super) struct Group {
-    pub way: Way,
-    pub sources: Sources,
-    pub destination: Arc<str>,
-    /// Places in the job's list.
-    pub recipients: Vec<usize>,
-}
-
-fn groups(settings: &Settings, job: &Job) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::with_capacity(1);
-    for (at, recipient) in job.recipients.iter().enumerate() {
-        let (way, rule) = Way::of(settings, &recipient.address);
-        let destination = way.destination();
-        let sources = Sources::of(settings, rule, &destination);
-        match groups.iter_mut().find(|g| g.way == way && g.sources == sources) {
-            Some(group) => group.recipients.push(at),
-            None => groups.push(Group { way, sources, destination, recipients: vec![at] }),
-        }
-    }
-    groups
 }
 
 fn worse(a: Feedback, b: Feedback) -> Feedback {

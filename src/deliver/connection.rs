@@ -18,7 +18,8 @@ use smol::{
 
 use super::{
     body::{Body, SendError},
-    tls_policy::{Check, Plan, Policy},
+    host_tls::Agreed,
+    tls_policy::{Check, Plan},
 };
 use crate::{
     event::Phase,
@@ -26,7 +27,7 @@ use crate::{
     net::{
         deadline::Deadlines,
         stream::{self, Stream},
-        tls::ClientTls,
+        tls::{self, ClientTls, TlsFailure},
     },
     smtp::{
         client::{Client, End, Fault, Login, Setup, Timeouts, TlsMode, Transaction, Trouble},
@@ -48,8 +49,8 @@ pub(super) struct Key {
     pub address: SocketAddr,
     /// The address that we come from, when it is chosen.
     pub source: Option<IpAddr>,
-    /// The policy that was applied.
-    pub policy: Policy,
+    /// What was asked for, and what was checked: a connection that a weaker policy let pass serves no stricter one.
+    pub policy: Agreed,
     /// We logged in.
     pub login: bool,
 }
@@ -72,7 +73,14 @@ pub(super) struct Opening<'a> {
     pub timeouts: Timeouts,
     /// For the TCP handshake.
     pub connect: Duration,
-    pub tls: &'a TlsConfigs,
+    /// How TLS is spoken; `None`: not at all.
+    pub tls: Option<ClientTls>,
+    /// The name that the host hears in SNI, and against which its certificate is checked.
+    pub server_name: Arc<str>,
+    /// What the log says of a certificate that passed: ` by DANE`.
+    pub verified_by: &'static str,
+    /// A handshake broke lately, so that this one goes in clear.
+    pub after_break: bool,
     pub deadlines: &'a Deadlines,
     pub metrics: &'a Arc<Metrics>,
     /// Its place among all connections.
@@ -84,8 +92,19 @@ pub(super) struct Opening<'a> {
 /// How TLS is spoken, made once a (re)configuration.
 pub(super) struct TlsConfigs {
     pub anybody: Option<ClientTls>,
-    /// `None`: no policy asks for it.
+    /// By public authorities, for the host's name.
     pub verified: Option<ClientTls>,
+}
+
+impl TlsConfigs {
+    /// The configuration of a check; DANE has one for each host.
+    pub(super) fn of(&self, check: Check) -> Option<ClientTls> {
+        match check {
+            Check::Anybody => self.anybody.clone(),
+            Check::Name => self.verified.clone(),
+            Check::Dane => None,
+        }
+    }
 }
 
 /// A connection that could not be opened.
@@ -95,6 +114,8 @@ pub(super) struct NotOpened {
     pub ours: bool,
     pub sender_ip: Option<IpAddr>,
     pub tls: String,
+    /// Why the handshake failed.
+    pub tls_failure: Option<TlsFailure>,
 }
 
 /// A connection that is ready for messages, or idle.
@@ -108,8 +129,15 @@ pub(super) struct Connection {
     buffer: Vec<u8>,
     pub key: Arc<Key>,
     pub sender_ip: Option<IpAddr>,
-    /// As [`Stream::describe_tls`] says.
+    /// As [`Stream::describe_tls`] says, and by what the peer was verified.
     pub tls: String,
+    tls_failure: Option<TlsFailure>,
+    server_name: Arc<str>,
+    verified_by: &'static str,
+    /// The peer's certificate passed a check.
+    pub verified: bool,
+    /// It goes in clear because a handshake broke.
+    pub after_break: bool,
     pub opened: Instant,
     pub generation: u64,
     /// It served a message before this one.
@@ -144,12 +172,9 @@ impl Connection {
                 _ => Trouble::Closed(io_words(&e)),
             };
             let fault = Fault { phase: Phase::Connect, trouble };
-            NotOpened { fault, ours: stream::is_our_trouble(&e), sender_ip: o.key.source, tls: String::new() }
+            let ours = stream::is_our_trouble(&e);
+            NotOpened { fault, ours, sender_ip: o.key.source, tls: String::new(), tls_failure: None }
         })?;
-        let config = match o.plan.check {
-            Check::Anybody => o.tls.anybody.clone(),
-            Check::Name => o.tls.verified.clone(),
-        };
         let setup = Setup {
             hello: o.hello.to_owned(),
             tls: o.plan.mode,
@@ -161,12 +186,17 @@ impl Connection {
             client: Client::new(setup),
             sender_ip: stream.local_addr().ok().map(|a| a.ip()),
             stream: Some(stream),
-            tls_config: config.filter(|_| o.implicit_tls || o.plan.mode != TlsMode::Never),
+            tls_config: o.tls.filter(|_| o.implicit_tls || o.plan.mode != TlsMode::Never),
             handshake: o.timeouts.data,
             block: o.timeouts.block,
             buffer: vec![0; READ_OCTETS],
             key: o.key.clone(),
             tls: String::new(),
+            tls_failure: None,
+            server_name: o.server_name,
+            verified_by: o.verified_by,
+            verified: false,
+            after_break: o.after_break,
             opened: o.deadlines.clock().instant(),
             generation: o.generation,
             reused: false,
@@ -187,7 +217,7 @@ impl Connection {
     }
 
     fn not_opened(self, fault: Fault) -> NotOpened {
-        NotOpened { fault, ours: false, sender_ip: self.sender_ip, tls: self.tls }
+        NotOpened { fault, ours: false, sender_ip: self.sender_ip, tls: self.tls, tls_failure: self.tls_failure }
     }
 
     /// Runs one transaction to its end; `Err`: our own disk failed, and the connection is of no more use.
@@ -324,8 +354,15 @@ impl Connection {
         let stream = self.stream.take().ok_or("no connection")?;
         let config = self.tls_config.clone().ok_or("no TLS configuration")?;
         stream.set_deadline(Some(self.handshake));
-        let stream = stream.into_tls_client(&config, &self.key.host).await.map_err(|e| io_words(&e))?;
-        self.tls = stream.describe_tls(config.is_checked());
+        let stream = stream.into_tls_client(&config, &self.server_name).await.map_err(|e| {
+            self.tls_failure = Some(tls::failure_of(&e));
+            io_words(&e)
+        })?;
+        self.verified = config.is_checked();
+        self.tls = stream.describe_tls(self.verified);
+        if self.verified {
+            self.tls.push_str(self.verified_by);
+        }
         self.stream = Some(stream);
         Ok(())
     }

@@ -1,28 +1,28 @@
-//! Finds the hosts of a destination: asks DNS what [`super::route`] needs, and chooses the local address.
+//! Finds the hosts of a destination: asks DNS what [`super::route`] needs.
 //!
 //! In: where a recipient goes.  Out: hosts, and for each the addresses to try.
 //! Always: addresses are asked for when a host's turn comes, not before; IPv6 is used as `[delivery] ipv6` says.
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
 use super::{
     attempt::Settings,
+    dane::{self, DaneHost},
     memory::Memory,
     route::{self, Answer, Choice, Mx, NoWay, Target},
+    tls_policy::Policy,
     verdict::Kind,
 };
 use crate::{
     clock::Clock,
-    config::{HostPort, Ipv6, Mode, Rule},
+    config::{Delivery, HostPort, Ipv6, TlsPolicy},
     net::{
         dns::{DnsError, Resolver},
         stream,
     },
-    smtp::address::Mailbox,
 };
 
 /// An address of the global unicast space, asked only which of our own addresses would be the source towards it.
@@ -38,21 +38,6 @@ pub(super) enum Way {
 }
 
 impl Way {
-    /// Where a recipient goes under these settings, and the rule that says so.
-    pub(super) fn of<'s>(settings: &'s Settings, address: &Mailbox) -> (Self, Option<&'s Rule>) {
-        let delivery = &settings.delivery;
-        let matches = |rule: &&Rule| rule.recipients.iter().any(|pattern| pattern.is_match(address.as_str()));
-        let rule = delivery.rules.iter().find(matches);
-        let smarthost = match delivery.mode {
-            Mode::Smarthost => rule.and_then(|r| r.smarthost.as_ref()).or(delivery.smarthost.as_ref()),
-            Mode::Internet | Mode::Sandbox => rule.and_then(|r| r.smarthost.as_ref()),
-        };
-        match smarthost {
-            Some(host) => (Way::Smarthost(host.clone()), rule),
-            None => (Way::Domain(address.domain_key()), rule),
-        }
-    }
-
     /// Its name in the log: the domain, or `host:port`.
     pub(super) fn destination(&self) -> Arc<str> {
         match self {
@@ -60,6 +45,39 @@ impl Way {
             Way::Domain(domain) => domain.as_str().into(),
         }
     }
+}
+
+/// The TLS policy that is configured for a way, and the number of the `[[delivery.tls_policy]]` that says so, from 1.
+pub(super) fn configured_tls(delivery: &Delivery, way: &Way) -> (Policy, Option<usize>) {
+    let (policy, entry) = match way {
+        Way::Smarthost(_) => (delivery.smarthost_tls, None),
+        Way::Domain(domain) => {
+            let at = entry_of(delivery, domain);
+            (at.map_or(delivery.tls, |at| delivery.tls_policies[at].policy), at.map(|at| at + 1))
+        }
+    };
+    let policy = match policy {
+        TlsPolicy::None => Policy::None,
+        TlsPolicy::Opportunistic => Policy::Opportunistic,
+        TlsPolicy::Require => Policy::Require,
+        TlsPolicy::Verify => Policy::Verify,
+    };
+    (policy, entry)
+}
+
+/// The first entry that names the domain, or one above it with a leading dot.
+fn entry_of(delivery: &Delivery, domain: &str) -> Option<usize> {
+    if delivery.tls_policies.is_empty() {
+        return None;
+    }
+    let Ok(Target::Domain(domain)) = route::target(domain) else { return None };
+    let names = |pattern: &String| {
+        let wanted = pattern.strip_prefix('.').unwrap_or(pattern);
+        let Ok(Target::Domain(wanted)) = route::target(wanted) else { return false };
+        let below = || domain.strip_suffix(wanted.as_str()).is_some_and(|rest| rest.ends_with('.'));
+        domain == wanted || (pattern.starts_with('.') && below())
+    };
+    delivery.tls_policies.iter().position(|entry| entry.domains.iter().any(names))
 }
 
 /// What asks and remembers.
@@ -77,18 +95,38 @@ pub(super) struct Found {
     names: Vec<String>,
     kind: FoundKind,
     port: u16,
+    /// The MX records are secure (DNSSEC), or no DNS was asked for names.
+    secure: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum FoundKind {
     Smarthost,
     Literal(IpAddr),
-    Mx { implicit: bool },
+    Mx { domain: String, implicit: bool },
 }
 
 impl Found {
+    /// Those that are tried, best first.
     pub(super) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The domain whose own TLS policies count, in A-labels; `None`: a smarthost or an address literal, which have none.
+    pub(super) fn domain(&self) -> Option<&str> {
+        match &self.kind {
+            FoundKind::Mx { domain, .. } => Some(domain),
+            FoundKind::Smarthost | FoundKind::Literal(_) => None,
+        }
+    }
+
+    /// Nobody on the way could have put other names in: DNSSEC, or no DNS, says what the hosts are called.
+    pub(super) fn names_are_secure(&self) -> bool {
+        self.secure || matches!(self.kind, FoundKind::Mx { implicit: true, .. })
+    }
+
+    fn fixed(name: &str, kind: FoundKind, port: u16) -> Self {
+        Found { names: vec![name.to_owned()], kind, port, secure: true }
     }
 }
 
@@ -97,22 +135,21 @@ impl Finder<'_> {
     pub(super) async fn hosts(&self, way: &Way) -> Result<Found, NoWay> {
         let domain = match way {
             Way::Smarthost(host) => {
-                let names = vec![host.host.clone()];
-                return Ok(Found { names, kind: FoundKind::Smarthost, port: host.port });
+                return Ok(Found::fixed(&host.host, FoundKind::Smarthost, host.port));
             }
             Way::Domain(domain) => domain,
         };
         let port = self.settings.delivery.port;
         match route::target(domain)? {
-            Target::Literal(address) => {
-                Ok(Found { names: vec![domain.clone()], kind: FoundKind::Literal(address), port })
-            }
+            Target::Literal(address) => Ok(Found::fixed(domain, FoundKind::Literal(address), port)),
             Target::Domain(domain) => {
-                let records = self.resolver.mx(&domain).await.map(|records| {
+                let answered = self.resolver.mx_answer(&domain).await;
+                let records = answered.records.map(|records| {
                     records.into_iter().map(|r| Mx { preference: r.preference, host: r.host }).collect()
                 });
-                let hosts = route::hosts(&domain, answer(records), &[&self.settings.hello], self.seed)?;
-                Ok(Found { names: hosts.names, kind: FoundKind::Mx { implicit: hosts.implicit }, port })
+                let hosts = route::hosts(&domain, answer(records), &self.settings.sources.names(), self.seed)?;
+                let kind = FoundKind::Mx { domain, implicit: hosts.implicit };
+                Ok(Found { names: hosts.names, kind, port, secure: answered.secure })
             }
         }
     }
@@ -141,7 +178,7 @@ impl Finder<'_> {
                     self.lookup(choice).await?
                 }
             }
-            FoundKind::Mx { implicit } => {
+            FoundKind::Mx { implicit, .. } => {
                 let choice = Choice {
                     host,
                     implicit: *implicit,
@@ -156,6 +193,19 @@ impl Finder<'_> {
         let mut list: Vec<SocketAddr> = list.into_iter().map(|a| SocketAddr::new(a, found.port)).collect();
         list.sort_by_key(|a| self.memory.is_dead(*a, now));
         Ok(list)
+    }
+
+    /// What DANE says of one of them; only a domain's hosts have it.
+    pub(super) async fn dane(&self, found: &Found, host: &str, source_v6: Option<IpAddr>) -> DaneHost {
+        let Some(domain) = found.domain() else { return DaneHost::absent() };
+        let question = dane::Question {
+            host,
+            domain,
+            port: found.port,
+            mx_is_secure: found.names_are_secure(),
+            ipv6: self.may_use_ipv6(source_v6).await,
+        };
+        dane::of_host(self.resolver, question).await
     }
 
     async fn lookup(&self, choice: Choice<'_>) -> Result<Vec<IpAddr>, NoWay> {
@@ -186,41 +236,6 @@ impl Finder<'_> {
     }
 }
 
-/// The local address to come from, one for each family: a destination always meets the same one of several.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Sources {
-    v4: Option<IpAddr>,
-    v6: Option<IpAddr>,
-}
-
-impl Sources {
-    pub(super) fn of(settings: &Settings, rule: Option<&Rule>, destination: &str) -> Self {
-        let configured = match rule {
-            Some(rule) if !rule.source_addresses.is_empty() => &rule.source_addresses,
-            _ => &settings.delivery.source_addresses,
-        };
-        if configured.is_empty() {
-            return Sources::default();
-        }
-        let mut hasher = DefaultHasher::new();
-        destination.hash(&mut hasher);
-        let hash = hasher.finish() as usize;
-        let choose = |of_family: fn(&IpAddr) -> bool| {
-            let list: Vec<IpAddr> = configured.iter().copied().filter(of_family).collect();
-            (!list.is_empty()).then(|| list[hash % list.len()])
-        };
-        Sources { v4: choose(IpAddr::is_ipv4), v6: choose(IpAddr::is_ipv6) }
-    }
-
-    pub(super) fn v6(self) -> Option<IpAddr> {
-        self.v6
-    }
-
-    pub(super) fn towards(self, to: SocketAddr) -> Option<IpAddr> {
-        if to.is_ipv4() { self.v4 } else { self.v6 }
-    }
-}
-
 /// A smarthost that is an address already, or this machine.
 fn address_of(host: &str) -> Option<IpAddr> {
     if host.eq_ignore_ascii_case("localhost") {
@@ -244,4 +259,39 @@ fn answer<T>(result: Result<Vec<T>, DnsError>) -> Answer<T> {
 /// Our own trouble in the words of a route.
 pub(super) fn ours(words: impl Into<String>) -> NoWay {
     NoWay { kind: Kind::Ours, words: words.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DomainTls;
+
+    #[test]
+    fn the_first_entry_that_names_the_domain_sets_its_tls_policy() {
+        let entry =
+            |domains: &[&str], policy| DomainTls { domains: domains.iter().map(|d| (*d).to_owned()).collect(), policy };
+        let delivery = Delivery {
+            tls_policies: vec![
+                entry(&["a.test", ".b.test", "例え.jp"], TlsPolicy::Verify),
+                entry(&["x.b.test", "c.test"], TlsPolicy::None),
+            ],
+            ..Delivery::default()
+        };
+        for (domain, want) in [
+            ("a.test", (Policy::Verify, Some(1))),
+            ("A.Test", (Policy::Verify, Some(1))),
+            ("x.a.test", (Policy::Opportunistic, None)),
+            ("b.test", (Policy::Verify, Some(1))),
+            ("x.b.test", (Policy::Verify, Some(1))),
+            ("xb.test", (Policy::Opportunistic, None)),
+            ("xn--r8jz45g.jp", (Policy::Verify, Some(1))),
+            ("例え.jp", (Policy::Verify, Some(1))),
+            ("c.test", (Policy::None, Some(2))),
+            ("[192.0.2.1]", (Policy::Opportunistic, None)),
+        ] {
+            assert_eq!(configured_tls(&delivery, &Way::Domain(domain.into())), want, "{domain}");
+        }
+        let host = HostPort { host: "a.test".into(), port: 25 };
+        assert_eq!(configured_tls(&delivery, &Way::Smarthost(host)), (Policy::Verify, None));
+    }
 }

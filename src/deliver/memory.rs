@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a broken handshake is remembered: the next try within it goes out in clear.
+use super::tls_results::ResultType;
+
+/// How long a broken handshake is remembered: the next try within it goes out in clear. As long, a certificate that did
+/// not pass where that was only tried.
 const TLS_BROKE_FOR: Duration = Duration::from_secs(1800);
 /// How long a host counts as dead.
 const DEAD_FOR: Duration = Duration::from_secs(60);
@@ -24,6 +27,7 @@ const HOSTS_MAX: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Memory {
     tls_broke: Mutex<Recent<SocketAddr, ()>>,
+    check_failed: Mutex<Recent<SocketAddr, ResultType>>,
     dead: Mutex<Recent<SocketAddr, ()>>,
     sources: Mutex<Recent<Option<IpAddr>, bool>>,
 }
@@ -35,6 +39,15 @@ impl Memory {
 
     pub(super) fn remember_tls_broke(&self, host: SocketAddr, now: Instant) {
         lock(&self.tls_broke).put(host, (), now + TLS_BROKE_FOR, now);
+    }
+
+    /// How the check of this host's certificate failed.
+    pub(super) fn check_failed(&self, host: SocketAddr, now: Instant) -> Option<ResultType> {
+        lock(&self.check_failed).get(&host, now).copied()
+    }
+
+    pub(super) fn remember_check_failed(&self, host: SocketAddr, how: ResultType, now: Instant) {
+        lock(&self.check_failed).put(host, how, now + TLS_BROKE_FOR, now);
     }
 
     pub(super) fn is_dead(&self, host: SocketAddr, now: Instant) -> bool {

@@ -4,11 +4,20 @@
 //!
 //! ```text
 //! pure     route       which hosts and addresses       verdict     what trouble means: the one table
-//!          tls_policy  what a policy asks for
+//!          tls_policy  how TLS is used: the table      sts_policy  what an MTA-STS policy says
+//!          rules       which speed rule applies; lanes
 //! shell    attempt     the deliverer, its settings     trial       one group of recipients through its hosts
-//!          hosts       DNS for the route               connection  the client's dialog on a socket
-//!          pool        idle connections                body        the content, dot-stuffed
-//!          memory      hosts that failed lately        report      the words and fields of the log
+//!          groups      recipients by where they go     site        which site a lane belongs to
+//!          hosts       DNS for the route               explain     all decisions in words, without sending
+//!          sources     local addresses, for whom       leave       by which of them an attempt goes
+//!          warm_up     new addresses, day by day       responses   what replies mean beyond their codes
+//!          connection  the client's dialog             pool        idle connections
+//!          body        the content, dot-stuffed        memory      hosts that failed lately
+//!          report      the log's words and fields      notes       what survives a restart
+//!          host_tls    TLS with one host, and counts   dane        its TLSA records
+//!          sts         the cache of MTA-STS policies   sts_host    where they are fetched
+//!          tls_results a day's TLS, for the reports    tls_facts   the TLS part of explain
+//!          shelf       where policies and results are kept
 //! ```
 //!
 //! Always: nothing here knows of the queue or decides when; the sandbox stands in the deliverer's place in the demo.
@@ -16,15 +25,32 @@
 pub mod attempt;
 pub mod body;
 mod connection;
+mod dane;
+mod explain;
+mod groups;
+pub mod host_tls;
 mod hosts;
 pub mod job;
+mod leave;
 mod memory;
+pub mod notes;
 pub mod pool;
 mod report;
+mod responses;
 pub mod route;
+pub mod rules;
 pub mod sandbox;
+mod shelf;
+mod site;
+mod sources;
+mod sts;
+mod sts_host;
+pub mod sts_policy;
 #[cfg(test)]
 mod tests;
+mod tls_facts;
 pub mod tls_policy;
+pub mod tls_results;
 mod trial;
 pub mod verdict;
+pub mod warm_up;

@@ -41,8 +41,8 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Idle {
     hosts: HashMap<Arc<Key>, Vec<(Instant, Connection)>>,
-    /// The host that a destination used last, so that the next message needs no look-up.
-    last: HashMap<Arc<str>, Arc<Key>>,
+    /// The host that a destination used last from each local address, so that the next message needs no look-up.
+    last: HashMap<Arc<str>, Vec<Arc<Key>>>,
     count: usize,
 }
 
@@ -55,6 +55,19 @@ impl Idle {
         }
         self.count -= usize::from(found.is_some());
         found
+    }
+
+    /// The destination used this host last; of each local address one host is remembered.
+    fn remember(&mut self, destination: &Arc<str>, key: &Arc<Key>) {
+        let Some(last) = self.last.get_mut(destination) else {
+            self.last.insert(destination.clone(), vec![key.clone()]);
+            return;
+        };
+        match last.iter_mut().find(|other| other.source == key.source) {
+            Some(same) if same == key => {}
+            Some(other) => *other = key.clone(),
+            None => last.push(key.clone()),
+        }
     }
 }
 
@@ -91,7 +104,7 @@ impl Pool {
     /// An idle connection to the host that this destination used last, if it would be opened alike.
     pub(super) fn take_for(&self, destination: &str, same: impl Fn(&Key) -> bool) -> Option<Connection> {
         let mut idle = self.lock();
-        let key = idle.last.get(destination).filter(|key| same(key)).cloned()?;
+        let key = idle.last.get(destination)?.iter().find(|key| same(key)).cloned()?;
         self.freshest(&mut idle, &key)
     }
 
@@ -128,9 +141,7 @@ impl Pool {
         }
         idle.count += 1;
         let key = connection.key.clone();
-        if idle.last.get(destination) != Some(&key) {
-            idle.last.insert(destination.clone(), key.clone());
-        }
+        idle.remember(destination, &key);
         idle.hosts.entry(key).or_default().push((now, connection));
         None
     }
@@ -156,7 +167,10 @@ impl Pool {
         idle.count -= over.len();
         let Idle { hosts, last, .. } = &mut *idle;
         hosts.retain(|_, parked| !parked.is_empty());
-        last.retain(|_, key| hosts.contains_key(key));
+        last.retain(|_, keys| {
+            keys.retain(|key| hosts.contains_key(key));
+            !keys.is_empty()
+        });
         over
     }
 

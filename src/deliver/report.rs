@@ -50,6 +50,10 @@ pub(super) struct Failure {
     pub class: ErrorClass,
     pub reply: String,
     pub met: Met,
+    /// The peer said it: response rules may act on it.
+    pub answered: bool,
+    /// A response rule makes it final.
+    pub fails: bool,
 }
 
 impl Failure {
@@ -65,7 +69,8 @@ impl Failure {
     }
 
     fn own(phase: Phase, kind: Kind, code: Enhanced, words: &str, met: Met) -> Self {
-        Failure { phase, kind, class: kind.class(), reply: bounded(format!("{code} {words}")), met }
+        let reply = bounded(format!("{code} {words}"));
+        Failure { phase, kind, class: kind.class(), reply, met, answered: false, fails: false }
     }
 
     /// What the SMTP client met at a host. `size`: octets of the message.
@@ -76,7 +81,7 @@ impl Failure {
         let own = match trouble {
             Trouble::Reply(reply) => {
                 let class = verdict::class_of_reply(phase, reply);
-                return Failure { phase, kind, class, reply: reply_text(reply), met };
+                return Failure { phase, kind, class, reply: reply_text(reply), met, answered: true, fails: false };
             }
             Trouble::Closed(why) if phase == Phase::Connect => format!("connect to {place}: {why}"),
             Trouble::Closed(why) if why.is_empty() => format!("{place} closed the connection {at}"),
@@ -97,6 +102,14 @@ impl Failure {
             Trouble::NeedsUtf8Address => format!("the address needs SMTPUTF8, which {place} does not offer"),
             Trouble::NeedsUtf8Header => format!("the header needs SMTPUTF8, which {place} does not offer"),
             Trouble::BadAddress => "the address cannot be sent".to_owned(),
+            Trouble::NeedsRequireTls => format!("the sender asks for TLS all the way, which {place} does not offer"),
+            Trouble::NeedsDeliverBy => {
+                format!("the sender asks for delivery or return in time, which {place} does not offer")
+            }
+            Trouble::TooLate { least: 0 | 1, .. } => "the time that the sender gave is over".to_owned(),
+            Trouble::TooLate { left, least } => {
+                format!("the sender's time is over in {left} seconds, and {place} needs {least}")
+            }
         };
         let code = match trouble {
             Trouble::NeedsUtf8Header => Enhanced(5, 6, 9),

@@ -282,7 +282,7 @@ impl<B: Bodies> SandboxDeliver<B> {
                 false
             };
             if !wait.or(cut).await {
-                return Outcome { results: Vec::new(), feedback: SiteFeedback::Unknown, interrupted: true };
+                return Outcome { results: Vec::new(), feedback: SiteFeedback::Unknown, interrupted: true, push: None };
             }
         }
         let takers: Vec<&Recipient> = job
@@ -295,7 +295,7 @@ impl<B: Bodies> SandboxDeliver<B> {
         let kept = if takers.is_empty() { Ok(()) } else { self.keep(&job.loaded, &takers).await };
         let duration = self.clock.instant().saturating_duration_since(started);
         let results = job.recipients.iter().zip(answers).map(|(r, a)| result(r, a, &kept, duration)).collect();
-        Outcome { results, feedback: SiteFeedback::Healthy, interrupted: false }
+        Outcome { results, feedback: SiteFeedback::Healthy, interrupted: false, push: None }
     }
 
     async fn keep(&self, loaded: &Arc<Loaded>, takers: &[&Recipient]) -> Result<(), Trouble> {

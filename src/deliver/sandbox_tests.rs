@@ -80,7 +80,7 @@ fn job(n: u64, locals: &[&str], body: Option<&'static [u8]>) -> Job {
     let lease = Budget::new(1 << 20).take(1).expect("fits");
     let body = body.map(|b| (Bytes::from_static(b), lease));
     let loaded = Arc::new(Loaded { message, recipients: recipients.clone(), body });
-    Job { lane: Lane("example.org".into()), loaded, recipients }
+    Job { lane: Lane("example.org".into()), loaded, recipients, path: Default::default() }
 }
 
 fn deliverer(sandbox: &Arc<Sandbox>) -> SandboxDeliver<Disk> {

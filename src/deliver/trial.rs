@@ -6,21 +6,27 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    attempt::{ADDRESSES_TRIED_MAX, Group, Settings, Shared},
+    attempt::{ADDRESSES_TRIED_MAX, Settings, Shared},
     body::Body,
     connection::{Connection, Key, NotOpened, Opening},
-    hosts::{Finder, ours},
+    groups::Group,
+    host_tls::{self, HostTls},
+    hosts::{Finder, Found, ours},
     job::{Job, RECIPIENTS_PER_JOB_MAX, RecipientResult, Verdict},
     report::{self, Failure, Met},
-    tls_policy::{self, Policy},
+    responses::Heard,
+    route::NoWay,
+    sts::Known,
+    tls_policy::{self, AfterBreak, Demand, Level, Past, Wish},
     verdict::{Feedback, Kind, Ruling, judge},
 };
 use crate::{
-    config::HostPort,
+    config::{HostPort, ResponseAction},
     deliver::hosts::Way,
     event::{AttemptDetail, Phase},
+    net::tls::TlsFailure,
     smtp::{
-        client::{End, Fault, Login, Transaction, Trouble},
+        client::{End, Fault, Login, TlsMode, Transaction, Trouble},
         params::RcptParams,
     },
     store::StoreError,
@@ -35,7 +41,7 @@ pub(super) struct Trial<'a> {
     settings: &'a Settings,
     job: &'a Job,
     group: Group,
-    policy: Policy,
+    demand: Demand,
     started: Instant,
     /// Places in the job's list that have no result yet.
     todo: Vec<usize>,
@@ -48,12 +54,14 @@ pub(super) struct Trial<'a> {
     body: Option<Body>,
     /// An idle connection died on us: no more of them.
     fresh_only: bool,
+    /// Response rules that ask something of the site, by their places, each as often as it was met.
+    pushes: Vec<usize>,
 }
 
 impl<'a> Trial<'a> {
     pub(super) fn new(shared: &'a Shared, settings: &'a Settings, job: &'a Job, mut group: Group) -> Self {
         Trial {
-            policy: settings.policy(&group.way),
+            demand: Demand { configured: settings.policy(&group.way), wish: host_tls::wish_of(&job.loaded.message) },
             started: shared.now(),
             todo: std::mem::take(&mut group.recipients),
             results: Vec::new(),
@@ -62,6 +70,7 @@ impl<'a> Trial<'a> {
             interrupted: 0,
             body: None,
             fresh_only: false,
+            pushes: Vec::new(),
             shared,
             settings,
             job,
@@ -78,6 +87,11 @@ impl<'a> Trial<'a> {
         self.feedback
     }
 
+    /// Response rules that were met.
+    pub(super) fn pushes(&self) -> &[usize] {
+        &self.pushes
+    }
+
     pub(super) fn into_results(self) -> Vec<RecipientResult> {
         self.results
     }
@@ -89,8 +103,9 @@ impl<'a> Trial<'a> {
             Ok(body) => self.body = Some(body),
             Err(failure) => return self.settle_rest(&failure),
         }
-        let (policy, sources, login) = (self.policy, self.group.sources, self.login().is_some());
-        let same = |key: &Key| key.policy == policy && key.login == login && key.source == sources.towards(key.address);
+        let (demand, sources, login) = (self.demand, self.group.sources, self.login().is_some());
+        let same =
+            |key: &Key| key.policy.demand == demand && key.login == login && key.source == sources.towards(key.address);
         if let Some(connection) = self.shared.pool.take_for(&self.group.destination, same) {
             self.converse(connection).await;
         }
@@ -127,6 +142,8 @@ impl<'a> Trial<'a> {
             Some(Err(no_way)) => return self.note(Failure::no_way(&no_way, Met::default())),
         };
         let source_v6 = self.group.sources.v6();
+        let sts = Self::sts_of(shared, self.settings, self.demand, &found);
+        let Some(sts) = shared.unless_cut(sts).await else { return };
         let mut tried = 0;
         // Hosts whose every address is silent come last, so that a dead first MX costs its time-out once a while only.
         let mut silent = Vec::new();
@@ -139,12 +156,22 @@ impl<'a> Trial<'a> {
                 }
                 Some(Ok(addresses)) => {
                     let host: Arc<str> = name.as_str().into();
+                    let asked = host_tls::Host { demand: self.demand, found: &found, name, sts: &sts, source_v6 };
+                    let tls = match shared.unless_cut(HostTls::of(shared, &finder, asked)).await {
+                        None => return,
+                        Some(Ok(tls)) => Arc::new(tls),
+                        Some(Err(no_way)) => {
+                            let met = Met { host: name.clone(), ..Met::default() };
+                            self.note(Failure::no_way(&no_way, met));
+                            continue;
+                        }
+                    };
                     for address in addresses {
                         if shared.memory.is_dead(address, shared.now()) {
-                            silent.push((host.clone(), address));
+                            silent.push((host.clone(), address, tls.clone()));
                         } else if tried < ADDRESSES_TRIED_MAX {
                             tried += 1;
-                            self.try_address(&host, address).await;
+                            self.try_address(&host, address, &tls).await;
                         }
                         if self.todo.is_empty() || shared.is_cutting() {
                             return;
@@ -156,20 +183,30 @@ impl<'a> Trial<'a> {
                 return;
             }
         }
-        for (host, address) in silent.into_iter().take(ADDRESSES_TRIED_MAX - tried) {
-            self.try_address(&host, address).await;
+        for (host, address, tls) in silent.into_iter().take(ADDRESSES_TRIED_MAX - tried) {
+            self.try_address(&host, address, &tls).await;
             if self.todo.is_empty() || shared.is_cutting() {
                 return;
             }
         }
     }
 
-    async fn try_address(&mut self, host: &Arc<str>, address: std::net::SocketAddr) {
+    /// What is known of the domain's MTA-STS; nothing is asked where it would not count.
+    async fn sts_of(shared: &Shared, settings: &Settings, demand: Demand, found: &Found) -> Known {
+        match found.domain() {
+            Some(domain) if settings.delivery.mta_sts && demand.heeds_the_receiver() => {
+                shared.tls.sts.ask(domain).await
+            }
+            _ => Known::default(),
+        }
+    }
+
+    async fn try_address(&mut self, host: &Arc<str>, address: std::net::SocketAddr, tls: &HostTls) {
         let key = Arc::new(Key {
             host: host.clone(),
             address,
             source: self.group.sources.towards(address),
-            policy: self.policy,
+            policy: tls.agreed,
             login: self.login().is_some(),
         });
         let idle = if self.fresh_only { None } else { self.shared.pool.take_at(&key) };
@@ -181,7 +218,7 @@ impl<'a> Trial<'a> {
             if self.todo.is_empty() {
                 return;
             }
-            match self.open(&key).await {
+            match self.open(&key, tls).await {
                 Some(Ok(connection)) => {
                     let left = self.todo.len();
                     self.converse(connection).await;
@@ -190,34 +227,43 @@ impl<'a> Trial<'a> {
                         return;
                     }
                 }
-                Some(Err(failure)) => return self.note(failure),
+                Some(Err(mut failure)) => {
+                    self.respond(&mut failure, None, true);
+                    return self.note(failure);
+                }
                 None => return,
             }
         }
     }
 
-    /// A new connection, ready for messages; in clear where the policy lets it when the handshake breaks. `None`: cut.
-    async fn open(&mut self, key: &Arc<Key>) -> Option<Result<Connection, Failure>> {
-        let (shared, settings) = (self.shared, self.settings);
-        let implicit_tls = self.policy != Policy::None
-            && matches!(&self.group.way, Way::Smarthost(HostPort { port: SUBMISSIONS_PORT, .. }));
+    /// A new connection, ready for messages; with less where the policy lets it when the handshake breaks. `None`: cut.
+    async fn open(&mut self, key: &Arc<Key>, tls: &HostTls) -> Option<Result<Connection, Failure>> {
+        let (shared, settings, level) = (self.shared, self.settings, tls.agreed.level);
+        let implicit_tls =
+            level != Level::Clear && matches!(&self.group.way, Way::Smarthost(HostPort { port: SUBMISSIONS_PORT, .. }));
         let login = match self.login_for(key) {
             Ok(login) => login,
             Err(failure) => return Some(Err(*failure)),
         };
-        let mut broke = shared.memory.tls_broke(key.address, shared.now());
+        let mut check_failed = shared.memory.check_failed(key.address, shared.now());
+        let mut tls_broke = !implicit_tls && shared.memory.tls_broke(key.address, shared.now());
+        // A session that breaks and goes on with less is counted once.
+        let mut counted = false;
         loop {
-            let plan = tls_policy::plan(self.policy, broke && !implicit_tls);
+            let plan = tls_policy::plan(level, Past { tls_broke, check_failed: check_failed.is_some() });
             let place = shared.unless_cut(shared.pool.place(|idle| shared.close(idle))).await?;
             let opening = Opening {
                 key,
                 plan,
                 implicit_tls,
-                hello: &settings.hello,
+                hello: settings.sources.hello(key.source),
                 login: login.clone(),
                 timeouts: settings.timeouts,
                 connect: settings.connect,
-                tls: &settings.tls,
+                tls: tls.config(plan, &settings.tls),
+                server_name: tls.server_name(&key.host),
+                verified_by: tls.verified_by(),
+                after_break: plan.mode == TlsMode::Never && level != Level::Clear,
                 deadlines: &shared.deadlines,
                 metrics: &shared.metrics,
                 place,
@@ -226,36 +272,77 @@ impl<'a> Trial<'a> {
             match shared.unless_cut(Connection::open(opening)).await? {
                 Ok(connection) => {
                     shared.memory.remember_alive(key.address);
+                    if !counted {
+                        let known_failure = check_failed.filter(|_| level == Level::Tested);
+                        tls.count_opened(&shared.tls, shared.clock.now(), &connection, plan.mode, known_failure);
+                    }
                     return Some(Ok(connection));
                 }
-                Err(not)
-                    if is_broken_handshake(&not) && plan.clear_after_break && !implicit_tls && !shared.is_cutting() =>
-                {
-                    log::info!(
-                        "destination={} host={} the TLS handshake failed; going on in clear",
-                        self.group.destination,
-                        key.place()
-                    );
-                    shared.memory.remember_tls_broke(key.address, shared.now());
-                    broke = true;
-                }
                 Err(not) => {
-                    if matches!(not.fault.phase, Phase::Connect | Phase::Greeting) && !not.ours && !shared.is_cutting()
-                    {
-                        shared.memory.remember_dead(key.address, shared.now());
+                    if not.fault.phase == Phase::StartTls && !not.ours && !counted && !shared.is_cutting() {
+                        tls.count_failed(&shared.tls, shared.clock.now(), key, &not);
+                        counted = true;
                     }
-                    let met = met_at(key, not.sender_ip, not.tls);
-                    return Some(Err(Failure::at_host(&not.fault, not.ours, self.job.loaded.message.len, met)));
+                    if !is_broken_handshake(&not) || implicit_tls || shared.is_cutting() {
+                        return Some(Err(self.not_opened(key, not)));
+                    }
+                    let unchecked = not.tls_failure.as_ref().is_some_and(|f| !matches!(f, TlsFailure::Protocol(_)));
+                    let (how, destination, place) = (words_of(&not), &self.group.destination, key.place());
+                    match plan.after_break {
+                        AfterBreak::Stop => return Some(Err(self.not_opened(key, not))),
+                        AfterBreak::Unchecked if unchecked => {
+                            let result = host_tls::result_of(not.tls_failure.as_ref());
+                            log::info!(
+                                "destination={destination} host={place} its certificate would not pass the MTA-STS policy \
+                                 that is in testing: {how}"
+                            );
+                            shared.memory.remember_check_failed(key.address, result, shared.now());
+                            check_failed = Some(result);
+                        }
+                        AfterBreak::Unchecked | AfterBreak::Clear => {
+                            log::info!(
+                                "destination={destination} host={place} the TLS handshake failed; going on in clear: {how}"
+                            );
+                            shared.memory.remember_tls_broke(key.address, shared.now());
+                            tls_broke = true;
+                        }
+                    }
                 }
             }
         }
+    }
+
+    /// A connection could not be opened: what is remembered, and what it means.
+    fn not_opened(&self, key: &Key, mut not: NotOpened) -> Failure {
+        let shared = self.shared;
+        if not.ours
+            && let Some(source) = key.source
+            && !shared.presence.look(source, shared.now())
+        {
+            let why = format!("this machine does not have the source address {source}");
+            not.fault.trouble = Trouble::Closed(why);
+        }
+        let phase = not.fault.phase;
+        if matches!(phase, Phase::Connect | Phase::Greeting) && !not.ours && !shared.is_cutting() {
+            shared.memory.remember_dead(key.address, shared.now());
+        }
+        if phase == Phase::StartTls {
+            shared.metrics.tls_refused.one();
+        }
+        let met = met_at(key, not.sender_ip, not.tls.clone());
+        if self.demand.wish == Wish::RequireTls && not.fault.trouble == Trouble::TlsNotOffered {
+            let words = format!("REQUIRETLS: {} does not offer TLS", key.place());
+            let no_way = NoWay { kind: Kind::NeedsRequireTls, words };
+            return Failure { phase, ..Failure::no_way(&no_way, met) };
+        }
+        Failure::at_host(&not.fault, not.ours, self.job.loaded.message.len, met)
     }
 
     /// The login for a host, or why it must not hear it.
     fn login_for(&self, key: &Key) -> Result<Option<Login>, Box<Failure>> {
         let Some(login) = self.login() else { return Ok(None) };
         let loopback = key.address.ip().to_canonical().is_loopback();
-        if !tls_policy::may_log_in(self.policy, loopback) {
+        if !tls_policy::may_log_in(key.policy.level, loopback) {
             let trouble =
                 Trouble::LoginUnusable("it is told only to a host that smarthost_tls = \"verify\" has checked");
             let fault = Fault { phase: Phase::Auth, trouble };
@@ -289,10 +376,18 @@ impl<'a> Trial<'a> {
                 params: &message.params,
                 size: message.len,
                 header_is_8bit: message.facts.header_is_8bit,
+                by_left: message.params.by.map(|by| by.left(message.accepted_at, self.shared.clock.now())),
                 recipients: &recipients,
             };
+            let before = self.todo.len();
             match connection.send(&transaction, body).await {
-                Ok(ends) => self.settle(&batch, ends, &connection),
+                Ok(ends) => {
+                    self.settle(&batch, ends, &connection);
+                    if self.todo.len() == before {
+                        // What is left is for another host: this one lacks an extension that the message needs.
+                        break;
+                    }
+                }
                 Err(damage) => {
                     let damaged = Failure::own_trouble(Phase::Content, Kind::Damaged, &damage);
                     return self.settle_rest(&damaged);
@@ -320,11 +415,13 @@ impl<'a> Trial<'a> {
     fn settle(&mut self, batch: &[usize], ends: Vec<End>, connection: &Connection) {
         let met = met_at(&connection.key, connection.sender_ip, connection.tls.clone());
         let peer_does_dsn = connection.peer().dsn;
+        let mut heard = None;
         for (at, end) in batch.iter().copied().zip(ends) {
             match end {
                 End::Taken(reply) => {
                     let detail = report::delivered(&reply, &self.group.destination, &met, self.elapsed());
                     self.feedback = Feedback::Healthy;
+                    self.count_delivered(connection);
                     self.result(at, Verdict::Delivered { peer_does_dsn }, detail);
                 }
                 End::Refused(fault) => {
@@ -334,8 +431,12 @@ impl<'a> Trial<'a> {
                         self.fresh_only = true;
                         continue;
                     }
-                    let failure = Failure::at_host(&fault, false, self.job.loaded.message.len, met.clone());
-                    if judge(failure.phase, kind, true).next_host {
+                    let mut failure = Failure::at_host(&fault, false, self.job.loaded.message.len, met.clone());
+                    // Only at RCPT does each recipient have an answer of its own; otherwise one was given to all.
+                    let again = failure.phase != Phase::Rcpt && heard == Some(failure.phase);
+                    heard = Some(failure.phase);
+                    self.respond(&mut failure, Some(at), !again);
+                    if !failure.fails && judge(failure.phase, kind, true).next_host {
                         self.note(failure);
                     } else {
                         self.fail(at, &failure);
@@ -348,10 +449,40 @@ impl<'a> Trial<'a> {
         self.todo.retain(|at| !results.iter().any(|r| r.index == job.recipients[*at].key.index));
     }
 
+    fn count_delivered(&self, connection: &Connection) {
+        let metrics = &self.shared.metrics;
+        if !connection.tls.is_empty() {
+            metrics.delivered_tls.one();
+        }
+        if connection.verified {
+            metrics.delivered_verified.one();
+        }
+        if connection.after_break {
+            metrics.clear_after_tls.one();
+        }
+    }
+
+    /// What the response rules say to a refusal, of one recipient or of all.
+    fn respond(&mut self, failure: &mut Failure, of: Option<usize>, count: bool) {
+        if !failure.answered {
+            return;
+        }
+        let (phase, kind) = (failure.phase, failure.kind);
+        let (reply, host) = (failure.reply.as_str(), failure.met.host.as_str());
+        let domain = of.map_or("", |at| self.job.recipients[at].address.domain());
+        let heard = Heard { reply, phase, kind, domain, destination: &self.group.destination, host };
+        let Some(at) = self.settings.responses.find(heard) else { return };
+        match self.settings.responses.rule(at).action {
+            ResponseAction::Fail => failure.fails = true,
+            ResponseAction::Pause | ResponseAction::Slow if count => self.pushes.push(at),
+            ResponseAction::Pause | ResponseAction::Slow => {}
+        }
+    }
+
     /// Trouble that another host may not have; what is known for certain of all hosts is settled at once.
     fn note(&mut self, failure: Failure) {
         let judgement = judge(failure.phase, failure.kind, true);
-        if !judgement.next_host {
+        if failure.fails || !judgement.next_host {
             return self.settle_rest(&failure);
         }
         if self.last.as_ref().is_none_or(|last| telling(failure.kind) >= telling(last.kind)) {
@@ -368,6 +499,7 @@ impl<'a> Trial<'a> {
     fn fail(&mut self, at: usize, failure: &Failure) {
         let judgement = judge(failure.phase, failure.kind, false);
         let verdict = match judgement.ruling {
+            _ if failure.fails => Verdict::Failed,
             Ruling::Deferred { site } => Verdict::Deferred { site, damaged: failure.kind == Kind::Damaged },
             Ruling::Failed => Verdict::Failed,
         };
@@ -403,14 +535,23 @@ fn is_broken_handshake(not: &NotOpened) -> bool {
             Trouble::TooLarge { .. } | Trouble::NeedsUtf8Address | Trouble::NeedsUtf8Header | Trouble::BadAddress => {
                 false
             }
+            Trouble::NeedsRequireTls | Trouble::NeedsDeliverBy | Trouble::TooLate { .. } => false,
         }
 }
 
-/// Which trouble says most when several hosts had some: a peer's, then DNS and ours, then a refused address.
+/// What broke a handshake, in short.
+fn words_of(not: &NotOpened) -> String {
+    match &not.fault.trouble {
+        Trouble::TlsBroken(why) => why.clone(),
+        _ => "the connection was lost in it".to_owned(),
+    }
+}
+
+/// Which trouble says most when several hosts had some: a peer's, then DNS and ours, then what would fail for good.
 fn telling(kind: Kind) -> u8 {
     match kind {
-        Kind::Guarded => 0,
-        Kind::NoAddress | Kind::DnsTrouble | Kind::Ours => 1,
+        Kind::Guarded | Kind::NeedsRequireTls | Kind::NeedsDeliverBy => 0,
+        Kind::NoAddress | Kind::DnsTrouble | Kind::PolicyUnmet | Kind::Ours => 1,
         _ => 2,
     }
 }

@@ -6,7 +6,8 @@
 //! - a 5yz answer to MAIL, RCPT, DATA or the final dot: the peer speaks about this mail;
 //! - a domain that does not exist, takes no mail (null MX), or has neither MX nor address;
 //! - a route that is wrong for certain: it leads back to us, or to private addresses only;
-//! - a message that the peer announced not to take: over its SIZE, or UTF-8 without SMTPUTF8; an address that cannot be sent.
+//! - a message that the peer announced not to take: over its SIZE, or UTF-8 without SMTPUTF8; an address that cannot be sent;
+//! - after the other hosts: a message that asks for REQUIRETLS or for its return in time (BY with R) where it is not offered.
 //!
 //! It is **deferred** by everything else, most of it after the other hosts were tried:
 //! - 5yz at the greeting, EHLO, STARTTLS or AUTH: the peer speaks about us, or about itself, never about this mail
@@ -51,6 +52,8 @@ pub enum Kind {
     TlsUnmet,
     /// The handshake failed, the certificate's check included.
     TlsBroken,
+    /// The receiver's own TLS policy (DANE, MTA-STS) leaves the host out, or it cannot be known.
+    PolicyUnmet,
     /// No usable AUTH.
     LoginUnusable,
     /// Over the peer's SIZE.
@@ -59,6 +62,13 @@ pub enum Kind {
     NeedsUtf8,
     /// The address cannot be sent, or its domain is malformed.
     BadAddress,
+    /// REQUIRETLS was asked for, and the peer does not offer it, or (in the phase of the route) is not for certain a host of
+    /// the domain.
+    NeedsRequireTls,
+    /// The mail must come back in time, and the peer does not know deadlines.
+    NeedsDeliverBy,
+    /// The deadline of a mail that must come back is over, or too near for the peer.
+    TooLate,
     /// NXDOMAIN.
     NoSuchDomain,
     /// The domain takes no mail (RFC 7505).
@@ -138,11 +148,13 @@ pub fn judge(phase: Phase, kind: Kind, another_host_left: bool) -> Judgement {
         Kind::LostAfterDot => (false, mail, Trouble),
         Kind::TlsUnmet | Kind::TlsBroken | Kind::LoginUnusable => (true, site, Trouble),
         Kind::TooLarge | Kind::NeedsUtf8 => (false, Ruling::Failed, Healthy),
+        Kind::NeedsRequireTls if phase == Phase::Route => (true, Ruling::Failed, Unknown),
+        Kind::NeedsRequireTls | Kind::NeedsDeliverBy | Kind::TooLate => (true, Ruling::Failed, Healthy),
         Kind::BadAddress => (false, Ruling::Failed, Unknown),
         Kind::NoSuchDomain | Kind::NullMx | Kind::NoHost | Kind::LoopsBack => (false, Ruling::Failed, Unknown),
         // Another host of the same domain may be on a public address.
         Kind::Guarded => (true, Ruling::Failed, Unknown),
-        Kind::NoAddress | Kind::DnsTrouble | Kind::Ours => (true, site, Unknown),
+        Kind::NoAddress | Kind::DnsTrouble | Kind::PolicyUnmet | Kind::Ours => (true, site, Unknown),
         Kind::Damaged => (false, mail, Unknown),
     };
     Judgement {
@@ -169,6 +181,9 @@ impl Kind {
             Trouble::TooLarge { .. } => Kind::TooLarge,
             Trouble::NeedsUtf8Address | Trouble::NeedsUtf8Header => Kind::NeedsUtf8,
             Trouble::BadAddress => Kind::BadAddress,
+            Trouble::NeedsRequireTls => Kind::NeedsRequireTls,
+            Trouble::NeedsDeliverBy => Kind::NeedsDeliverBy,
+            Trouble::TooLate { .. } => Kind::TooLate,
         }
     }
 
@@ -180,11 +195,14 @@ impl Kind {
             Kind::Closing | Kind::Lost | Kind::LostAfterDot => Enhanced(4, 4, 2),
             Kind::Garbage => Enhanced(4, 5, 0),
             Kind::TlsUnmet => Enhanced(4, 7, 4),
-            Kind::TlsBroken => Enhanced(4, 7, 5),
+            Kind::TlsBroken | Kind::PolicyUnmet => Enhanced(4, 7, 5),
             Kind::LoginUnusable => Enhanced(4, 7, 0),
             Kind::TooLarge => Enhanced(5, 3, 4),
             Kind::NeedsUtf8 => Enhanced(5, 6, 7),
             Kind::BadAddress => Enhanced(5, 1, 3),
+            Kind::NeedsRequireTls => Enhanced(5, 7, 30),
+            Kind::NeedsDeliverBy => Enhanced(5, 3, 3),
+            Kind::TooLate => Enhanced(5, 4, 7),
             Kind::NoSuchDomain | Kind::NoHost => Enhanced(5, 1, 2),
             Kind::NullMx => Enhanced(5, 1, 10),
             Kind::LoopsBack => Enhanced(5, 4, 6),
@@ -202,10 +220,12 @@ impl Kind {
             Kind::NoSuchDomain | Kind::NoHost | Kind::NullMx => ErrorClass::UnknownHost,
             Kind::Lost | Kind::LostAfterDot | Kind::Closing | Kind::Garbage => ErrorClass::ResendTimeout,
             Kind::DnsTrouble | Kind::NoAddress | Kind::Ours | Kind::Damaged => ErrorClass::ResendTimeout,
-            Kind::TlsUnmet | Kind::TlsBroken | Kind::LoginUnusable => ErrorClass::ResendTimeout,
+            Kind::TlsUnmet | Kind::TlsBroken | Kind::PolicyUnmet | Kind::LoginUnusable => ErrorClass::ResendTimeout,
             Kind::LoopsBack | Kind::Guarded => ErrorClass::ReceivingServerError,
             Kind::TooLarge => ErrorClass::TooLarge,
             Kind::BadAddress => ErrorClass::BadAddress,
+            Kind::TooLate => ErrorClass::ResendTimeout,
+            Kind::NeedsRequireTls | Kind::NeedsDeliverBy => ErrorClass::Other,
             Kind::Permanent | Kind::Transient | Kind::NeedsUtf8 => ErrorClass::Other,
         }
     }
@@ -256,7 +276,7 @@ mod tests {
         Phase::Data,
         Phase::Content,
     ];
-    const KINDS: [Kind; 21] = [
+    const KINDS: [Kind; 25] = [
         Kind::Permanent,
         Kind::Transient,
         Kind::Closing,
@@ -265,10 +285,14 @@ mod tests {
         Kind::Garbage,
         Kind::TlsUnmet,
         Kind::TlsBroken,
+        Kind::PolicyUnmet,
         Kind::LoginUnusable,
         Kind::TooLarge,
         Kind::NeedsUtf8,
         Kind::BadAddress,
+        Kind::NeedsRequireTls,
+        Kind::NeedsDeliverBy,
+        Kind::TooLate,
         Kind::NoSuchDomain,
         Kind::NullMx,
         Kind::NoHost,
@@ -281,7 +305,7 @@ mod tests {
     ];
 
     /// One letter a cell, phase by phase: F failed · d deferred · D deferred after the other hosts · G failed after them.
-    const TABLE: [(Kind, &str); 21] = [
+    const TABLE: [(Kind, &str); 25] = [
         //                    queue route connect greeting ehlo starttls auth mail rcpt data content
         (Kind::Permanent, "DDDDDDDFFFF"),
         (Kind::Transient, "DDDDDDDdddd"),
@@ -291,10 +315,14 @@ mod tests {
         (Kind::Garbage, "DDDDDDDDDDD"),
         (Kind::TlsUnmet, "DDDDDDDDDDD"),
         (Kind::TlsBroken, "DDDDDDDDDDD"),
+        (Kind::PolicyUnmet, "DDDDDDDDDDD"),
         (Kind::LoginUnusable, "DDDDDDDDDDD"),
         (Kind::TooLarge, "FFFFFFFFFFF"),
         (Kind::NeedsUtf8, "FFFFFFFFFFF"),
         (Kind::BadAddress, "FFFFFFFFFFF"),
+        (Kind::NeedsRequireTls, "GGGGGGGGGGG"),
+        (Kind::NeedsDeliverBy, "GGGGGGGGGGG"),
+        (Kind::TooLate, "GGGGGGGGGGG"),
         (Kind::NoSuchDomain, "FFFFFFFFFFF"),
         (Kind::NullMx, "FFFFFFFFFFF"),
         (Kind::NoHost, "FFFFFFFFFFF"),
@@ -345,6 +373,7 @@ mod tests {
                         assert_eq!((got.feedback, got.ruling), (Feedback::Trouble, Ruling::Deferred { site: true }));
                     }
                     Kind::DnsTrouble
+                    | Kind::PolicyUnmet
                     | Kind::Ours
                     | Kind::Damaged
                     | Kind::NoSuchDomain

@@ -3,7 +3,7 @@
 //! In: questions and acts.  Out: rows of the store, and what only the running process knows.
 //! Always: every method may block (it runs on a thread of [`super::server`]), and every answer is bounded by its arguments.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     account::AccountError,
@@ -11,14 +11,18 @@ use crate::{
     config::Mode,
     deliver::sandbox::SandboxMail,
     event::EventKind,
+    fact::Fact,
     http::{exchange::Stream, when::Zone},
     ids::MessageId,
     metrics::Metrics,
+    net::dns::Validation,
     secret::Secret,
+    smtp::address::Mailbox,
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, MinuteCounts, Page, QueueAct,
-        QueueFilter, QueuePage, RetentionPeriods, StoreError, Story, Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, Message, MinuteCounts, Page, Pause,
+        QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, StoreError, Story, Totals,
     },
+    tls_report::receive::Shelf,
 };
 
 /// Who and what this daemon is.
@@ -98,6 +102,56 @@ pub struct LaneActivity {
     pub paused_until: Option<Timestamp>,
 }
 
+/// What `explain` is asked: what would happen to such a mail, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExplainQuery {
+    /// RCPT TO.
+    pub recipient: Mailbox,
+    /// MAIL FROM; `None`: the null reverse-path.
+    pub sender: Option<Mailbox>,
+    /// The API user that would submit it; empty: none.
+    pub user: String,
+}
+
+/// How far a new source address has come with one provider today.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WarmUpView {
+    /// The address.
+    pub source: IpAddr,
+    /// The provider, by the name of its site.
+    pub provider: String,
+    /// The day of its warm-up, from 1.
+    pub day: u32,
+    /// Days of the warm-up in all.
+    pub days: u32,
+    /// Recipients sent today.
+    pub sent: u64,
+    /// Recipients that may go today.
+    pub cap: u64,
+}
+
+/// When a delivery-speed rule last applied to a recipient.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RuleUse {
+    /// The rule's name.
+    pub rule: String,
+    /// When it last did; `None`: never since it is watched.
+    pub last: Option<Timestamp>,
+    /// Since when it is watched.
+    pub since: Timestamp,
+}
+
+/// A rule that matched nothing for so long is shown as unused.
+pub const RULE_UNUSED_AFTER: Duration = Duration::from_secs(30 * 86_400);
+
+impl RuleUse {
+    /// How long it has matched nothing, if that is long enough to say so.
+    pub fn unused_for(&self, now: Timestamp) -> Option<Duration> {
+        let idle = now.since(self.last.unwrap_or(self.since));
+        (idle >= RULE_UNUSED_AFTER).then_some(idle)
+    }
+}
+
 /// The daemon, as routes see it.
 #[allow(missing_docs)] // each is the store's, the accounts' or the sandbox's method of that name, documented there
 pub trait Daemon: Send + Sync + 'static {
@@ -111,11 +165,23 @@ pub trait Daemon: Send + Sync + 'static {
     fn metrics(&self) -> Arc<Metrics>;
     /// Tasks that panicked and were fenced.
     fn panics(&self) -> u64;
-    /// Destinations that have attempts running or are paused.
+    /// Destinations that have attempts running or are in trouble.
     fn activity(&self) -> Vec<LaneActivity>;
+    /// Whether the resolvers validate DNSSEC; `None`: nobody asks, for DANE is off or no mail goes to MX hosts.
+    fn validation(&self) -> Option<Validation>;
+    /// What the delivery-speed rules of the config did.
+    fn rule_uses(&self) -> Vec<RuleUse>;
+    /// Source addresses that are warming up, by provider.
+    fn warm_ups(&self) -> Vec<WarmUpView>;
+    /// The chain of decisions about a mail that does not exist (yet). May ask the DNS.
+    fn explain(&self, query: &ExplainQuery) -> Result<Vec<Fact>, StoreError>;
+    /// The same about a recipient that waits. May ask the DNS.
+    fn facts_of(&self, message: &Message, recipient: &Recipient) -> Vec<Fact>;
 
     fn totals(&self) -> Totals;
     fn lanes(&self, limit: usize) -> Result<Vec<LaneRow>, StoreError>;
+    /// When the oldest waiting mail of each class was accepted, in the order of [`crate::event::Class::ALL`].
+    fn oldest(&self) -> Result<[Option<Timestamp>; 3], StoreError>;
     fn minutes(&self, from: Timestamp, to: Timestamp) -> Result<Vec<MinuteCounts>, StoreError>;
     fn queue_page(&self, filter: &QueueFilter, page: &Page) -> Result<QueuePage, StoreError>;
     fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError>;
@@ -127,6 +193,12 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// Acts on waiting recipients and tells the scheduler; the store writes the operation log's entry.
     fn act(&self, act: QueueAct) -> Result<u64, StoreError>;
+    /// The operator's pauses that are in force, by destination.
+    fn pauses(&self) -> Result<Vec<Pause>, StoreError>;
+    /// Pauses a destination and tells the scheduler; the store writes the operation log's entry.
+    fn pause(&self, pause: Pause) -> Result<(), StoreError>;
+    /// Lifts a pause likewise; false: there was none.
+    fn unpause(&self, destination: &str, operator: &str) -> Result<bool, StoreError>;
     /// Writes an entry of the operation log.
     fn audit(&self, entry: AuditEntry) -> Result<(), StoreError>;
 
@@ -134,6 +206,9 @@ pub trait Daemon: Send + Sync + 'static {
     fn add_api_user(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError>;
     fn set_key(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError>;
     fn remove_user(&self, name: &str) -> Result<bool, AccountError>;
+
+    /// TLS reports that came in.
+    fn tls_reports(&self) -> &dyn Shelf;
 
     /// Mails that the sandbox keeps, newest first; `None`: the sandbox is off.
     fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>>;

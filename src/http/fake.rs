@@ -1,36 +1,34 @@
 //! A daemon of made-up rows: what pages, control routes and the command line are tested against and looked at with.
 
 use std::{
-    io,
     net::IpAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use crate::{
-    account::AccountError,
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     config::Mode,
     deliver::sandbox::SandboxMail,
     event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, WaitReason},
     http::{
-        daemon::{About, Daemon, LaneActivity, Unready},
-        exchange::Stream,
-        when::{Zone, of_rfc3339},
+        daemon::{LaneActivity, RuleUse, Unready, WarmUpView},
+        when::of_rfc3339,
     },
     ids::{MessageId, RecipientKey},
     mail::header::Facts,
     metrics::Metrics,
+    net::dns::Validation,
     secret::Secret,
     smtp::{
         address::Mailbox,
         params::{MailParams, RcptParams},
     },
     store::{
-        Account, AccountKind, AuditEntry, AuditPage, AuditQuery, BodyPlace, Lane, LaneRow, LogPage, LogQuery, LogRow,
-        Message, MinuteCounts, Origin, Page, QueueAct, QueueFilter, QueuePage, QueueRow, Recipient, RecipientState,
-        RetentionPeriods, StoreError, Story, Totals,
+        Account, AccountKind, AuditEntry, BodyPlace, Lane, LaneRow, LogRow, Message, Origin, Pause, QueueAct,
+        Recipient, RecipientState, StoreError, Story, Totals,
     },
+    tls_report::{fake::Memos, receive::Receiver},
 };
 
 /// A subject that tries everything.
@@ -53,6 +51,12 @@ pub(crate) struct Fake {
     pub users: Mutex<Vec<Account>>,
     pub more: Mutex<Vec<LogRow>>,
     pub backup: Result<Vec<u8>, Vec<u8>>,
+    pub validation: Option<Validation>,
+    pub oldest: [Option<Timestamp>; 3],
+    pub pauses: Mutex<Vec<Pause>>,
+    pub warm_ups: Vec<WarmUpView>,
+    pub rule_uses: Vec<RuleUse>,
+    pub tls_reports: Receiver<Memos>,
 }
 
 pub(crate) fn at(text: &str) -> Timestamp {
@@ -259,12 +263,14 @@ impl Fake {
             lanes: vec![
                 lane(
                     "docomo.example",
-                    1204,
+                    1200,
                     Some(0),
                     "421 4.7.0 Too many concurrent connections from your host, try again later",
                 ),
                 lane("gmail.example", 41, Some(245), full),
                 lane("example.com", 22, Some(0), ""),
+                // A rule that looks at the local part has lanes of its own; people see one destination.
+                lane("docomo.example#docomo-otp", 4, Some(0), ""),
                 lane(
                     "dead.example.org",
                     14,
@@ -274,7 +280,8 @@ impl Fake {
                 lane("partner.example.jp", 3, None, ""),
             ],
             activity: vec![
-                LaneActivity { lane: "docomo.example".into(), running: 4, paused_until: None },
+                LaneActivity { lane: "docomo.example".into(), running: 3, paused_until: None },
+                LaneActivity { lane: "docomo.example#docomo-otp".into(), running: 1, paused_until: None },
                 LaneActivity { lane: "example.com".into(), running: 2, paused_until: None },
             ],
             stories,
@@ -310,6 +317,51 @@ impl Fake {
             }]),
             more: Mutex::default(),
             backup: Ok(b"tar".repeat(100_000)),
+            validation: Some(Validation::No),
+            oldest: [None, Some(now().minus(Duration::from_secs(90_000))), Some(now().minus(Duration::from_secs(250)))],
+            pauses: Mutex::new(vec![
+                Pause {
+                    destination: "partner.example.jp".into(),
+                    since: now().minus(Duration::from_secs(3_000)),
+                    until: Some(now().plus(Duration::from_secs(4_200))),
+                    operator: "operator root".into(),
+                    reason: "their maintenance, ticket 4711".into(),
+                },
+                Pause {
+                    destination: "old.example.org".into(),
+                    since: now().minus(Duration::from_secs(300_000)),
+                    until: None,
+                    operator: "operator hanako".into(),
+                    reason: String::new(),
+                },
+            ]),
+            warm_ups: vec![
+                WarmUpView {
+                    source: IpAddr::from([192, 0, 2, 11]),
+                    provider: "aspmx.l.google.com (+4)".into(),
+                    day: 3,
+                    days: 15,
+                    sent: 131,
+                    cap: 200,
+                },
+                WarmUpView {
+                    source: IpAddr::from([192, 0, 2, 11]),
+                    provider: "mx.docomo.example".into(),
+                    day: 3,
+                    days: 15,
+                    sent: 200,
+                    cap: 200,
+                },
+            ],
+            tls_reports: Receiver::new(Memos::default(), Clock::manual(now()), Arc::default()),
+            rule_uses: vec![
+                RuleUse {
+                    rule: "docomo".into(),
+                    last: Some(now().minus(Duration::from_secs(20))),
+                    since: now().minus(Duration::from_secs(90 * 86_400)),
+                },
+                RuleUse { rule: "kddi".into(), last: None, since: now().minus(Duration::from_secs(34 * 86_400)) },
+            ],
         }
     }
 
@@ -317,6 +369,11 @@ impl Fake {
     pub(crate) fn demo() -> Self {
         let mut fake = Fake::busy();
         fake.mode = Mode::Sandbox;
+        fake.validation = None;
+        fake.oldest = [None; 3];
+        fake.pauses = Mutex::default();
+        fake.warm_ups.clear();
+        fake.rule_uses.clear();
         fake.lanes.clear();
         fake.activity.clear();
         fake.totals = Totals { disk_free: 39_000_000_000, ..Totals::default() };
@@ -359,7 +416,7 @@ impl Fake {
         fake
     }
 
-    fn check(&self) -> Result<(), StoreError> {
+    pub(super) fn check(&self) -> Result<(), StoreError> {
         if self.broken { Err(StoreError::Failed("EIO".into())) } else { Ok(()) }
     }
 
@@ -379,202 +436,5 @@ impl Fake {
         rows.extend(self.more.lock().expect("no panic").iter().cloned());
         rows.reverse();
         rows
-    }
-}
-
-/// A page out of all rows; the cursor is an offset.
-fn paged<T>(rows: Vec<T>, page: &Page) -> (Vec<T>, Option<String>) {
-    let from: usize = page.cursor.as_deref().map_or(0, |c| c.parse().expect("our cursor"));
-    let more = rows.len() > from + page.rows_max;
-    let rows = rows.into_iter().skip(from).take(page.rows_max).collect();
-    (rows, more.then(|| (from + page.rows_max).to_string()))
-}
-
-impl Daemon for Fake {
-    fn now(&self) -> Timestamp {
-        now()
-    }
-
-    fn about(&self) -> About {
-        let days = |n: u64| Duration::from_secs(n * 86_400);
-        About {
-            hostname: "relay.example.jp".into(),
-            version: "0.1.0",
-            mode: self.mode,
-            smarthost: String::new(),
-            zone: Zone::named("Asia/Tokyo"),
-            started_at: now().minus(days(3)),
-            retention: RetentionPeriods {
-                delivery_log: days(40),
-                error_log: days(40),
-                audit_log: days(90),
-                message_bodies: Duration::ZERO,
-            },
-        }
-    }
-
-    fn unready(&self) -> Vec<Unready> {
-        self.unready.clone()
-    }
-
-    fn metrics(&self) -> Arc<Metrics> {
-        self.metrics.clone()
-    }
-
-    fn panics(&self) -> u64 {
-        0
-    }
-
-    fn activity(&self) -> Vec<LaneActivity> {
-        self.activity.clone()
-    }
-
-    fn totals(&self) -> Totals {
-        self.totals
-    }
-
-    fn lanes(&self, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
-        self.check()?;
-        Ok(self.lanes.iter().take(limit).cloned().collect())
-    }
-
-    fn minutes(&self, from: Timestamp, to: Timestamp) -> Result<Vec<MinuteCounts>, StoreError> {
-        self.check()?;
-        let minutes = (from.as_millis() / 60_000..to.as_millis() / 60_000).filter(|_| !self.quiet);
-        Ok(minutes
-            .map(|minute| {
-                let wave = ((minute % 60) as f64 / 9.0).sin() * 90.0 + ((minute * 7919) % 53) as f64 + 140.0;
-                let queued = wave as u64;
-                let late = minute % 60 > 12 && minute % 60 < 24;
-                MinuteCounts {
-                    minute: Timestamp::from_millis(minute * 60_000),
-                    queued,
-                    deferred: if late { queued / 4 } else { queued / 30 },
-                    succeeded: if late { queued * 7 / 10 } else { queued * 96 / 100 },
-                    failed: (minute * 31) % 7,
-                }
-            })
-            .collect())
-    }
-
-    fn queue_page(&self, filter: &QueueFilter, page: &Page) -> Result<QueuePage, StoreError> {
-        self.check()?;
-        let mut rows = Vec::new();
-        for story in &self.stories {
-            for recipient in &story.recipients {
-                let waits = matches!(recipient.state, RecipientState::Waiting { .. });
-                if waits
-                    && recipient.address.as_str().contains(&filter.recipient)
-                    && filter.message.is_none_or(|m| m == story.message.id)
-                    && (filter.destination.is_empty() || *recipient.lane.0 == *filter.destination)
-                    && !filter.held
-                {
-                    rows.push(QueueRow { message: story.message.clone(), recipient: recipient.clone() });
-                }
-            }
-        }
-        let (rows, next) = paged(rows, page);
-        Ok(QueuePage { rows, next })
-    }
-
-    fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError> {
-        self.check()?;
-        let mut rows = self.log_rows();
-        rows.retain(|r| {
-            query.from.is_none_or(|t| r.event.at >= t)
-                && query.to.is_none_or(|t| r.event.at < t)
-                && r.recipient.contains(&query.recipient)
-                && r.message.facts.message_id.contains(&query.message_id)
-                && r.message.facts.api_data.contains(&query.api_data)
-                && (query.user.is_empty() || r.message.user == query.user)
-                && (query.kinds.is_empty() || query.kinds.contains(&r.event.kind))
-                && (!query.errors_only || r.event.kind == EventKind::Failed)
-        });
-        let (rows, next) = paged(rows, page);
-        Ok(LogPage { rows, next, looked_back_to: None })
-    }
-
-    fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError> {
-        self.check()?;
-        let mut rows = self.audits.lock().expect("no panic").clone();
-        rows.retain(|r| r.act.contains(&query.act) && r.who.contains(&query.who));
-        rows.reverse();
-        let (rows, next) = paged(rows, page);
-        Ok(AuditPage { rows, next })
-    }
-
-    fn message_story(&self, id: MessageId) -> Result<Option<Story>, StoreError> {
-        self.check()?;
-        Ok(self.stories.iter().find(|s| s.message.id == id).cloned())
-    }
-
-    fn find(&self, key: &str, limit: usize) -> Result<Vec<MessageId>, StoreError> {
-        self.check()?;
-        let hit = |s: &&Story| {
-            s.message.id.to_string() == key
-                || s.message.facts.message_id == key
-                || s.message.facts.api_data == key
-                || s.recipients.iter().any(|r| r.address.as_str() == key)
-                || (key == "shop@example.jp" && s.message.user == "shop-app")
-        };
-        Ok(self.stories.iter().filter(hit).map(|s| s.message.id).take(limit).collect())
-    }
-
-    fn backup(&self) -> Option<Stream> {
-        let content = self.backup.clone();
-        Some(Box::new(move |to| match content {
-            Ok(tar) => to.write_all(&tar),
-            Err(part) => {
-                to.write_all(&part)?;
-                Err(io::Error::other("the disk broke"))
-            }
-        }))
-    }
-
-    fn act(&self, act: QueueAct) -> Result<u64, StoreError> {
-        self.check()?;
-        let n = self.queue_page(&act.filter, &Page::default())?.rows.len() as u64;
-        self.acts.lock().expect("no panic").push(act);
-        Ok(n)
-    }
-
-    fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
-        self.audits.lock().expect("no panic").push(entry);
-        Ok(())
-    }
-
-    fn accounts(&self) -> Result<Vec<Account>, StoreError> {
-        self.check()?;
-        Ok(self.users.lock().expect("no panic").clone())
-    }
-
-    fn add_api_user(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
-        let mut users = self.users.lock().expect("no panic");
-        if users.iter().any(|u| u.name == name) {
-            return Err(AccountError::Refused(format!("there is a user {name:?} already")));
-        }
-        let mut user = users.first().cloned().expect("a user to copy");
-        user.name = name.into();
-        users.push(user);
-        Ok(key.unwrap_or_else(|| Secret::new("k3y-that-was-made".into())))
-    }
-
-    fn set_key(&self, _: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
-        Ok(key.unwrap_or_else(|| Secret::new("k3y-that-was-made".into())))
-    }
-
-    fn remove_user(&self, name: &str) -> Result<bool, AccountError> {
-        let mut users = self.users.lock().expect("no panic");
-        let before = users.len();
-        users.retain(|u| u.name != name);
-        Ok(users.len() < before)
-    }
-
-    fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>> {
-        Ok(self.mails.as_ref().map(|all| all.iter().map(|(m, _)| m.clone()).take(limit).collect()))
-    }
-
-    fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>> {
-        Ok(self.mails.iter().flatten().find(|(m, _)| m.message == id).cloned())
     }
 }

@@ -2,16 +2,22 @@
 //!
 //! Always: `/livez` answers whenever a thread can; `/readyz` is 503 exactly while new mail would be answered 4yz.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use crate::{
     clock::Timestamp,
     http::{
         daemon::{Daemon, Unready},
         exchange::{JSON, Response},
-        rows::{CountsOut, DestinationOut, ReasonOut, StatusOut, mode_word},
+        rows::{
+            AgesOut, CountsOut, DestinationOut, PauseOut, ReasonOut, StatusOut, UnusedRuleOut, WarmUpOut, mode_word,
+            validation_word,
+        },
     },
-    store::{LaneRow, MinuteCounts, StoreError},
+    store::{Lane, MinuteCounts, Pause, StoreError},
 };
 
 /// Destinations in an overview.
@@ -51,10 +57,74 @@ pub struct Overview {
     pub status: StatusOut,
     /// The last hour, one entry a minute, the oldest first, none left out.
     pub minutes: Vec<MinuteCounts>,
-    /// The largest destinations, with their running attempts.
-    pub lanes: Vec<(LaneRow, u32)>,
+    /// The largest destinations.
+    pub destinations: Vec<Destination>,
     /// When it was asked.
     pub now: Timestamp,
+}
+
+/// A destination of the queue: its lanes together, however many rules part them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Destination {
+    /// Domain, or smarthost.
+    pub name: String,
+    /// Waiting recipients.
+    pub waiting: u64,
+    /// Attempts that run now.
+    pub running: u32,
+    /// The earliest next try; [`Timestamp::MAX`]: all are held.
+    pub earliest_due: Timestamp,
+    /// What it last answered to a deferred recipient; empty: nothing was deferred.
+    pub last_reply: String,
+    /// An operator paused it.
+    pub paused: bool,
+}
+
+/// Lanes that one destination may be parted into, by the number of rules that look at the local part: a guess.
+const LANES_PER_DESTINATION: usize = 4;
+
+/// The destinations with the most waiting recipients, largest first.
+pub fn destinations(daemon: &dyn Daemon, pauses: &[Pause], limit: usize) -> Result<Vec<Destination>, StoreError> {
+    let paused: HashSet<&str> = pauses.iter().map(|pause| pause.destination.as_str()).collect();
+    let mut running: HashMap<String, u32> = HashMap::new();
+    for activity in daemon.activity() {
+        let lane = Lane(activity.lane.into());
+        *running.entry(lane.destination().to_owned()).or_default() += activity.running;
+    }
+    let mut found: Vec<Destination> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for row in daemon.lanes(limit.saturating_mul(LANES_PER_DESTINATION))? {
+        let name = row.lane.destination().to_owned();
+        match places.get(&name).and_then(|place| found.get_mut(*place)) {
+            Some(known) => {
+                known.waiting += row.count;
+                known.earliest_due = known.earliest_due.min(row.earliest_due);
+                if known.last_reply.is_empty() {
+                    known.last_reply = row.last_reply;
+                }
+            }
+            None => {
+                places.insert(name.clone(), found.len());
+                found.push(Destination {
+                    waiting: row.count,
+                    running: running.get(&name).copied().unwrap_or(0),
+                    earliest_due: row.earliest_due,
+                    last_reply: row.last_reply,
+                    paused: paused.contains(name.as_str()),
+                    name,
+                });
+            }
+        }
+    }
+    found.sort_by_key(|d| std::cmp::Reverse(d.waiting));
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// The pauses with the number of recipients that wait for their end, as far as `destinations` names them.
+pub fn pause_rows(pauses: &[Pause], destinations: &[Destination]) -> Vec<PauseOut> {
+    let waiting: HashMap<&str, u64> = destinations.iter().map(|d| (d.name.as_str(), d.waiting)).collect();
+    pauses.iter().map(|p| PauseOut::new(p, waiting.get(p.destination.as_str()).copied().unwrap_or(0))).collect()
 }
 
 /// Asks the daemon for everything at a glance.
@@ -65,17 +135,11 @@ pub fn overview(daemon: &dyn Daemon) -> Result<Overview, StoreError> {
     let totals = daemon.totals();
     let metrics = daemon.metrics();
     let minutes = last_hour(daemon, now)?;
-    let running: HashMap<String, u32> = daemon.activity().into_iter().map(|a| (a.lane, a.running)).collect();
-    let lanes: Vec<(LaneRow, u32)> = daemon
-        .lanes(DESTINATIONS_MAX)?
-        .into_iter()
-        .map(|row| {
-            let running = running.get(&*row.lane.0).copied().unwrap_or(0);
-            (row, running)
-        })
-        .collect();
-    let deferred = lanes.iter().any(|(row, _)| !row.last_reply.is_empty());
-    let state = match (unready.is_empty(), deferred || totals.held > 0) {
+    let pauses = daemon.pauses()?;
+    let destinations = destinations(daemon, &pauses, DESTINATIONS_MAX)?;
+    let deferred = destinations.iter().any(|d| !d.last_reply.is_empty());
+    let waits = deferred || totals.held > 0 || !pauses.is_empty();
+    let state = match (unready.is_empty(), waits) {
         (false, _) => State::Trouble,
         (true, true) => State::Waiting,
         (true, false) => State::Fine,
@@ -92,11 +156,16 @@ pub fn overview(daemon: &dyn Daemon) -> Result<Overview, StoreError> {
         sessions: metrics.sessions.get(),
         connections: metrics.connections.get(),
         last_hour: sum(&minutes),
-        destinations: lanes.iter().map(|(row, running)| DestinationOut::new(row, *running)).collect(),
+        destinations: destinations.iter().map(DestinationOut::from).collect(),
+        oldest_seconds: AgesOut::new(daemon.oldest()?, now),
+        dns_validation: daemon.validation().map(|v| validation_word(v).to_owned()),
+        pauses: pause_rows(&pauses, &destinations),
+        warm_ups: daemon.warm_ups().iter().map(WarmUpOut::from).collect(),
+        unused_rules: daemon.rule_uses().iter().filter_map(|rule| UnusedRuleOut::of(rule, now)).collect(),
         ..StatusOut::default()
     };
     status.set_totals(&totals);
-    Ok(Overview { state, unready, status, minutes, lanes, now })
+    Ok(Overview { state, unready, status, minutes, destinations, now })
 }
 
 fn last_hour(daemon: &dyn Daemon, now: Timestamp) -> Result<Vec<MinuteCounts>, StoreError> {
@@ -161,6 +230,7 @@ pub fn status_json(daemon: &dyn Daemon) -> Response {
 pub fn store_error(error: &StoreError) -> Response {
     let status = match error {
         StoreError::Closed | StoreError::Full | StoreError::Failed(_) => 503,
+        StoreError::Refused(_) => 400,
         StoreError::Damaged(_) | StoreError::Newer(_) | StoreError::InUse(_) | StoreError::Read { .. } => 500,
     };
     log::error!("http=store error={error:?}");

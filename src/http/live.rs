@@ -8,7 +8,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use smol::future::block_on;
@@ -18,23 +17,40 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, InForce, Mode},
     deliver::sandbox::{Sandbox, SandboxMail},
+    fact::Fact,
     http::{
-        daemon::{About, Daemon, LaneActivity, Unready},
+        daemon::{About, Daemon, ExplainQuery, LaneActivity, RuleUse, Unready, WarmUpView},
         exchange::Stream,
         when::Zone,
     },
     ids::MessageId,
     metrics::Metrics,
+    net::dns::Validation,
     runtime::{Runtime, Shutdown, Stage},
     secret::Secret,
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, MinuteCounts, Page, QueueAct,
-        QueueFilter, QueuePage, RetentionPeriods, Store, StoreError, Story, Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, BEHIND_MAX, LaneRow, LogPage, LogQuery, Message, MinuteCounts,
+        Page, Pause, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, Store, StoreError, Story, Totals,
     },
+    tls_report::receive::{Receiver, Shelf},
 };
 
-/// Behind by more than this, the intake answers 451 at MAIL, and the daemon is not ready.
-const BEHIND_MAX: Duration = Duration::from_secs(5);
+/// A question to a part of the daemon that this room does not know.
+pub type Ask<T> = Box<dyn Fn() -> T + Send + Sync>;
+/// [`Daemon::explain`], answered by those who decide.
+pub type Explain = Box<dyn Fn(&ExplainQuery) -> Vec<Fact> + Send + Sync>;
+/// [`Daemon::facts_of`] likewise.
+pub type FactsOf = Box<dyn Fn(&Message, &Recipient) -> Vec<Fact> + Send + Sync>;
+
+/// The topic under which an operator's pause is told.
+const PAUSE: &str = "pause";
+
+fn pause_fact(pause: &Pause, zone: &Zone) -> Fact {
+    let until =
+        pause.until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {}", zone.full(until)));
+    let reason = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
+    Fact::new(PAUSE, format!("nothing goes to {} {until}, by {}{reason}", pause.destination, pause.operator))
+}
 
 /// The parts of the running daemon.
 pub struct Live {
@@ -57,13 +73,27 @@ pub struct Live {
     /// How far a stop has come.
     pub shutdown: Shutdown,
     /// What the scheduler does now, by destination.
-    pub activity: Box<dyn Fn() -> Vec<LaneActivity> + Send + Sync>,
+    pub activity: Ask<Vec<LaneActivity>>,
     /// Tells the scheduler that an act changed the queue on disk.
-    pub kick: Box<dyn Fn() + Send + Sync>,
+    pub kick: Ask<()>,
+    /// Tells the scheduler that the operator's pauses changed on disk.
+    pub pauses_changed: Ask<()>,
+    /// Whether the resolver validates, as it last found.
+    pub validation: Ask<Validation>,
+    /// The chain of decisions about a mail.
+    pub explain: Explain,
+    /// The same about a waiting recipient.
+    pub facts_of: FactsOf,
+    /// Source addresses that are warming up.
+    pub warm_ups: Ask<Vec<WarmUpView>>,
+    /// What the delivery-speed rules did.
+    pub rule_uses: Ask<Vec<RuleUse>>,
+    /// TLS reports that came in.
+    pub tls_reports: Receiver,
     /// A backup is being made; starts as false.
     pub backup_runs: Arc<AtomicBool>,
     /// What only the wiring knows: still starting, or the store failed.
-    pub trouble: Box<dyn Fn() -> Option<Unready> + Send + Sync>,
+    pub trouble: Ask<Option<Unready>>,
 }
 
 /// At most one backup at once: each keeps a thread of the server busy and holds pruning back.
@@ -84,6 +114,17 @@ impl Drop for OneBackup {
 impl Live {
     fn config(&self) -> Arc<Config> {
         self.config.get()
+    }
+
+    /// Adds the operator's pause of the destination, unless whoever decides has said it already.
+    fn with_pause(&self, mut facts: Vec<Fact>, destination: &str) -> Vec<Fact> {
+        let known = facts.iter().any(|fact| fact.topic == PAUSE);
+        // A store that cannot be read says so elsewhere; these are words beside an answer.
+        let pauses = if known { Vec::new() } else { self.pauses().unwrap_or_default() };
+        if let Some(pause) = pauses.iter().find(|pause| pause.destination == destination) {
+            facts.push(pause_fact(pause, &Zone::named(&self.config().server.time_zone)));
+        }
+        facts
     }
 }
 
@@ -147,12 +188,40 @@ impl Daemon for Live {
         (self.activity)()
     }
 
+    fn validation(&self) -> Option<Validation> {
+        let config = self.config();
+        let asked = config.delivery.mode == Mode::Internet && config.delivery.dane;
+        asked.then(|| (self.validation)())
+    }
+
+    fn rule_uses(&self) -> Vec<RuleUse> {
+        (self.rule_uses)()
+    }
+
+    fn warm_ups(&self) -> Vec<WarmUpView> {
+        (self.warm_ups)()
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Vec<Fact>, StoreError> {
+        let facts = (self.explain)(query);
+        Ok(self.with_pause(facts, &query.recipient.domain_key()))
+    }
+
+    fn facts_of(&self, message: &Message, recipient: &Recipient) -> Vec<Fact> {
+        let facts = (self.facts_of)(message, recipient);
+        self.with_pause(facts, recipient.lane.destination())
+    }
+
     fn totals(&self) -> Totals {
         self.store.totals()
     }
 
     fn lanes(&self, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
         self.store.lanes(limit)
+    }
+
+    fn oldest(&self) -> Result<[Option<Timestamp>; 3], StoreError> {
+        self.store.oldest()
     }
 
     fn minutes(&self, from: Timestamp, to: Timestamp) -> Result<Vec<MinuteCounts>, StoreError> {
@@ -198,6 +267,25 @@ impl Daemon for Live {
         Ok(done)
     }
 
+    fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        let now = self.clock.now();
+        let mut pauses = self.store.pauses()?;
+        pauses.retain(|pause| pause.until.is_none_or(|until| until > now));
+        Ok(pauses)
+    }
+
+    fn pause(&self, pause: Pause) -> Result<(), StoreError> {
+        block_on(self.store.pause(pause))?;
+        (self.pauses_changed)();
+        Ok(())
+    }
+
+    fn unpause(&self, destination: &str, operator: &str) -> Result<bool, StoreError> {
+        let lifted = block_on(self.store.unpause(destination, operator))?;
+        (self.pauses_changed)();
+        Ok(lifted)
+    }
+
     fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
         block_on(self.store.audit(entry))
     }
@@ -218,6 +306,10 @@ impl Daemon for Live {
         block_on(self.accounts.remove(name))
     }
 
+    fn tls_reports(&self) -> &dyn Shelf {
+        &self.tls_reports
+    }
+
     fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>> {
         self.sandbox.as_ref().map(|s| s.list(limit)).transpose()
     }
@@ -227,5 +319,28 @@ impl Daemon for Live {
             Some(sandbox) => sandbox.read(id),
             None => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_tells_until_when_by_whom_and_why() {
+        let mut pause = Pause {
+            destination: "example.jp".into(),
+            since: Timestamp::ZERO,
+            until: Some(Timestamp::from_millis(1_795_527_310_000)),
+            operator: "operator root".into(),
+            reason: "maintenance".into(),
+        };
+        let zone = Zone::named("Asia/Tokyo");
+        let says = pause_fact(&pause, &zone).says;
+        assert_eq!(says, "nothing goes to example.jp until 2026-11-24 22:35:10, by operator root: maintenance");
+        (pause.until, pause.reason) = (None, String::new());
+        let fact = pause_fact(&pause, &zone);
+        let says = "nothing goes to example.jp until it is lifted, by operator root";
+        assert_eq!((fact.topic, fact.says.as_str()), ("pause", says));
     }
 }

@@ -8,8 +8,14 @@
 use std::fmt::Write;
 
 use crate::{
-    http::{daemon::Daemon, exchange::Response, rows::mode_word},
+    clock::Timestamp,
+    http::{
+        daemon::Daemon,
+        exchange::Response,
+        rows::{AgesOut, mode_word, validation_word},
+    },
     metrics::Metrics,
+    net::dns::Validation,
     store::Totals,
 };
 
@@ -24,7 +30,7 @@ pub fn metrics(daemon: &dyn Daemon) -> Response {
 
 type Family<T> = (&'static str, &'static str, fn(&T) -> u64);
 
-const COUNTERS: [Family<Metrics>; 17] = [
+const COUNTERS: [Family<Metrics>; 27] = [
     ("smtp_sessions_total", "SMTP sessions opened.", |m| m.sessions_total.get()),
     ("smtp_sessions_refused_total", "SMTP sessions refused by a limit (421).", |m| m.sessions_refused.get()),
     ("messages_accepted_total", "Messages accepted: safe on disk, answered 250.", |m| m.messages_accepted.get()),
@@ -46,6 +52,20 @@ const COUNTERS: [Family<Metrics>; 17] = [
     ("dns_queries_total", "DNS queries sent.", |m| m.dns_queries.get()),
     ("http_requests_total", "HTTP requests answered.", |m| m.http_requests.get()),
     ("recipients_dropped_total", "Recipients dropped by an operator.", |m| m.dropped.get()),
+    ("held_back_total", "Recipients deferred without a try because their site is in trouble.", |m| m.held_back.get()),
+    ("pushes_total", "Times that a response rule paused or slowed a site.", |m| m.pushes.get()),
+    ("delivered_tls_total", "Recipients delivered over TLS.", |m| m.delivered_tls.get()),
+    ("delivered_verified_total", "Recipients delivered over TLS to a peer verified by DANE, MTA-STS or policy.", |m| {
+        m.delivered_verified.get()
+    }),
+    ("clear_after_tls_total", "Opportunistic deliveries in clear after a handshake failed.", |m| {
+        m.clear_after_tls.get()
+    }),
+    ("tls_refused_total", "Tries at a host that did not meet its TLS policy.", |m| m.tls_refused.get()),
+    ("mta_sts_fetched_total", "MTA-STS policies fetched.", |m| m.sts_fetched.get()),
+    ("mta_sts_failed_total", "MTA-STS policies that could not be fetched.", |m| m.sts_failed.get()),
+    ("tls_reports_sent_total", "TLS reports sent.", |m| m.tls_reports_sent.get()),
+    ("tls_reports_received_total", "TLS reports that came in.", |m| m.tls_reports_received.get()),
 ];
 
 const GAUGES: [Family<Metrics>; 2] = [
@@ -90,6 +110,7 @@ fn text(daemon: &dyn Daemon) -> String {
     let now = daemon.now();
     let paused = activity.iter().filter(|a| a.paused_until.is_some_and(|until| until > now)).count() as u64;
     one(&mut out, "hikyaku_destinations_paused", "gauge", "Destinations that are in trouble and wait.", paused);
+    delivery(&mut out, daemon, now);
     let behind = metrics.writer_behind_millis.get();
     head(&mut out, "hikyaku_store_behind_seconds", "gauge", "How long the oldest operation has waited for the writer.");
     let _ = writeln!(out, "hikyaku_store_behind_seconds {}.{:03}", behind / 1000, behind % 1000);
@@ -106,6 +127,36 @@ fn text(daemon: &dyn Daemon) -> String {
     one(&mut out, "process_start_time_seconds", "gauge", "When the process started, in Unix time.", started);
     process(&mut out);
     out
+}
+
+/// What the store and the rules say of how mail goes; a family that cannot be read is left out.
+fn delivery(out: &mut String, daemon: &dyn Daemon, now: Timestamp) {
+    if let Ok(oldest) = daemon.oldest() {
+        let name = "hikyaku_oldest_seconds";
+        head(out, name, "gauge", "Age of the oldest waiting mail by class; 0 when none of it waits.");
+        for (class, age) in AgesOut::new(oldest, now).each() {
+            let _ = writeln!(out, "{name}{{class=\"{}\"}} {}", class.word(), age.unwrap_or(0));
+        }
+    }
+    if let Ok(pauses) = daemon.pauses() {
+        let help = "Destinations to which an operator lets nothing go.";
+        one(out, "hikyaku_pauses", "gauge", help, pauses.len() as u64);
+    }
+    if let Some(validation) = daemon.validation() {
+        let name = "hikyaku_dns_validation";
+        head(
+            out,
+            name,
+            "gauge",
+            "1 at what is true: the resolvers validate DNSSEC, do not, or have not said. Only with DANE.",
+        );
+        for state in [Validation::Yes, Validation::No, Validation::Unknown] {
+            let is = u8::from(state == validation);
+            let _ = writeln!(out, "{name}{{state=\"{}\"}} {is}", validation_word(state));
+        }
+    }
+    let unused = daemon.rule_uses().iter().filter(|rule| rule.unused_for(now).is_some()).count() as u64;
+    one(out, "hikyaku_rules_unused", "gauge", "Delivery-speed rules that have matched nothing for 30 days.", unused);
 }
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {
@@ -170,6 +221,16 @@ mod tests {
             }
         }
         assert!(text.ends_with('\n'));
+        for line in [
+            "hikyaku_oldest_seconds{class=\"high\"} 0",
+            "hikyaku_oldest_seconds{class=\"normal\"} 90000",
+            "hikyaku_dns_validation{state=\"no\"} 1",
+            "hikyaku_dns_validation{state=\"yes\"} 0",
+            "hikyaku_pauses 2",
+            "hikyaku_rules_unused 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}: {text}");
+        }
         for name in
             ["hikyaku_queue_recipients", "hikyaku_verdicts_total", "process_resident_memory_bytes", "hikyaku_ready"]
         {

@@ -21,6 +21,7 @@ pub mod page;
 pub mod relay;
 pub mod route;
 pub mod rows;
+mod rows_delivery;
 pub mod server;
 pub mod when;
 pub mod wire;
@@ -93,6 +94,8 @@ impl Http {
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod fake_daemon_tests;
 #[cfg(test)]
 mod front_tests;
 #[cfg(test)]

@@ -50,7 +50,14 @@ mod tests {
     #[test]
     fn control_routes_exist_behind_the_control_socket_only() {
         let fake = Fake::busy();
-        for path in ["/control/status", "/control/queue", "/control/users", "/control/backup", "/control/nothing"] {
+        for path in [
+            "/control/status",
+            "/control/queue",
+            "/control/users",
+            "/control/backup",
+            "/control/pauses",
+            "/control/nothing",
+        ] {
             let (status, body) = ask(&fake, Method::Get, path, Door::Public);
             assert_eq!(status, 404, "{path}");
             assert!(!body.contains("queue_id"));
@@ -95,6 +102,15 @@ mod tests {
         let first = &status.destinations[0];
         assert_eq!((first.destination.as_str(), first.waiting, first.running), ("docomo.example", 1204, 4));
         assert!(first.last_reply.starts_with("421"));
+        assert!(!body.contains("docomo-otp"), "a rule's lane is part of its destination");
+        let paused: Vec<&str> =
+            status.destinations.iter().filter(|d| d.paused).map(|d| d.destination.as_str()).collect();
+        assert_eq!(paused, ["partner.example.jp"]);
+        assert_eq!((status.pauses.len(), status.pauses[0].waiting, status.warm_ups.len()), (2, 3, 2));
+        assert_eq!((status.oldest_seconds.high, status.oldest_seconds.normal), (None, Some(90_000)));
+        assert_eq!(status.dns_validation.as_deref(), Some("no"));
+        let unused: Vec<&str> = status.unused_rules.iter().map(|r| r.rule.as_str()).collect();
+        assert_eq!(unused, ["kddi"]);
     }
 
     #[test]
@@ -111,6 +127,9 @@ mod tests {
             ("/control/log/audit", Door::Control),
             ("/control/find?key=a", Door::Control),
             ("/control/users", Door::Control),
+            ("/control/pauses", Door::Control),
+            ("/control/destinations", Door::Control),
+            ("/control/explain?recipient=a@b.example&from=a@b.example", Door::Control),
         ] {
             let (status, body) = ask(&fake, Method::Get, path, door);
             assert!(status >= 500, "{path}: {status}");

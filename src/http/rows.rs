@@ -5,18 +5,22 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::rows_delivery::{
+    AgesOut, DestinationOut, FactOut, LiftOut, PauseOut, UnusedRuleOut, WarmUpOut, validation_word,
+};
 use crate::{
     clock::Timestamp,
     config::Mode,
     event::{ErrorClass, Event, EventKind},
     ids::RecipientKey,
     store::{
-        Account, AccountKind, AuditEntry, BodyPlace, LaneRow, LogRow, Message, Origin, QueueRow, Recipient,
-        RecipientState, Totals,
+        Account, AccountKind, AuditEntry, BodyPlace, LogRow, Message, Origin, QueueRow, Recipient, RecipientState,
+        Totals,
     },
 };
 
-fn time(at: Timestamp) -> Option<String> {
+/// A time; `None` where it is the end of time, that is, held.
+pub(super) fn time(at: Timestamp) -> Option<String> {
     (at != Timestamp::MAX).then(|| at.rfc3339())
 }
 
@@ -58,7 +62,7 @@ pub struct RecipientOut {
     pub destination: String,
     /// `waiting`, `held`, or its final event's word.
     pub state: String,
-    /// Why it waits: `fresh`, `retry`, `site`, `held`, `damaged`; `null` when it is final.
+    /// Why it waits: `fresh`, `retry`, `site`, `held`, `damaged`, `scheduled`; `null` when it is final.
     pub wait: Option<String>,
     /// Tries so far.
     pub attempts: u32,
@@ -68,6 +72,9 @@ pub struct RecipientOut {
     pub last_reply: String,
     /// The next try may be a duplicate (P3).
     pub possible_duplicate: bool,
+    /// How it is treated and why; of some waiting recipients of `queue show` and `find` only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<FactOut>,
 }
 
 impl From<&Recipient> for RecipientOut {
@@ -82,13 +89,14 @@ impl From<&Recipient> for RecipientOut {
         RecipientOut {
             index: r.key.index,
             recipient: r.address.to_string(),
-            destination: r.lane.to_string(),
+            destination: r.lane.destination().to_owned(),
             state: state.to_owned(),
             wait,
             attempts: r.attempts,
             next_try,
             last_reply: r.last_reply.clone(),
             possible_duplicate: r.possible_duplicate,
+            facts: Vec::new(),
         }
     }
 }
@@ -376,34 +384,6 @@ pub struct ActOut {
     pub recipients: u64,
 }
 
-/// A destination of the queue.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct DestinationOut {
-    /// Domain, or smarthost.
-    pub destination: String,
-    /// Waiting recipients.
-    pub waiting: u64,
-    /// Attempts that run now.
-    pub running: u32,
-    /// The earliest next try; `null`: all are held.
-    pub next_try: Option<String>,
-    /// What it last answered to a deferred recipient; empty: nothing was deferred.
-    pub last_reply: String,
-}
-
-impl DestinationOut {
-    /// A lane, with what runs for it.
-    pub fn new(row: &LaneRow, running: u32) -> Self {
-        DestinationOut {
-            destination: row.lane.to_string(),
-            waiting: row.count,
-            running,
-            next_try: time(row.earliest_due),
-            last_reply: row.last_reply.clone(),
-        }
-    }
-}
-
 /// Counts of a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CountsOut {
@@ -463,6 +443,21 @@ pub struct StatusOut {
     pub last_hour: CountsOut,
     /// The destinations with the most waiting recipients.
     pub destinations: Vec<DestinationOut>,
+    /// How long the oldest waiting mail of each class has waited.
+    #[serde(default)]
+    pub oldest_seconds: AgesOut,
+    /// Whether the resolvers validate DNSSEC: `yes`, `no`, `unknown`; `null`: nobody asks (DANE is off).
+    #[serde(default)]
+    pub dns_validation: Option<String>,
+    /// Destinations that an operator paused.
+    #[serde(default)]
+    pub pauses: Vec<PauseOut>,
+    /// Source addresses that are warming up.
+    #[serde(default)]
+    pub warm_ups: Vec<WarmUpOut>,
+    /// Delivery-speed rules that have matched nothing for thirty days.
+    #[serde(default)]
+    pub unused_rules: Vec<UnusedRuleOut>,
 }
 
 impl StatusOut {

@@ -28,7 +28,9 @@ use crate::{
 };
 
 use super::{
-    policy, proxy, session,
+    policy, proxy,
+    reports::ReportSink,
+    session,
     submit::Door,
     sweep::{Board, Crowded, Limits, SWEEP_INTERVAL},
 };
@@ -65,6 +67,8 @@ pub struct Entrance {
     pub tls: Option<ReloadableServerConfig>,
     /// Keys the trace line that stands for hidden hops.
     pub trace_key: TraceKey,
+    /// Who keeps TLS reports; `None`: inbound listeners take none.
+    pub reports: Option<Arc<dyn ReportSink>>,
 }
 
 /// A listener of the config and its socket.

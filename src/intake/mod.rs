@@ -7,6 +7,7 @@ pub mod listener;
 pub mod notices;
 pub mod policy;
 pub mod proxy;
+pub mod reports;
 mod session;
 mod spool;
 pub mod submit;

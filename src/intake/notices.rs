@@ -61,6 +61,7 @@ impl notice::Door for NoticeDoor {
             size: Some(notice.bytes.len() as u64),
             body: if notice.is_8bit { BodyType::EightBitMime } else { BodyType::SevenBit },
             smtputf8: notice.smtputf8,
+            require_tls: notice.require_tls,
             ..MailParams::default()
         };
         // A notice that cannot be delivered is logged as failed and goes no further (RFC 3461 §5.2.9).

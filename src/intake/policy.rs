@@ -9,9 +9,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    config::{Config, ListenerTls, RelayPolicy, Role},
-    smtp::reply::{Enhanced, Reply},
-    store::Lane,
+    config::{Config, ListenerTls, PriorityRule, RelayPolicy, Role},
+    event::Class,
+    smtp::{
+        address::Mailbox,
+        reply::{Enhanced, Reply},
+    },
 };
 
 /// What is known of a client when it asks.
@@ -57,22 +60,18 @@ pub fn may_send(config: &Config, client: &Client<'_>) -> Result<(), Reply> {
 }
 
 /// Whether a client may name a recipient (RCPT TO). Asked again although MAIL was allowed: the config may have changed between.
-pub fn may_send_to(config: &Config, client: &Client<'_>) -> Result<(), Reply> {
+/// `is_ours`: what comes for it is kept here, not delivered.
+pub fn may_send_to(config: &Config, client: &Client<'_>, is_ours: bool) -> Result<(), Reply> {
     match client.role {
         Role::Relay => may_send(config, client),
-        // Bounce addresses, reports and complaints are known from the issue on that brings bounces.
+        Role::Inbound if is_ours => Ok(()),
+        // Bounce addresses and complaints are known from the issue on that brings bounces.
         Role::Inbound => Err(Reply::new(
             550,
             Enhanced(5, 7, 1),
             "This listener takes bounces and reports only, and that address receives neither",
         )),
     }
-}
-
-/// Whether an API user may log in from this address (`accounts.allowed_ips.submit`).
-pub fn may_log_in(config: &Config, address: IpAddr) -> bool {
-    let allowed = &config.accounts.allowed_ips.submit;
-    allowed.is_empty() || contains(allowed, address)
 }
 
 /// Whether the header's From may be sent (`relay.sender_domains_only`).
@@ -96,12 +95,76 @@ pub fn may_send_from(config: &Config, header_from: &str) -> Result<(), Reply> {
     }
 }
 
-/// Where a recipient goes: the smarthost, or its domain in lower case; known without DNS.
-pub fn lane_of(config: &Config, domain_key: &str) -> Lane {
-    match &config.delivery.smarthost {
-        Some(host) => Lane(host.to_string().into()),
-        None => Lane(domain_key.into()),
+/// What a message and its submitter say about its class.
+#[derive(Clone, Copy, Debug)]
+pub struct ClassHints<'a> {
+    /// The priority header's word.
+    pub header: Option<Class>,
+    /// MT-PRIORITY.
+    pub mt_priority: Option<i8>,
+    /// The API user's class.
+    pub user_class: Option<Class>,
+    /// The API user; empty: none.
+    pub user: &'a str,
+    /// MAIL FROM.
+    pub sender: Option<&'a Mailbox>,
+}
+
+/// What decided a class, in the words of `explain`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClassSource {
+    /// The priority header.
+    Header,
+    /// MT-PRIORITY.
+    MtPriority,
+    /// The API user's class.
+    User,
+    /// The `[[delivery.priority.rule]]` at this place, from 0.
+    Rule(usize),
+    /// Nobody said anything: `[delivery.priority]`'s default.
+    Default,
+}
+
+/// The class of a message (R5): its header says it, else MT-PRIORITY (above 0 is high, below 0 is low, 0 says nothing, as
+/// RFC 6710 means it), else its API user's class, else the first rule that matches, else the default.
+///
+/// Everybody who may relay at all may say `high`: the class orders one operator's own mail, within shares that nobody can
+/// take from the low class, and an operator who trusts his programs less gives them users with a class and no header.
+pub fn class_of<'a>(
+    config: &Config,
+    hints: ClassHints<'_>,
+    recipients: impl Iterator<Item = &'a Mailbox> + Clone,
+) -> (Class, ClassSource) {
+    if let Some(class) = hints.header {
+        return (class, ClassSource::Header);
     }
+    match hints.mt_priority {
+        Some(1..) => return (Class::High, ClassSource::MtPriority),
+        Some(..0) => return (Class::Low, ClassSource::MtPriority),
+        Some(0) | None => {}
+    }
+    if let Some(class) = hints.user_class {
+        return (class, ClassSource::User);
+    }
+    let rules = &config.delivery.priority.rules;
+    match rules.iter().position(|rule| matches(rule, hints, recipients.clone())) {
+        Some(place) => (rules[place].class, ClassSource::Rule(place)),
+        None => (config.delivery.priority.default, ClassSource::Default),
+    }
+}
+
+/// Every list that is given must match: the sender one pattern, each recipient one pattern, the user one name. The null
+/// sender is the empty text; domains are compared in lower case.
+fn matches<'a>(rule: &PriorityRule, hints: ClassHints<'_>, mut recipients: impl Iterator<Item = &'a Mailbox>) -> bool {
+    let one_of = |patterns: &[regex::Regex], text: &str| patterns.iter().any(|p| p.is_match(text));
+    (rule.users.is_empty() || rule.users.iter().any(|user| user == hints.user))
+        && (rule.senders.is_empty() || one_of(&rule.senders, &hints.sender.map(plain).unwrap_or_default()))
+        && (rule.recipients.is_empty() || recipients.all(|address| one_of(&rule.recipients, &plain(address))))
+}
+
+/// An address as patterns see it.
+fn plain(address: &Mailbox) -> String {
+    format!("{}@{}", address.local(), address.domain_key())
 }
 
 /// Whether one of the networks holds the address; an IPv4 address in IPv6 clothes counts as IPv4.
@@ -173,7 +236,7 @@ mod tests {
             config.relay.policy = policy;
             let got = may_send(&config, &client(address, user, tls)).err().map_or(0, |r| r.code);
             assert_eq!(got, want, "{policy:?} {address} {user:?} tls={tls}");
-            assert_eq!(may_send_to(&config, &client(address, user, tls)).err().map_or(0, |r| r.code), want);
+            assert_eq!(may_send_to(&config, &client(address, user, tls), false).err().map_or(0, |r| r.code), want);
         }
     }
 
@@ -183,7 +246,8 @@ mod tests {
         inbound.role = Role::Inbound;
         let config = Config::default();
         assert!(may_send(&config, &inbound).is_ok());
-        let reply = may_send_to(&config, &inbound).unwrap_err();
+        assert!(may_send_to(&config, &inbound, true).is_ok());
+        let reply = may_send_to(&config, &inbound, false).unwrap_err();
         assert_eq!((reply.code, reply.enhanced), (550, Some(Enhanced(5, 7, 1))));
     }
 
@@ -192,6 +256,50 @@ mod tests {
         let networks = ["10.0.0.0/8".parse().unwrap()];
         assert!(contains(&networks, "::ffff:10.1.2.3".parse().unwrap()));
         assert!(!contains(&networks, "::ffff:11.1.2.3".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_nearest_word_decides_the_class() {
+        let regex = |text: &str| vec![regex::Regex::new(text).expect("a pattern")];
+        let mut config = Config::default();
+        config.delivery.priority.rules = vec![
+            PriorityRule { class: Class::High, recipients: regex("@otp\\.example$"), ..PriorityRule::default() },
+            PriorityRule {
+                class: Class::Low,
+                senders: regex("^news@"),
+                users: vec!["crm".into()],
+                ..PriorityRule::default()
+            },
+            PriorityRule { class: Class::Low, senders: regex("^$"), ..PriorityRule::default() },
+        ];
+        let address = |text: &str| Mailbox::parse(text).expect("an address");
+        let (news, other) = (address("news@a.example"), address("a@a.example"));
+        let (otp, elsewhere) = (vec![address("x@OTP.example")], vec![address("x@otp.example"), address("x@b.example")]);
+        let quiet = ClassHints { header: None, mt_priority: None, user_class: None, user: "", sender: Some(&other) };
+        let (high, low) = (Some(Class::High), Some(Class::Low));
+        for (hints, to, expected) in [
+            (quiet, &elsewhere, (Class::Normal, ClassSource::Default)),
+            (quiet, &otp, (Class::High, ClassSource::Rule(0))),
+            (ClassHints { user_class: low, ..quiet }, &otp, (Class::Low, ClassSource::User)),
+            (
+                ClassHints { mt_priority: Some(1), user_class: low, ..quiet },
+                &otp,
+                (Class::High, ClassSource::MtPriority),
+            ),
+            (ClassHints { mt_priority: Some(-9), ..quiet }, &otp, (Class::Low, ClassSource::MtPriority)),
+            (ClassHints { mt_priority: Some(0), ..quiet }, &otp, (Class::High, ClassSource::Rule(0))),
+            (
+                ClassHints { header: low, mt_priority: Some(9), user_class: high, ..quiet },
+                &otp,
+                (Class::Low, ClassSource::Header),
+            ),
+            (ClassHints { sender: Some(&news), user: "crm", ..quiet }, &elsewhere, (Class::Low, ClassSource::Rule(1))),
+            (ClassHints { sender: Some(&news), ..quiet }, &elsewhere, (Class::Normal, ClassSource::Default)),
+            (ClassHints { user: "crm", ..quiet }, &elsewhere, (Class::Normal, ClassSource::Default)),
+            (ClassHints { sender: None, ..quiet }, &elsewhere, (Class::Low, ClassSource::Rule(2))),
+        ] {
+            assert_eq!(class_of(&config, hints, to.iter()), expected, "{hints:?}");
+        }
     }
 
     #[test]

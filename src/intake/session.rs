@@ -1,10 +1,11 @@
 //! One SMTP session: the loop between a socket and the sans-IO core, and the answers to the core's questions.
 //!
-//! Always: an idle session owns no read buffer; every read has a deadline, kept by the sweep; only a [`Receipt`] makes the
-//! 250 after content (P1).
+//! Always: an idle session owns no read buffer; every read has a deadline, kept by the sweep; only what was [`Stored`] makes
+//! the 250 after content (P1).
 
 use std::{
     cell::RefCell,
+    fmt,
     future::poll_fn,
     io,
     net::IpAddr,
@@ -17,15 +18,19 @@ use smol::Timer;
 
 use crate::{
     account::{self, LoginRefusal},
+    clock::{Clock, Timestamp},
     config::{BareNewline, Config, Listener, ListenerTls, Role},
     event::Class,
     ids::MessageId,
     net::server::{ServerStream, Socket},
     secret::Secret,
     smtp::{
-        params::Envelope,
+        delivery_params::SECONDS_MAX,
+        params::{ByMode, DeliverBy, Envelope},
         reply::Reply,
-        server::{self, Answer, AuthOffer, Question, Session, SessionConfig, StateName, Steps, TlsOffer},
+        server::{
+            self, Answer, AuthOffer, Extensions, Now, Question, Session, SessionConfig, StateName, Steps, TlsOffer,
+        },
         step::Step,
     },
     store::{Origin, Receipt},
@@ -34,6 +39,7 @@ use crate::{
 use super::{
     listener::Entrance,
     policy::{self, Client},
+    reports::{self, Gathering, REPORT_OCTETS_MAX},
     spool::Spool,
     submit::Incoming,
     sweep::{Ended, Place},
@@ -57,7 +63,11 @@ pub(super) struct Talk {
     address: IpAddr,
     place: Arc<Place>,
     stream: ServerStream,
-    core: Session<Receipt>,
+    core: Session<Stored>,
+    /// When the session began: its steady clock.
+    began: Instant,
+    /// When the last MAIL came: deadlines count from there.
+    mail_at: Timestamp,
     out: Vec<u8>,
     spool: Spooling,
     user: Option<(String, Option<Class>)>,
@@ -73,8 +83,28 @@ enum Spooling {
     Nothing,
     /// It is spooled.
     Going(Spool),
+    /// It is a report, and is gathered.
+    Report(Gathering),
     /// It could not be kept: the message is answered with this.
     Refused(Reply),
+}
+
+/// The proof behind the 250.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// A message in the queue.
+    Message(Receipt),
+    /// A report that its sink keeps, and the name that the peer hears.
+    Report(MessageId),
+}
+
+impl fmt::Display for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stored::Message(receipt) => receipt.fmt(f),
+            Stored::Report(id) => id.fmt(f),
+        }
+    }
 }
 
 /// What a read brought.
@@ -110,6 +140,8 @@ pub(super) async fn run(
     };
     let core = Session::new(session_config(&config, &entrance, &listener, address, &tls_agreed));
     let talk = Talk {
+        began: entrance.clock.instant(),
+        mail_at: Timestamp::ZERO,
         entrance,
         listener,
         address,
@@ -168,10 +200,29 @@ fn session_config(
         },
         message_size_max: match listener.role {
             Role::Relay => config.relay.message_size_max,
-            Role::Inbound => config.inbound.message_size_max,
+            // Reports are all that it takes.
+            Role::Inbound => config.inbound.message_size_max.min(REPORT_OCTETS_MAX),
         },
         recipients_max: config.relay.recipients_max,
         bare_newline_normalize: config.relay.bare_newline == BareNewline::Normalize && in_network,
+        extensions: match listener.role {
+            Role::Relay => Extensions {
+                mt_priority: true,
+                future_release_seconds_max: u32::try_from(config.queue.future_release_max.as_secs())
+                    .map_or(SECONDS_MAX, |seconds| seconds.min(SECONDS_MAX)),
+                deliver_by: true,
+                require_tls: true,
+            },
+            Role::Inbound => Extensions::default(),
+        },
+    }
+}
+
+/// The time for the core.
+fn now(clock: &Clock, began: Instant) -> Now {
+    Now {
+        unix_seconds: clock.now().as_seconds(),
+        steady_seconds: clock.instant().saturating_duration_since(began).as_secs(),
     }
 }
 
@@ -264,10 +315,14 @@ impl Talk {
     /// One read, straight from the thread's buffer into the core.
     async fn receive(&mut self) -> Came {
         let (stream, core) = (&mut self.stream, &mut self.core);
+        let (clock, began) = (&self.entrance.clock, self.began);
         poll_fn(|cx| {
             READ_BUFFER.with_borrow_mut(|buffer| match ready!(stream.poll_receive(cx, buffer)) {
                 Ok(0) | Err(_) => Poll::Ready(Came::End),
-                Ok(n) => Poll::Ready(Came::Steps(core.receive(&buffer[..n]))),
+                Ok(n) => {
+                    core.time_is(now(clock, began));
+                    Poll::Ready(Came::Steps(core.receive(&buffer[..n])))
+                }
             })
         })
         .await
@@ -302,6 +357,10 @@ impl Talk {
 
     async fn content(&mut self, bytes: &[u8]) {
         let mut spool = match std::mem::replace(&mut self.spool, Spooling::Nothing) {
+            Spooling::Nothing if self.listener.role == Role::Inbound => {
+                return self.report_content(Gathering::new(&self.entrance.budget), bytes);
+            }
+            Spooling::Report(gathering) => return self.report_content(Some(gathering), bytes),
             Spooling::Nothing => self.new_spool(),
             Spooling::Going(spool) => spool,
             Spooling::Refused(reply) => {
@@ -323,12 +382,23 @@ impl Talk {
         };
     }
 
+    fn report_content(&mut self, mut gathering: Option<Gathering>, bytes: &[u8]) {
+        self.spool = match gathering.take_if(|g| g.add(bytes)) {
+            Some(gathering) => Spooling::Report(gathering),
+            // The size is the core's to check: what is missing here is memory.
+            None => {
+                self.core.content_refused(Reply::storage_trouble());
+                Spooling::Refused(Reply::storage_trouble())
+            }
+        };
+    }
+
     fn new_spool(&self) -> Spool {
         let announced = self.core.envelope().and_then(|e| e.params.size);
         Spool::new(self.entrance.door.new_id(), announced, &self.entrance.budget)
     }
 
-    async fn decide(&mut self, question: Question) -> io::Result<Answer<Receipt>> {
+    async fn decide(&mut self, question: Question) -> io::Result<Answer<Stored>> {
         Ok(match question {
             Question::Login { name, password } => {
                 self.flush().await?;
@@ -338,19 +408,25 @@ impl Talk {
                 self.spool = Spooling::Nothing;
                 self.message_id_added = None;
                 Box::pin(self.keep_interval()).await;
+                self.mail_at = self.entrance.clock.now();
                 let config = self.entrance.config.get();
                 yes_or_no(policy::may_send(&config, &self.client()).and_then(|()| self.entrance.door.may_begin()))
             }
-            Question::Recipient { .. } => {
+            Question::Recipient { address, .. } => {
                 let config = self.entrance.config.get();
-                yes_or_no(policy::may_send_to(&config, &self.client()))
+                let is_ours = self.entrance.reports.is_some() && reports::is_report_address(&config, &address);
+                yes_or_no(policy::may_send_to(&config, &self.client(), is_ours))
             }
             Question::Message { envelope, .. } => {
                 self.flush().await?;
-                match Box::pin(self.message(envelope)).await {
-                    Ok(receipt) => {
+                let stored = match self.listener.role {
+                    Role::Relay => Box::pin(self.message(envelope)).await.map(Stored::Message),
+                    Role::Inbound => Box::pin(self.report(envelope)).await.map(Stored::Report),
+                };
+                match stored {
+                    Ok(stored) => {
                         self.accepted_last = Some(self.entrance.clock.instant());
-                        Answer::Queued(receipt)
+                        Answer::Queued(stored)
                     }
                     Err(reply) => Answer::No(reply),
                 }
@@ -358,9 +434,41 @@ impl Talk {
         })
     }
 
-    async fn message(&mut self, envelope: Envelope) -> Result<Receipt, Reply> {
+    /// A report for ourselves: its sink keeps it, and nothing is queued.
+    async fn report(&mut self, envelope: Envelope) -> Result<MessageId, Reply> {
+        let (body, lease) = match std::mem::replace(&mut self.spool, Spooling::Nothing) {
+            Spooling::Report(gathering) => gathering.finish(),
+            Spooling::Refused(reply) => return Err(reply),
+            // No content came at all.
+            Spooling::Nothing | Spooling::Going(_) => return Err(Reply::storage_trouble()),
+        };
+        let (Some(sink), Some(recipient)) = (&self.entrance.reports, envelope.recipients.first()) else {
+            return Err(Reply::storage_trouble());
+        };
+        let (id, octets) = (self.entrance.door.new_id(), body.len());
+        let sender = envelope.sender.as_ref().map_or("", |s| s.as_str());
+        let taken = sink.take(envelope.sender.as_ref(), &recipient.address, body).await;
+        drop(lease);
+        match taken {
+            Ok(()) => {
+                log::info!("report={id} verdict=kept sender=<{sender}> octets={octets} source={}", self.address);
+                Ok(id)
+            }
+            Err(refusal) => {
+                log::warn!("report={id} sender=<{sender}> source={} refused=\"{refusal}\"", self.address);
+                Err(reports::reply_of(&refusal))
+            }
+        }
+    }
+
+    async fn message(&mut self, mut envelope: Envelope) -> Result<Receipt, Reply> {
+        if let Some(by) = &mut envelope.params.by {
+            let passed = self.entrance.clock.now().since(self.mail_at).as_secs();
+            *by = counted_from_now(*by, passed).ok_or_else(Reply::deliver_by_is_over)?;
+        }
         let spool = match std::mem::replace(&mut self.spool, Spooling::Nothing) {
-            Spooling::Nothing => self.new_spool(),
+            // An inbound listener's reports never come here.
+            Spooling::Nothing | Spooling::Report(_) => self.new_spool(),
             Spooling::Going(spool) => spool,
             Spooling::Refused(reply) => return Err(reply),
         };
@@ -387,11 +495,7 @@ impl Talk {
             .await
     }
 
-    async fn log_in(&mut self, name: String, password: Secret<String>) -> Answer<Receipt> {
-        let config = self.entrance.config.get();
-        if !policy::may_log_in(&config, self.address) {
-            return Answer::No(Reply::login_not_allowed());
-        }
+    async fn log_in(&mut self, name: String, password: Secret<String>) -> Answer<Stored> {
         match self.entrance.accounts.check(account::Door::Smtp, self.address, &name, &password).await {
             Ok(login) => {
                 self.user = Some((login.name.clone(), login.class));
@@ -472,7 +576,13 @@ fn receives_content(state: StateName) -> bool {
     }
 }
 
-fn yes_or_no(decision: Result<(), Reply>) -> Answer<Receipt> {
+/// A deadline of MAIL as seconds from now, `passed` seconds later; `None`: it is over, and the mail must not go on.
+fn counted_from_now(by: DeliverBy, passed: u64) -> Option<DeliverBy> {
+    let seconds = by.seconds.saturating_sub(i64::try_from(passed).unwrap_or(i64::MAX));
+    (by.mode == ByMode::Notify || seconds > 0).then_some(DeliverBy { seconds, ..by })
+}
+
+fn yes_or_no(decision: Result<(), Reply>) -> Answer<Stored> {
     match decision {
         Ok(()) => Answer::Yes,
         Err(reply) => Answer::No(reply),

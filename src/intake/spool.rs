@@ -1,7 +1,7 @@
 //! Keeps a message's content while it arrives: in RAM while it is small and the budget allows, else in a file of its own.
 //!
 //! In: checked bytes in order.  Out: a [`BodyIn`] with our trace headers on top, and the facts of its header.
-//! Always: at most [`BODY_RAM_MAX`] octets of a message are in RAM, all of them under a lease (P5); the disk is written on
+//! Always: at most [`BODY_RAM_MAX`] octets of a message are in RAM, all of them under a lease but for one block (P5); the disk is written on
 //! the blocking pool; a spool that is dropped leaves nothing behind.
 
 use bytes::Bytes;
@@ -25,6 +25,9 @@ const FIRST_CAPACITY: usize = 16 * 1024;
 
 /// Octets of a large body that are gathered for one write: a thousand sessions of large mail then hold 64 MiB.
 const PENDING_MAX: usize = 64 * 1024;
+
+/// Octets that are gathered without a lease until the end of the header is there: as much as a large body's [`PENDING_MAX`].
+const HEAD_GATHERED_MAX: usize = 64 * 1024;
 
 /// Writes the headers on top, once the header of the message is known.
 pub trait Top: Send {
@@ -85,11 +88,15 @@ impl Spool {
     pub async fn add(&mut self, bytes: &[u8], store: &Store, top: &mut dyn Top) -> Result<(), Reply> {
         match &mut self.state {
             State::Ram { buffer, lease } => {
-                if stays_in_ram(buffer, lease, bytes.len()) {
-                    buffer.extend_from_slice(bytes);
+                let stays = stays_in_ram(buffer, lease, bytes.len());
+                let looked_at = buffer.len() - HEADROOM;
+                buffer.extend_from_slice(bytes);
+                let content = &buffer[HEADROOM..];
+                // Without room, too, the header is needed whole before anything can be written above it.
+                if stays || (content.len() < HEAD_GATHERED_MAX && header::find_end(content, looked_at).is_none()) {
                     return Ok(());
                 }
-                Box::pin(self.spill(store, top)).await?;
+                return Box::pin(self.spill(store, top)).await;
             }
             State::File { .. } => {}
             State::Spent => return Err(Reply::storage_trouble()),
@@ -216,4 +223,63 @@ fn finish_ram(mut buffer: Vec<u8>, lease: Lease, top: &mut dyn Top) -> Result<Sp
 /// Octets of the header with its empty line; all, where there is no empty line.
 fn head_len(content: &[u8]) -> usize {
     header::find_end(content, 0).unwrap_or(content.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::{
+        clock::{Clock, Timestamp},
+        store::{RetentionPeriods, StoreOptions},
+    };
+
+    /// Notes what it was asked with, and writes a line on top.
+    struct Noting(Vec<u8>);
+
+    impl Top for Noting {
+        fn priority_header(&self) -> &str {
+            ""
+        }
+
+        fn on_top(&mut self, _: &Facts, head: &[u8]) -> Result<Changed, Reply> {
+            self.0 = head.to_vec();
+            Ok(Changed { top: b"Received: here\r\n".to_vec(), head: None })
+        }
+    }
+
+    #[test]
+    fn a_message_that_finds_no_memory_keeps_its_header_whole() {
+        let day = std::time::Duration::from_secs(86_400);
+        let data_dir = std::env::temp_dir().join(format!("hikyaku-spool-{}", std::process::id()));
+        std::fs::create_dir_all(&data_dir).unwrap();
+        let retention = RetentionPeriods { delivery_log: day, error_log: day, audit_log: day, message_bodies: day };
+        let clock = Clock::manual(Timestamp::from_millis(1_795_527_310_000));
+        let options = StoreOptions { data_dir: data_dir.clone(), clock, disk_free_min: 0, retention };
+        let store = Store::open(options).unwrap().store;
+        let head = b"Subject: x\r\nDate: y\r\n\r\n";
+        let content = [&head[..], &b"0123456789\r\n".repeat(20_000)].concat();
+        for piece in [1_000, 7, 64 * 1024] {
+            let id = store.ids().next(Timestamp::from_millis(1_795_527_310_000));
+            let (budget, mut top) = (Budget::new(0), Noting(Vec::new()));
+            let mut spool = Spool::new(id, None, &budget);
+            let spooled = smol::block_on(async {
+                for piece in content.chunks(piece) {
+                    spool.add(piece, &store, &mut top).await.unwrap();
+                }
+                spool.finish(&store, &mut top).await.unwrap()
+            });
+            assert!(top.0.starts_with(head), "in pieces of {piece}: {:?}", String::from_utf8_lossy(&top.0));
+            assert!(spooled.facts.has_header && spooled.facts.has_date && spooled.facts.subject == "x");
+            let mut written = Vec::new();
+            let file = std::fs::File::open(data_dir.join("bodies").join(id.to_string())).unwrap();
+            std::io::BufReader::new(file).read_to_end(&mut written).unwrap();
+            let expected = [b"Received: here\r\n", &content[..]].concat();
+            // The store frames its files.
+            assert!(written.windows(expected.len()).any(|w| w == expected), "in pieces of {piece}");
+        }
+        drop(store);
+        std::fs::remove_dir_all(&data_dir).unwrap();
+    }
 }

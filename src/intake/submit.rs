@@ -3,23 +3,24 @@
 //! In: an envelope, a spooled body, who sent it.  Out: a [`Receipt`] after the commit (P1), or the reply that says why not.
 //! Always: what was handed to the writer is waited for without a time-out: a 451 after that would make the client send twice.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     clock::{Clock, Timestamp},
     config::{Config, InForce},
+    deliver::rules::lane_of,
     event::Class,
     ids::{MessageId, RecipientKey},
-    intake::policy,
+    intake::policy::{self, ClassHints},
     mail::{header::Facts, trace::HOPS_MAX},
     metrics::Metrics,
     schedule::task::Handle,
-    smtp::{params::Envelope, reply::Reply},
-    store::{BodyIn, LargeBody, Message, Origin, Receipt, Store, StoreError, Submission},
+    smtp::{
+        params::{ByMode, Envelope},
+        reply::Reply,
+    },
+    store::{BEHIND_MAX, BodyIn, LargeBody, Message, Origin, Receipt, Store, StoreError, Submission},
 };
-
-/// The writer may be this much behind before MAIL is answered 451 4.3.0.
-pub const WRITER_BEHIND_MAX: Duration = Duration::from_secs(5);
 
 /// The door; clones share it.
 #[derive(Clone)]
@@ -78,7 +79,7 @@ impl Door {
         if self.store.disk_is_full() {
             return Err(Reply::disk_full());
         }
-        if self.store.behind() > WRITER_BEHIND_MAX {
+        if self.store.behind() > BEHIND_MAX {
             return Err(Reply::storage_trouble());
         }
         Ok(())
@@ -124,21 +125,48 @@ fn log_queued(message: &Message) {
 }
 
 fn submission(config: &Config, incoming: Incoming, now: Timestamp) -> Submission {
-    let class = incoming.facts.class.or(incoming.user_class).unwrap_or(config.delivery.priority.default);
+    let params = &incoming.envelope.params;
+    let class = match incoming.origin {
+        // Notices of failed high mail must not crowd out high mail, and nobody should wait for those of low mail.
+        Origin::Notice => Class::Normal,
+        Origin::Smtp | Origin::Api => class_of(config, &incoming),
+    };
+    let release_at = params.hold.map(|hold| hold.release_at(now)).filter(|at| *at > now);
+    // The lifetime counts from the release: a mail that was held for a month has not been tried for a month.
+    let lifetime_ends = release_at.unwrap_or(now).plus(config.queue.lifetime_of(class));
+    let expires_at = match params.by {
+        Some(by) if by.mode == ByMode::Return => lifetime_ends.min(by.deadline(now)),
+        Some(_) | None => lifetime_ends,
+    };
+    let mut facts = incoming.facts;
+    // RFC 8689 §5: the field counts for nothing beside REQUIRETLS.
+    facts.tls_optional &= !params.require_tls;
     Submission {
+        release_at,
         id: incoming.id,
         accepted_at: now,
-        expires_at: now.plus(config.queue.lifetime),
-        lanes: incoming.envelope.recipients.iter().map(|r| policy::lane_of(config, &r.address.domain_key())).collect(),
+        expires_at,
+        lanes: incoming.envelope.recipients.iter().map(|r| lane_of(&config.delivery, &r.address)).collect(),
         envelope: incoming.envelope,
         class,
-        facts: incoming.facts,
+        facts,
         user: incoming.user,
         source_ip: incoming.source_ip,
         origin: incoming.origin,
         body: incoming.body,
         settles: incoming.settles,
     }
+}
+
+fn class_of(config: &Config, incoming: &Incoming) -> Class {
+    let hints = ClassHints {
+        header: incoming.facts.class,
+        mt_priority: incoming.envelope.params.mt_priority,
+        user_class: incoming.user_class,
+        user: &incoming.user,
+        sender: incoming.envelope.sender.as_ref(),
+    };
+    policy::class_of(config, hints, incoming.envelope.recipients.iter().map(|r| &r.address)).0
 }
 
 /// What a client hears when the store could not do something; the reason goes to the log.
@@ -151,6 +179,7 @@ pub(super) fn refusal(error: &StoreError) -> Reply {
         | StoreError::Damaged(_)
         | StoreError::InUse(_)
         | StoreError::Newer(_)
+        | StoreError::Refused(_)
         | StoreError::Read { .. } => Reply::storage_trouble(),
     }
 }

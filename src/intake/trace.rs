@@ -4,11 +4,11 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     clock::Clock,
-    config::{Config, ReceivedHeader},
+    config::Config,
     ids::MessageId,
     mail::{
         header::Facts,
-        trace::{self, Arrival, Protocol, ReceivedForm, ReceivedStripper, TraceKey, TraceSettings},
+        trace::{self, Arrival, FieldStripper, Protocol, RECEIVED, TraceKey, TraceSettings},
     },
     smtp::{
         address::Mailbox,
@@ -77,27 +77,25 @@ impl Top for TraceTop<'_> {
             },
             tls: self.tls,
             recipient: self.only_recipient(),
+            priority: self.envelope.and_then(|e| e.params.mt_priority),
             begins_empty: head.starts_with(b"\r\n"),
         };
         let settings = TraceSettings {
-            received: match self.config.relay.received_header {
-                ReceivedHeader::Abbreviated => ReceivedForm::Abbreviated,
-                ReceivedHeader::Normal => ReceivedForm::Normal,
-                ReceivedHeader::None => ReceivedForm::None,
-                ReceivedHeader::DeleteAll => ReceivedForm::DeleteAll,
-            },
+            received: self.config.relay.received_header,
             add_missing_headers: self.config.relay.add_missing_headers,
             key: self.key,
         };
         let changes = trace::head_changes(&arrival, facts, &settings);
         self.message_id_added = changes.message_id;
-        let stripped = changes.strip_received.then(|| {
-            let mut kept = Vec::with_capacity(head.len());
-            let mut stripper = ReceivedStripper::default();
-            stripper.push(head, &mut kept);
-            stripper.finish(&mut kept);
-            kept
-        });
+        let priority = &self.config.delivery.priority;
+        let mut names = Vec::new();
+        if changes.strip_received {
+            names.push(RECEIVED);
+        }
+        if priority.strip && !priority.header.is_empty() {
+            names.push(&priority.header);
+        }
+        let stripped = if names.is_empty() { None } else { FieldStripper::strip(names, head) };
         Ok(Changed { top: changes.top, head: stripped })
     }
 }

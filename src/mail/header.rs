@@ -3,7 +3,7 @@
 //! In: the header section, as it came.  Out: [`Facts`].
 //! Always: one pass over the lines; only the few fields that matter are decoded; every text is bounded and single-line;
 //! nothing here changes the message (R8) or panics, whatever the bytes are.
-//! Sources: RFC 5322 §2.2 and §3.6, RFC 2047, RFC 6532, RFC 1468 (raw ISO-2022-JP of legacy programs).
+//! Sources: RFC 5322 §2.2 and §3.6, RFC 2047, RFC 6532, RFC 1468 (raw ISO-2022-JP of legacy programs), RFC 8689 §5.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -47,6 +47,8 @@ pub struct Facts {
     pub has_header: bool,
     /// The header has bytes over 127 (RFC 6532, or a legacy program).
     pub header_is_8bit: bool,
+    /// `TLS-Required: No` (RFC 8689 §5): delivery counts more than TLS.
+    pub tls_optional: bool,
 }
 
 /// Finds where the header section ends: the offset after the empty line. `from` is where an earlier look at a shorter
@@ -65,6 +67,7 @@ pub fn find_end(buffer: &[u8], from: usize) -> Option<usize> {
 pub fn scan(head: &[u8], priority_header: &str) -> Facts {
     let head = &head[..head.len().min(HEADER_BYTES_MAX)];
     let mut facts = Facts::default();
+    let mut tls_required = TlsRequired::default();
     for field in Fields::new(head) {
         facts.has_header = true;
         let (name, value) = (&head[field.name.clone()], &head[field.value.clone()]);
@@ -85,13 +88,33 @@ pub fn scan(head: &[u8], priority_header: &str) -> Facts {
             10 if facts.api_data.is_empty() && name.eq_ignore_ascii_case(b"X-Api-Data") => {
                 facts.api_data = bounded(&text(value), API_DATA_MAX);
             }
+            12 if name.eq_ignore_ascii_case(b"TLS-Required") => tls_required.meet(value),
             _ => {}
         }
         if facts.class.is_none() && name.len() == priority_header.len() {
             facts.class = class_of(name, value, priority_header);
         }
     }
+    facts.tls_optional = tls_required == TlsRequired::No;
     facts
+}
+
+/// What TLS-Required fields said so far.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum TlsRequired {
+    #[default]
+    Nothing,
+    /// The one field says `No`.
+    No,
+    /// Another word, or a second field: it counts for nothing (RFC 8689 §5 knows one field with one word).
+    Unclear,
+}
+
+impl TlsRequired {
+    fn meet(&mut self, value: &[u8]) {
+        let is_no = value.trim_ascii().eq_ignore_ascii_case(b"no");
+        *self = if is_no && *self == TlsRequired::Nothing { TlsRequired::No } else { TlsRequired::Unclear };
+    }
 }
 
 fn class_of(name: &[u8], value: &[u8], priority_header: &str) -> Option<Class> {
@@ -258,6 +281,7 @@ mod tests {
             has_date: true,
             has_header: true,
             header_is_8bit: false,
+            tls_optional: false,
         };
         assert_eq!(facts, expected);
     }
@@ -309,6 +333,22 @@ mod tests {
             assert_eq!(scan(body.as_bytes(), "X"), Facts::default(), "{body:?}");
         }
         assert!(scan(b"Subject : obsolete", "").has_header);
+    }
+
+    #[test]
+    fn one_field_alone_says_that_tls_is_optional() {
+        for (head, expected) in [
+            ("TLS-Required: No\r\n\r\n", true),
+            ("tls-required:\r\n\tNO \r\nA: b\r\n\r\n", true),
+            ("TLS-Required: Yes\r\n\r\n", false),
+            ("TLS-Required: No, really\r\n\r\n", false),
+            ("TLS-Required:\r\n\r\n", false),
+            ("TLS-Required: No\r\nTLS-Required: No\r\n\r\n", false),
+            ("TLS-Required: Yes\r\nTLS-Required: No\r\n\r\n", false),
+            ("A: b\r\n\r\nTLS-Required: No\r\n", false),
+        ] {
+            assert_eq!(scan(head.as_bytes(), "").tls_optional, expected, "{head:?}");
+        }
     }
 
     #[test]

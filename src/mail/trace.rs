@@ -4,7 +4,7 @@
 //! In: how the message came, the facts of its header, the settings.  Out: [`HeadChanges`].
 //! Always: the content stays as it came, byte for byte, below what is added (R8); a message without a header gets the trace
 //! alone, with an empty line below it; with `none` and `delete-all` a keyed line keeps our own mail from looping.
-//! Sources: RFC 5321 §4.4 and §6.3, RFC 3848, RFC 6531 §4.3, RFC 8314 §4.3; config.md `[relay] received_header`.
+//! Sources: RFC 5321 §4.4 and §6.3, RFC 3848, RFC 6531 §4.3, RFC 8314 §4.3, RFC 6710 §4; config.md `[relay] received_header`.
 
 use std::net::IpAddr;
 
@@ -25,7 +25,7 @@ const TRACE_MAC_BYTES: usize = 16;
 /// Trace fields looked at in a header: a message passes us once, others' copies are few.
 const TRACES_MAX: usize = 64;
 
-/// Which Received field is added.
+/// Which Received field is added: `[relay] received_header`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ReceivedForm {
     /// Without the client's name and address.
@@ -93,6 +93,8 @@ pub struct Arrival<'a> {
     pub tls: &'a str,
     /// The recipient, when there is only one: several must not learn of each other.
     pub recipient: Option<&'a Mailbox>,
+    /// MT-PRIORITY, as it was given.
+    pub priority: Option<i8>,
     /// The content begins with an empty line: its header is empty, not missing.
     pub begins_empty: bool,
 }
@@ -113,7 +115,7 @@ pub struct TraceSettings<'a> {
 pub struct HeadChanges {
     /// Goes on top of the message.
     pub top: Vec<u8>,
-    /// Received fields are removed on the way: feed the content through a [`ReceivedStripper`].
+    /// Received fields are removed on the way: feed the header through a [`FieldStripper`].
     pub strip_received: bool,
     /// The Message-ID that was added: the log's, as the header had none.
     pub message_id: Option<String>,
@@ -172,6 +174,10 @@ fn push_received(out: &mut String, arrival: &Arrival<'_>, in_full: bool) {
     field.word("id").word(&arrival.id.to_string());
     if let Some(recipient) = arrival.recipient {
         field.line(&format!("for <{recipient}>"));
+    }
+    if let Some(priority) = arrival.priority {
+        // RFC 6710 §4: the clause by which the priority can be traced.
+        field.word("PRIORITY").word(&priority.to_string());
     }
     field.glue(";").line(&compose::date(arrival.at)).end();
 }
@@ -249,18 +255,18 @@ impl TraceKey {
     }
 }
 
-/// Takes the Received fields out of a header that arrives in pieces; everything else passes as it is.
-#[derive(Debug, Default)]
-pub struct ReceivedStripper {
+/// Takes fields of some names out of a header that arrives in pieces; everything else passes as it is.
+#[derive(Debug)]
+pub struct FieldStripper<'a> {
+    names: Vec<&'a str>,
     state: Strip,
-    /// The start of a line that may still become `Received:`.
+    /// The start of a line that may still become one of the names.
     held: Vec<u8>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Strip {
-    /// At the start of a line, or within what may be the name.
-    #[default]
+    /// At the start of a line, or within what may be a name.
     Start,
     /// Within a line that stays.
     Keep,
@@ -272,12 +278,26 @@ enum Strip {
     Body,
 }
 
-/// The name that goes, in lower case.
-const RECEIVED: &[u8] = b"received";
+/// The name of the trace fields that `delete-all` takes away.
+pub const RECEIVED: &str = "Received";
 /// Blanks before the colon that are still looked through (obsolete syntax).
 const NAME_BLANKS_MAX: usize = 8;
 
-impl ReceivedStripper {
+impl<'a> FieldStripper<'a> {
+    /// One that takes away the fields of these names, in any case of letters.
+    pub fn new(names: Vec<&'a str>) -> Self {
+        FieldStripper { names, state: Strip::Start, held: Vec::new() }
+    }
+
+    /// A whole header without its fields of these names; `None`: it has none of them.
+    pub fn strip(names: Vec<&'a str>, head: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(head.len());
+        let mut stripper = Self::new(names);
+        stripper.push(head, &mut out);
+        stripper.finish(&mut out);
+        (out.len() < head.len()).then_some(out)
+    }
+
     /// Takes the next bytes of the message and appends what stays to `out`.
     pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while let Some(first) = bytes.first().copied() {
@@ -334,16 +354,21 @@ impl ReceivedStripper {
         if held == b"\r" {
             return None;
         }
-        let name = held.len().min(RECEIVED.len());
-        if !held[..name].eq_ignore_ascii_case(&RECEIVED[..name]) {
-            return Some(Strip::Keep);
+        let mut may_become = false;
+        for name in &self.names {
+            let common = held.len().min(name.len());
+            if !held[..common].eq_ignore_ascii_case(&name.as_bytes()[..common]) {
+                continue;
+            }
+            let rest = &held[common..];
+            let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+            match &rest[blanks..] {
+                [] => may_become |= blanks <= NAME_BLANKS_MAX,
+                [b':'] => return Some(Strip::Drop),
+                _ => {}
+            }
         }
-        match held[name..].split_last() {
-            None => None,
-            Some((b':', _)) => Some(Strip::Drop),
-            Some((b' ' | b'\t', before)) if before.len() < NAME_BLANKS_MAX => None,
-            Some(_) => Some(Strip::Keep),
-        }
+        if may_become { None } else { Some(Strip::Keep) }
     }
 }
 

@@ -1,6 +1,6 @@
-//! One stream type for plain TCP and both sides of TLS, with deadlines.
+//! The connecting side of sockets: one stream type for plain TCP and TLS, with deadlines. [`super::server`] accepts.
 //!
-//! In: an address to connect to, or an accepted socket.  Out: [`Stream`], which reads and writes as `futures-io` has it.
+//! In: an address to connect to.  Out: [`Stream`], which reads and writes as `futures-io` has it.
 //! Always: TCP_NODELAY (replies are single writes already); a read or write past its deadline is an
 //! [`io::ErrorKind::TimedOut`]; an idle stream owns no read buffer: wait for [`Stream::readable`] first.
 
@@ -14,8 +14,7 @@ use std::{
 };
 
 use async_io::{Async, Timer};
-use futures_rustls::{TlsAcceptor, TlsConnector, client, server};
-use rustls::ServerConfig;
+use futures_rustls::{TlsConnector, client};
 use smol::{
     future::FutureExt,
     io::{AsyncRead, AsyncWrite},
@@ -23,6 +22,7 @@ use smol::{
 
 use super::{
     deadline::{Deadlines, Watched},
+    failure,
     tls::{self, ClientTls},
 };
 
@@ -37,7 +37,6 @@ pub struct Stream {
 enum Inner {
     Plain(Socket),
     Client(Box<client::TlsStream<Socket>>),
-    Server(Box<server::TlsStream<Socket>>),
 }
 
 /// The socket below, shared with the sweep of deadlines.
@@ -60,11 +59,6 @@ impl Stream {
         Ok(Self::new(connected.or(late).await?, deadlines))
     }
 
-    /// Takes an accepted socket.
-    pub fn accepted(io: Async<TcpStream>, deadlines: &Deadlines) -> Self {
-        Self::new(io, deadlines)
-    }
-
     fn new(io: Async<TcpStream>, deadlines: &Deadlines) -> Self {
         // Without it the stream is slower, not wrong.
         let _ = io.get_ref().set_nodelay(true);
@@ -84,7 +78,8 @@ impl Stream {
     /// The client's handshake with the named host; the stream is lost when it fails.
     ///
     /// # Errors
-    /// The system's or the TLS library's words, the certificate's fault included.
+    /// The system's or the TLS library's words, the certificate's fault included; [`tls::failure_of`] tells which kind it
+    /// is. Words that start with `peer is incompatible: ` say that the peer speaks no TLS that we do.
     pub async fn into_tls_client(self, tls: &ClientTls, host: &str) -> io::Result<Self> {
         let name = tls::server_name(tls, host, self.peer_addr()?.ip()).map_err(io::Error::other)?;
         let Inner::Plain(socket) = self.inner else {
@@ -92,18 +87,8 @@ impl Stream {
         };
         let watched = socket.0.clone();
         let connector = TlsConnector::from(tls.config.clone());
-        let stream = connector.connect(name, socket).await.map_err(|e| named(e, &watched))?;
+        let stream = connector.connect(name, socket).await.map_err(|e| failure::in_words(named(e, &watched)))?;
         Ok(Stream { inner: Inner::Client(Box::new(stream)), deadlines: self.deadlines })
-    }
-
-    /// The server's handshake; the stream is lost when it fails.
-    pub async fn into_tls_server(self, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let Inner::Plain(socket) = self.inner else {
-            return Err(io::Error::other("the connection is under TLS already"));
-        };
-        let watched = socket.0.clone();
-        let stream = TlsAcceptor::from(config).accept(socket).await.map_err(|e| named(e, &watched))?;
-        Ok(Stream { inner: Inner::Server(Box::new(stream)), deadlines: self.deadlines })
     }
 
     /// Returns when a read would give something, an end or an error included.
@@ -111,7 +96,6 @@ impl Stream {
         let decrypted = match &mut self.inner {
             Inner::Plain(_) => 0,
             Inner::Client(s) => s.get_mut().1.process_new_packets().map_or(1, |io| io.plaintext_bytes_to_read()),
-            Inner::Server(s) => s.get_mut().1.process_new_packets().map_or(1, |io| io.plaintext_bytes_to_read()),
         };
         if decrypted > 0 {
             return Ok(());
@@ -129,16 +113,6 @@ impl Stream {
         match &self.inner {
             Inner::Plain(_) => String::new(),
             Inner::Client(s) => tls::describe(s.get_ref().1, verified),
-            Inner::Server(s) => tls::describe(s.get_ref().1, verified),
-        }
-    }
-
-    /// Protocol and cipher alone, for a Received field; empty in clear.
-    pub fn tls_protocol(&self) -> String {
-        match &self.inner {
-            Inner::Plain(_) => String::new(),
-            Inner::Client(s) => tls::protocol(s.get_ref().1),
-            Inner::Server(s) => tls::protocol(s.get_ref().1),
         }
     }
 
@@ -156,13 +130,12 @@ impl Stream {
         match &self.inner {
             Inner::Plain(s) => s,
             Inner::Client(s) => s.get_ref().0,
-            Inner::Server(s) => s.get_ref().0,
         }
     }
 }
 
 /// A non-blocking connect from a chosen address.
-async fn open(to: SocketAddr, source: Option<IpAddr>) -> io::Result<Async<TcpStream>> {
+pub(super) async fn open(to: SocketAddr, source: Option<IpAddr>) -> io::Result<Async<TcpStream>> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
@@ -228,10 +201,6 @@ macro_rules! either {
                 $call
             }
             Inner::Client(s) => {
-                let $s = Pin::new(s.as_mut());
-                $call
-            }
-            Inner::Server(s) => {
                 let $s = Pin::new(s.as_mut());
                 $call
             }
@@ -312,16 +281,17 @@ mod tests {
     use super::*;
     use crate::{
         clock::{Clock, Timestamp},
+        net::server::{ServerStream, Socket as Accepted},
         runtime::Runtime,
     };
 
     /// Two ends of a connection over loopback.
-    async fn pair(deadlines: &Deadlines) -> (Stream, Stream) {
+    async fn pair(deadlines: &Deadlines) -> (Stream, Accepted) {
         let listener = Async::<std::net::TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
         let to = listener.get_ref().local_addr().expect("bound");
         let (client, server) =
             zip(Stream::connect(to, None, Duration::from_secs(5), deadlines), listener.accept()).await;
-        (client.expect("connects"), Stream::accepted(server.expect("accepts").0, deadlines))
+        (client.expect("connects"), Accepted::new(server.expect("accepts").0))
     }
 
     fn deadlines(clock: &Clock) -> Deadlines {
@@ -370,7 +340,7 @@ mod tests {
         let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
         fs::write(&cert, made.cert.pem()).expect("written");
         fs::write(&key, made.signing_key.serialize_pem()).expect("written");
-        let server_config = tls::server_config(&cert, &key).expect("a good pair");
+        let server_config = tls::ReloadableServerConfig::load(&cert, &key).expect("a good pair");
         let _ = fs::remove_dir_all(dir);
         let roots = tls::Trust::Roots(vec![made.cert.der().to_vec()]);
         let clock = Clock::system();
@@ -383,23 +353,29 @@ mod tests {
             let client_tls = tls::client_config(trust).expect("a configuration");
             smol::block_on(async {
                 let (client, server) = pair(&deadlines).await;
-                let both =
-                    zip(client.into_tls_client(&client_tls, host), server.into_tls_server(server_config.clone())).await;
-                let (Ok(mut client), Ok(mut server)) = both else {
+                let start = ServerStream::start_tls(server, &server_config);
+                let (Ok(mut client), Ok((server, agreed))) =
+                    zip(client.into_tls_client(&client_tls, host), start).await
+                else {
                     assert!(!works, "{host}");
                     return;
                 };
-                assert!(works && client.is_tls() && server.is_tls());
+                assert!(works && client.is_tls());
                 let word = if client_tls.is_checked() { " verified" } else { " unverified" };
                 assert!(client.describe_tls(client_tls.is_checked()).ends_with(word));
-                assert!(server.tls_protocol().starts_with("TLSv1.3 TLS13_"));
-                client.write_all(&[7; 10]).await.expect("written");
-                client.flush().await.expect("flushed");
+                assert!(agreed.starts_with("TLSv1.3 TLS13_"));
+                let mut server = server;
+                server.send(&[7; 10]).await.expect("sent");
                 // One octet at a time: nine stay decrypted, and no more comes over the wire.
                 for _ in 0..10 {
-                    server.readable().await.expect("readable");
-                    assert_eq!(server.read(&mut [0; 1]).await.expect("read"), 1);
+                    client.readable().await.expect("readable");
+                    assert_eq!(client.read(&mut [0; 1]).await.expect("read"), 1);
                 }
+                client.write_all(&[7; 10]).await.expect("written");
+                client.flush().await.expect("flushed");
+                let mut got = [0; 16];
+                let n = std::future::poll_fn(|cx| server.poll_receive(cx, &mut got)).await.expect("read");
+                assert_eq!(got[..n], [7; 10]);
             });
         }
     }

@@ -9,7 +9,7 @@ use std::{
     fs, io,
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, LazyLock, Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
@@ -29,6 +29,11 @@ use smol::{
     Timer,
     io::{AsyncRead, AsyncWrite},
     unblock,
+};
+
+pub use super::{
+    dane::{dane_config, usable},
+    failure::{TlsFailure, failure_of},
 };
 
 /// Octets of a PEM file at most: a chain has a few thousand.
@@ -76,8 +81,10 @@ pub enum TlsFileError {
     },
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+/// The one provider, which all configurations share.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+    PROVIDER.clone()
 }
 
 /// A configuration for connecting; clones share it and its remembered sessions.
@@ -95,7 +102,8 @@ impl ClientTls {
     }
 }
 
-/// A configuration for connecting. Reads the system's roots from disk with [`Trust::System`].
+/// A configuration for connecting; a session is resumed only under the same one, so that nothing that a weaker policy let
+/// pass is taken over by a stricter. Reads the system's roots from disk with [`Trust::System`].
 ///
 /// # Errors
 /// In words, when there is no root to trust.
@@ -441,5 +449,62 @@ mod tests {
         assert!(config.reload_if_changed().expect("good again"));
         assert!(!Arc::ptr_eq(&first, &config.current()));
         let _ = fs::remove_dir_all(dir);
+    }
+
+    #[test]
+    fn a_listener_resumes_nothing_and_hands_out_no_tickets() {
+        let dir = folder("tickets");
+        let made = rcgen::generate_simple_self_signed(["mx.test".into()]).expect("a certificate");
+        let cert = write(&dir, "cert.pem", &made.cert.pem());
+        let key = write(&dir, "key.pem", &made.signing_key.serialize_pem());
+        let listener = server_config(&cert, &key).expect("a good pair");
+        assert!(!listener.ticketer.enabled() && !listener.session_storage.can_cache());
+        for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13][..]] {
+            let mut config = ClientConfig::builder_with_provider(provider())
+                .with_protocol_versions(versions)
+                .expect("versions")
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+                .with_no_client_auth();
+            config.resumption = Resumption::in_memory_sessions(8);
+            let eager = ClientTls { config: Arc::new(config), checked: false };
+            for _ in 0..3 {
+                let kind = crate::net::certificates_for_tests::handshake(&eager, &listener);
+                assert_eq!(kind, Ok(rustls::HandshakeKind::Full), "{versions:?}");
+            }
+        }
+        let _ = fs::remove_dir_all(dir);
+    }
+
+    #[test]
+    fn what_a_weaker_policy_let_pass_is_not_resumed_by_a_stricter() {
+        let made = rcgen::generate_simple_self_signed(["mx.test".into()]).expect("a certificate");
+        let other = rcgen::generate_simple_self_signed(["mx.test".into()]).expect("a certificate");
+        let chain = vec![made.cert.der().clone()];
+        let certificate = crate::net::certificates_for_tests::Certificate { chain, key: made.signing_key };
+        let server = certificate.server(rustls::ALL_VERSIONS);
+        let unchecked = client_config(Trust::Anybody).expect("a configuration");
+        let strict = client_config(Trust::Roots(vec![other.cert.der().to_vec()])).expect("a configuration");
+        let handshake = crate::net::certificates_for_tests::handshake;
+        assert_eq!(handshake(&unchecked, &server), Ok(rustls::HandshakeKind::Full));
+        assert_eq!(handshake(&unchecked, &server), Ok(rustls::HandshakeKind::Resumed));
+        assert_eq!(handshake(&strict, &server), Err(TlsFailure::NotTrusted));
+    }
+
+    #[test]
+    fn a_peer_of_other_versions_or_none_is_called_incompatible() {
+        // What a server says that knows no more than TLS 1.0: an alert, its own version, or clear text.
+        for answer in
+            [&[0x15, 3, 1, 0, 2, 2, 70][..], &[0x15, 3, 1, 0, 2, 2, 40][..], b"220 mx.test ESMTP: what was that?\r\n"]
+        {
+            let tls = client_config(Trust::Anybody).expect("a configuration");
+            let name = ServerName::try_from("mx.test").expect("a name");
+            let mut client = rustls::ClientConnection::new(tls.config.clone(), name).expect("a client");
+            client.read_tls(&mut &answer[..]).expect("memory");
+            let error = client.process_new_packets().expect_err("no handshake");
+            let error = super::super::failure::in_words(io::Error::new(io::ErrorKind::InvalidData, error));
+            assert!(error.to_string().starts_with("peer is incompatible: "), "{error}");
+            assert!(matches!(failure_of(&error), TlsFailure::Protocol(_)));
+        }
     }
 }

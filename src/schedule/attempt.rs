@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use super::{
-    core::{LaneRef, Slip, Start},
+    core::{Conversation, HeldBack, LaneRef, Slip, Start, Turn},
     limits::Feedback,
+    locate::{path_of, push_of},
+    place::{Push, Way},
     results::{self, RetryPolicy, Settled},
     shelf::Shelf,
 };
@@ -36,12 +38,14 @@ pub(super) struct Context<S> {
 pub(super) struct Done {
     /// Its lane.
     pub at: LaneRef,
-    /// It held a connection.
-    pub conversation: bool,
+    /// The conversation, if it held a connection.
+    pub conversation: Option<Conversation>,
     /// About the site.
     pub feedback: Feedback,
-    /// What the site's trouble was.
-    pub trouble: Option<Box<AttemptDetail>>,
+    /// What the peer said to those that were not delivered, where that says something about the site.
+    pub said: Option<Box<AttemptDetail>>,
+    /// A response rule that acts on the site.
+    pub push: Option<Push>,
     /// What to store.
     pub settled: Settled,
     /// Recipients to which nothing happened.
@@ -55,13 +59,15 @@ pub(super) async fn attempt<S: Shelf>(
     start: Start<Arc<Loaded>>,
     report: impl FnOnce(Done) + Send + 'static,
 ) {
-    let Start { at, lane, mut slips, suspended, .. } = start;
+    let conversation = start.conversation();
+    let Start { at, lane, mut slips, turn, .. } = start;
     let keys: Vec<RecipientKey> = slips.iter().map(|s| s.key).collect();
     let done = Done {
         at,
-        conversation: suspended.is_none(),
+        conversation,
         feedback: Feedback::Unknown,
-        trouble: None,
+        said: None,
+        push: None,
         settled: Settled::default(),
         unchanged: Vec::new(),
     };
@@ -86,14 +92,23 @@ pub(super) async fn attempt<S: Shelf>(
         return;
     }
     fence.running = Some((loaded.clone(), recipients.clone()));
-    if let Some(trouble) = suspended {
-        let results = results::suspended(&recipients, &trouble);
-        return fence.end(Outcome { results, feedback: SiteFeedback::Unknown, interrupted: false });
-    }
+    let way = match turn {
+        Turn::HoldBack(held) => return fence.hold_back(&held),
+        Turn::Try(conversation) => conversation.way,
+    };
     fence.context.metrics.attempts.one();
-    let deliver = fence.context.deliver.clone();
-    let outcome = deliver.deliver(Job { lane: Lane(lane), loaded, recipients }).await;
+    let outcome = deliver(&fence.context, Lane(lane), loaded, recipients, way).await;
     fence.end(outcome);
+}
+
+async fn deliver<S>(
+    context: &Context<S>,
+    lane: Lane,
+    loaded: Arc<Loaded>,
+    recipients: Vec<Recipient>,
+    way: Way,
+) -> Outcome {
+    context.deliver.deliver(Job { lane, loaded, recipients, path: path_of(way) }).await
 }
 
 type Found = (Arc<Loaded>, Vec<Recipient>);
@@ -150,6 +165,14 @@ impl<S: Shelf, F: FnOnce(Done)> Fence<S, F> {
         }
     }
 
+    /// They are deferred without a try, at the moment for which that was decided: nobody's life ends in between.
+    fn hold_back(mut self, held: &HeldBack) {
+        let (Some((loaded, recipients)), Some(done)) = (self.running.take(), &mut self.done) else { return };
+        let results = results::held_back(&recipients, held);
+        done.settled = results::settle(&loaded.message, &recipients, results, &self.policy, held.now);
+        done.settled.counts.held_back(recipients.len());
+    }
+
     fn end(mut self, outcome: Outcome) {
         let now = self.context.clock.now();
         let (Some((loaded, recipients)), Some(done)) = (self.running.take(), &mut self.done) else { return };
@@ -157,10 +180,13 @@ impl<S: Shelf, F: FnOnce(Done)> Fence<S, F> {
             done.unchanged.extend(recipients.iter().map(|r| r.key));
             return;
         }
-        done.feedback = outcome.feedback.into();
-        if done.feedback == Feedback::Trouble {
-            let of_site = |r: &&RecipientResult| matches!(r.verdict, Verdict::Deferred { .. });
-            done.trouble = outcome.results.iter().find(of_site).map(|r| r.detail.clone());
+        done.feedback = feedback(outcome.feedback);
+        done.push = outcome.push.map(push_of);
+        if done.feedback == Feedback::Trouble || done.push.is_some() {
+            let deferred = |r: &&RecipientResult| matches!(r.verdict, Verdict::Deferred { .. });
+            let failed = |r: &&RecipientResult| r.verdict == Verdict::Failed;
+            let said = outcome.results.iter().find(deferred).or_else(|| outcome.results.iter().find(failed));
+            done.said = said.map(|r| r.detail.clone());
         }
         done.settled = results::settle(&loaded.message, &recipients, outcome.results, &self.policy, now);
     }
@@ -176,5 +202,13 @@ impl<S: Shelf, F: FnOnce(Done)> Drop for Fence<S, F> {
             done.settled = results::settle(&loaded.message, &recipients, results, &self.policy, now);
         }
         report(done);
+    }
+}
+
+fn feedback(feedback: SiteFeedback) -> Feedback {
+    match feedback {
+        SiteFeedback::Healthy => Feedback::Healthy,
+        SiteFeedback::Trouble => Feedback::Trouble,
+        SiteFeedback::Unknown => Feedback::Unknown,
     }
 }

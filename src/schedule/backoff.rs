@@ -61,16 +61,50 @@ pub fn next_try(schedule: &[Duration], tries: u32, now: Timestamp, expires_at: T
     if now >= expires_at {
         return NextTry::Expired;
     }
-    let step = usize::try_from(tries.max(1) - 1).unwrap_or(usize::MAX).min(schedule.len().saturating_sub(1));
-    let delay = jitter.apply(schedule.get(step).copied().unwrap_or(FALLBACK));
+    let delay = delay(schedule, tries, jitter);
     let at = now.plus(delay);
     if at < expires_at {
         return NextTry::At(at);
     }
-    if expires_at.since(now) < LAST_TRY_SLACK.min(delay / 10) {
+    if expires_at.since(now) < slack(delay) {
         return NextTry::Expired;
     }
     NextTry::At(expires_at)
+}
+
+/// The wait after try number `tries` (from 1).
+fn delay(schedule: &[Duration], tries: u32, jitter: Jitter) -> Duration {
+    let step = usize::try_from(tries.max(1) - 1).unwrap_or(usize::MAX).min(schedule.len().saturating_sub(1));
+    jitter.apply(schedule.get(step).copied().unwrap_or(FALLBACK))
+}
+
+fn slack(delay: Duration) -> Duration {
+    LAST_TRY_SLACK.min(delay / 10)
+}
+
+/// Whether a recipient of `message` with `tries` tries behind it, held back at `now`, would expire although its site, really
+/// tried last at `tried_at`, may not have been tried since the recipient's own last turn: then it must be tried itself.
+pub fn must_be_tried(
+    schedule: &[Duration],
+    (message, tries): (MessageId, u32),
+    now: Timestamp,
+    expires_at: Timestamp,
+    tried_at: Timestamp,
+) -> bool {
+    // Most live far longer than any wait: no need to reckon.
+    if expires_at == Timestamp::MAX {
+        return false;
+    }
+    let this = tries.saturating_add(1);
+    if next_try(schedule, this, now, expires_at, Jitter::of(message, this)) != NextTry::Expired {
+        return false;
+    }
+    // The wait that ends now may have been cut by the end of life, but never to less than its slack.
+    let since = match tries {
+        0 => message.time(),
+        _ => now.minus(slack(delay(schedule, tries, Jitter::of(message, tries)))),
+    };
+    tried_at < since
 }
 
 /// Whether a delay notice goes out with a deferral at `now`, and if not yet, when.
@@ -98,8 +132,23 @@ pub fn delay_notice(
         (true, _, false) | (false, false, false) => configured,
         (false, true, _) | (false, false, true) => return DelayNotice::No,
     };
-    let at = accepted.plus(after);
+    notice_at(accepted.plus(after), now)
+}
+
+/// A notice that is wanted at that time.
+pub fn notice_at(at: Timestamp, now: Timestamp) -> DelayNotice {
     if now >= at { DelayNotice::Now } else { DelayNotice::At(at) }
+}
+
+impl DelayNotice {
+    /// The earlier of two that are wanted.
+    pub fn or(self, other: DelayNotice) -> DelayNotice {
+        match (self, other) {
+            (DelayNotice::Now, _) | (_, DelayNotice::Now) => DelayNotice::Now,
+            (DelayNotice::No, one) | (one, DelayNotice::No) => one,
+            (DelayNotice::At(one), DelayNotice::At(other)) => DelayNotice::At(one.min(other)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +204,26 @@ mod tests {
         }
         assert!(expires.since(now) < LAST_TRY_SLACK, "gave up at {now}, life ends at {expires}");
         assert!((25..40).contains(&tries), "{tries} tries");
+    }
+
+    #[test]
+    fn only_who_would_expire_untried_must_be_tried() {
+        let id = MessageId::from_u64((NOW.as_millis() - 1_704_067_200_000) << 20);
+        let ago = |seconds| NOW.minus(Duration::from_secs(seconds));
+        for (tries, expires_at, tried_at, expected) in [
+            (7, Timestamp::MAX, Timestamp::ZERO, false),
+            (7, NOW.plus(Duration::from_secs(86_400)), Timestamp::ZERO, false), // it has another turn
+            (7, NOW, Timestamp::ZERO, true),
+            (7, NOW, ago(61), true), // its last wait may have been cut to a minute
+            (7, NOW, ago(60), false),
+            (1, NOW, ago(8), true), // a tenth of a minute
+            (1, NOW, ago(5), false),
+            (0, NOW, id.time().minus(Duration::from_millis(1)), true), // never since it came
+            (0, NOW, id.time(), false),
+        ] {
+            let must = must_be_tried(&schedule(), (id, tries), NOW, expires_at, tried_at);
+            assert_eq!(must, expected, "{tries} tries, tried at {tried_at}");
+        }
     }
 
     #[test]

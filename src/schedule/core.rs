@@ -1,10 +1,19 @@
 //! The scheduler's mind: which recipients are tried next, and which part of the due queue RAM holds.
 //!
-//! In: fresh tickets, pages of the due queue, ends of attempts, the time.  Out: [`Start`]s, [`Load`]s and the next wake-up.
+//! In: fresh tickets, places of lanes, pages of the due queue, ends of conversations, the time.  Out: [`Start`]s, [`Load`]s,
+//! [`Locate`]s and the next wake-up.
 //! Always: a recipient is in RAM at most once, from its entry until its verdict is on disk, so that it is never tried twice
-//! at a time; ready lanes take turns, so that a slow or dead destination delays nobody (P6); the window is bounded (P5), what
-//! does not fit is only marked as "more on disk"; within a lane high goes first and every tenth start is low's (R5).
+//! at a time; sites take turns, so that a slow or dead one delays nobody (P6); the window is bounded (P5), what does not fit
+//! is only marked as "more on disk"; within a site the classes have their shares (R5), within a class submitters take turns.
 //! Sources: architecture.md "Due index" and "Connections"; algorithms F2 and F14.
+//!
+//! `core/choice` finds the next start, `core/reading` keeps the window full, `core/sites` knows where lanes go,
+//! `core/views` tells people.
+
+mod choice;
+mod reading;
+mod sites;
+mod views;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -13,103 +22,117 @@ use std::{
 };
 
 use super::{
-    lane::{CLASSES, Lane},
-    limits::{
-        ALLOWANCE_START, Feedback, LOAD_MAX, LOW_WATER, Limits, PROBE_PATIENCE, PROBE_WAIT_MAX, ROW_BYTES,
-        SUSPENSIONS_PER_SECOND, TICKET_BYTES, probe_wait,
-    },
+    fair::CLASSES,
+    lane::Lane,
+    limits::{LOW_WATER, Limits, ROW_BYTES, SITE_MEMORY, SITES_KEPT_MAX, TICKET_BYTES, USER_MESSAGES_FLOOR},
+    pace::{PaceRef, Paces},
+    site::{Site, SiteRef, Stand},
+    window::START,
 };
-use crate::{
-    clock::Timestamp,
-    event::{AttemptDetail, Class},
-    ids::{MessageId, RecipientKey},
-};
+use crate::{clock::Timestamp, event::Class, ids::RecipientKey};
 
-pub use super::lane::{DueLane, LaneRef, LaneView, Load, Page, Slip, Start};
+pub use super::lane::{
+    Conversation, DueLane, End, HeldBack, Keys, LaneRef, Load, Locate, Page, Slip, Start, Turn, destination,
+};
+pub use views::{LaneView, PaceView, PathView, SiteView};
 
 /// The disk is asked for due lanes at most this often; in between, new due times only move the next question.
 const SCAN_WAIT_MIN: Duration = Duration::from_secs(1);
-/// The disk is asked at least this often, whatever RAM believes.
-const SCAN_WAIT_MAX: Duration = Duration::from_secs(60);
-/// A lane whose waiting recipients all seem to be in RAM is read anyhow after this time.
-const LANE_READ_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Unknown lanes that one scan may find.
-const SCAN_LANES: usize = 1_000;
-/// Ready lanes looked at in one [`Core::poll`] before the rest waits for [`LOOK_AGAIN`].
+/// Ready sites looked at in one [`Core::poll`] before the rest waits for [`LOOK_AGAIN`].
 const LOOK_MAX: usize = 64;
-/// When lanes were left unlooked at.
+/// When sites were left unlooked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A read that failed, or skipped messages that are about to come by themselves, is repeated after this time.
 const READ_AGAIN: Duration = Duration::from_secs(2);
 
-/// What a ready lane may do now.
-enum Turn {
-    Start,
-    Suspend,
-    /// Something that will happen puts it back: a ticket, a page, an end.
-    Rest,
-    /// It goes on at this time.
-    WakeAt(Timestamp),
-    /// Others' connections are in its way.
-    Later,
+/// Whom an alarm wakes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Alarm {
+    Lane(LaneRef),
+    Site(SiteRef),
+    Pace(PaceRef),
 }
 
 /// The scheduler's state. `P` is what a queued ticket keeps of its message.
 #[derive(Debug)]
 pub struct Core<P> {
     limits: Limits,
+    /// `[queue] retry_schedule`: says whose next turn would be the last.
+    schedule: Arc<[Duration]>,
     lanes: Vec<Option<Lane<P>>>,
-    free: Vec<LaneRef>,
+    free_lanes: Vec<LaneRef>,
     by_name: HashMap<Arc<str>, LaneRef>,
-    rotation: VecDeque<LaneRef>,
-    timers: BTreeSet<(Timestamp, LaneRef)>,
+    sites: Vec<Option<Site>>,
+    free_sites: Vec<SiteRef>,
+    by_key: HashMap<Arc<str>, SiteRef>,
+    paces: Paces,
+    rotation: VecDeque<SiteRef>,
+    alarms: BTreeSet<(Timestamp, Alarm)>,
     loads: VecDeque<(LaneRef, Class)>,
+    locates: VecDeque<LaneRef>,
+    /// Destinations that the operator paused, and until when.
+    pauses: HashMap<Arc<str>, Timestamp>,
     tickets: usize,
     rows: usize,
-    in_flight: usize,
-    in_flight_troubled: usize,
-    lanes_in_flight: usize,
+    busy: [usize; CLASSES],
+    busy_troubled: usize,
+    sites_in_flight: usize,
     generation: u64,
     scan_at: Timestamp,
     scanned_at: Timestamp,
     swept_at: Timestamp,
-    suspensions: (Timestamp, u32),
+    held_back: (Timestamp, u32),
     look_again: bool,
     memory_short: bool,
 }
 
 impl<P> Core<P> {
     /// A scheduler that knows nothing yet: it asks for a scan at once.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, schedule: &[Duration]) -> Self {
         Core {
             limits,
+            schedule: schedule.into(),
             lanes: Vec::new(),
-            free: Vec::new(),
+            free_lanes: Vec::new(),
             by_name: HashMap::new(),
+            sites: Vec::new(),
+            free_sites: Vec::new(),
+            by_key: HashMap::new(),
+            paces: Paces::default(),
             rotation: VecDeque::new(),
-            timers: BTreeSet::new(),
+            alarms: BTreeSet::new(),
             loads: VecDeque::new(),
+            locates: VecDeque::new(),
+            pauses: HashMap::new(),
             tickets: 0,
             rows: 0,
-            in_flight: 0,
-            in_flight_troubled: 0,
-            lanes_in_flight: 0,
+            busy: [0; CLASSES],
+            busy_troubled: 0,
+            sites_in_flight: 0,
             generation: 0,
             scan_at: Timestamp::ZERO,
             scanned_at: Timestamp::ZERO,
             swept_at: Timestamp::ZERO,
-            suspensions: (Timestamp::ZERO, 0),
+            held_back: (Timestamp::ZERO, 0),
             look_again: false,
             memory_short: false,
         }
     }
 
-    /// New limits, at a reload.
-    pub fn set_limits(&mut self, limits: Limits) {
+    /// New limits, at a reload: rules may have changed with them, so every lane is located anew.
+    pub fn set_limits(&mut self, limits: Limits, schedule: &[Duration]) {
         self.limits = limits;
+        self.schedule = schedule.into();
         for i in 0..self.lanes.len() {
-            self.rotate(LaneRef(i as u32));
+            let at = LaneRef(i as u32);
+            if let Some(lane) = self.lane_mut(at) {
+                lane.locate_at = Timestamp::ZERO;
+                if lane.site.is_some() {
+                    self.ask_place(at);
+                }
+            }
         }
+        (0..self.sites.len()).for_each(|i| self.rotate(SiteRef(i as u32)));
     }
 
     /// Memory is short: queued tickets keep no message from now on.
@@ -123,95 +146,55 @@ impl<P> Core<P> {
             self.scan_by(now.plus(SCAN_WAIT_MIN));
             return;
         };
-        let (limits, total) = (self.limits, self.tickets);
+        let (limits, total, c) = (self.limits, self.tickets, class as usize);
         let Some(lane) = self.lane_mut(at) else { return };
-        let queue = lane.queues[class as usize].len();
-        // Behind a backlog on disk a fresh one waits its turn there, unless the workers are about to run dry.
-        if limits.room(lane.queued(), total) == 0 || (lane.more[class as usize] && queue >= LOW_WATER) {
-            lane.more[class as usize] = true;
-            lane.missed[class as usize] = lane.loading[class as usize];
+        let of_lane = lane.queued();
+        let queue = &lane.queues[c];
+        // Behind a backlog on disk a fresh one waits its turn there, unless the workers are about to run dry, or its
+        // submitter has little in RAM: then the backlog is somebody else's, or of one large message.
+        let of_user = || queue.messages_of(slip.user);
+        let waits_behind = lane.more[c] && queue.len() >= LOW_WATER && of_user() >= USER_MESSAGES_FLOOR;
+        if lane.paused.is_some() || waits_behind || !limits.admits(queue.len(), of_lane, total, of_user) {
+            lane.more[c] = true;
+            lane.missed[c] = lane.loading[c];
+            lane.leave_behind(class, slip.user);
             self.want(at, class);
             return;
         }
         if lane.known.insert(slip.key) {
             self.enqueue(at, class, slip);
         }
-        self.rotate(at);
     }
 
-    /// The next recipients whose turn it is; `None`: nobody's, until something happens or [`Core::wake_at`].
-    pub fn poll(&mut self, now: Timestamp) -> Option<Start<P>> {
-        self.fire_timers(now);
-        self.look_again = false;
-        if self.in_flight >= self.limits.connections_total {
-            return None;
+    /// A conversation ended: its connection is free again. Its recipients stay known until [`Core::released`].
+    pub fn finished(&mut self, conversation: &Conversation, end: &End<'_>, now: Timestamp) {
+        let Conversation { lane, site: at, path, pace, class, .. } = *conversation;
+        if let Some(lane) = self.lane_mut(lane) {
+            lane.in_flight = lane.in_flight.saturating_sub(1);
         }
-        for _ in 0..self.rotation.len().min(LOOK_MAX) {
-            let at = self.rotation.pop_front()?;
-            let turn = self.judge(at, now);
-            let Some(lane) = self.lane_mut(at) else { continue };
-            match turn {
-                Turn::Start | Turn::Suspend => {
-                    let suspended = if matches!(turn, Turn::Suspend) { lane.trouble.clone() } else { None };
-                    return self.take(at, suspended);
-                }
-                Turn::Rest => lane.rotating = false,
-                Turn::WakeAt(time) => {
-                    lane.rotating = false;
-                    self.timers.insert((time, at));
-                }
-                Turn::Later => self.rotation.push_back(at),
-            }
+        let speed = self.speed(at);
+        if let Some(site) = self.sites.get_mut(at.0 as usize).and_then(Option::as_mut) {
+            let troubled = |site: &Site| match site.paths.get(usize::from(path)) {
+                Some(path) if path.is_troubled() => path.busy,
+                Some(_) | None => 0,
+            };
+            let before = troubled(site);
+            site.ended(path, class, end, speed, now);
+            self.busy_troubled = (self.busy_troubled + troubled(site)).saturating_sub(before);
+            self.sites_in_flight -= usize::from(site.in_flight() == 0);
+            self.busy[class as usize] -= 1;
         }
-        self.look_again = !self.rotation.is_empty();
-        None
-    }
-
-    /// A conversation ended: its connection is free again. `trouble` is what it met, if that was the site's fault. Its
-    /// recipients stay known until [`Core::released`].
-    pub fn finished(&mut self, at: LaneRef, feedback: Feedback, trouble: Option<&AttemptDetail>, now: Timestamp) {
-        let per_destination = self.limits.connections_per_destination;
-        let Some(lane) = self.lane_mut(at) else { return };
-        let before = (lane.in_flight, lane.troubles > 0);
-        lane.in_flight = lane.in_flight.saturating_sub(1);
-        match feedback {
-            Feedback::Healthy => {
-                lane.troubles = 0;
-                lane.probes = 0;
-                lane.probe_at = Timestamp::ZERO;
-                lane.trouble = None;
-                lane.allowance = (lane.allowance + 1).min(per_destination.max(ALLOWANCE_START));
-            }
-            Feedback::Trouble => {
-                lane.troubles = lane.troubles.saturating_add(1);
-                if let Some(detail) = trouble {
-                    lane.trouble = Some(Arc::new(detail.clone()));
-                }
-                if lane.is_in_trouble() {
-                    lane.allowance = 1;
-                    // Connections that were open when the trouble began are one piece of news, not many.
-                    if lane.in_flight == 0 {
-                        lane.probes = lane.probes.saturating_add(1);
-                        lane.probe_at = now.plus(probe_wait(lane.probes));
-                    }
-                }
-            }
-            Feedback::Unknown => {}
+        if let Some(pace) = pace {
+            self.paces.finished(pace, class);
+            self.call(pace, now);
         }
-        let after = (lane.in_flight, lane.troubles > 0);
-        self.in_flight -= before.0 - after.0;
-        if before.0 == 1 {
-            self.lanes_in_flight -= 1;
-        }
-        self.in_flight_troubled -= if before.1 { before.0 } else { 0 };
-        self.in_flight_troubled += if after.1 { after.0 } else { 0 };
         self.rotate(at);
     }
 
     /// The store holds these recipients' new state, or nothing happened to them: RAM forgets them.
     pub fn released(&mut self, at: LaneRef, keys: impl IntoIterator<Item = RecipientKey>) {
         let Some(lane) = self.lane_mut(at) else { return };
-        let reading = lane.loading != [false; CLASSES];
+        let reading = lane.is_loading();
         for key in keys {
             lane.known.remove(&key);
             if reading {
@@ -227,17 +210,17 @@ impl<P> Core<P> {
 
     /// The state on disk changed under us (an operator's act, a reload): queued tickets are forgotten, sites in trouble get
     /// their probe now, and the disk is read anew. Attempts that run go on.
-    pub fn kick(&mut self) {
+    pub fn kick(&mut self, now: Timestamp) {
         self.generation += 1;
         for lane in self.lanes.iter_mut().flatten() {
-            for queue in &mut lane.queues {
-                for slip in queue.drain(..) {
-                    lane.known.remove(&slip.key);
-                }
-            }
-            lane.payload_bytes = 0;
-            lane.probe_at = Timestamp::ZERO;
+            lane.give_back(&mut |_| {});
             lane.read_by = Timestamp::ZERO;
+        }
+        for i in 0..self.sites.len() {
+            let Some(site) = &mut self.sites[i] else { continue };
+            site.rings.iter_mut().for_each(super::fair::Ring::clear);
+            site.probe_now(now);
+            self.unpark(SiteRef(i as u32));
         }
         self.tickets = 0;
         self.rows = 0;
@@ -247,112 +230,16 @@ impl<P> Core<P> {
         }
     }
 
-    /// Whether to ask the disk for due lanes now, and for how many at most.
-    pub fn scan(&mut self, now: Timestamp) -> Option<usize> {
-        // A clock that stepped back must not postpone the scan.
-        if now < self.scan_at && now >= self.scanned_at {
-            return None;
-        }
-        self.scanned_at = now;
-        self.scan_at = now.plus(SCAN_WAIT_MAX);
-        self.sweep(now, false);
-        // The known ones may all come first: ask for as many again.
-        Some(self.by_name.len() + SCAN_LANES)
-    }
-
-    /// What a scan found: the due lanes, whether there were more than asked for, and when the next recipient is due.
-    pub fn scanned(&mut self, found: Vec<DueLane>, more: bool, next_due: Option<Timestamp>, now: Timestamp) {
-        if more {
-            self.scan_by(now.plus(SCAN_WAIT_MIN));
-        }
-        if let Some(time) = next_due {
-            self.scan_by(time);
-        }
-        for due in found {
-            let Some(at) = self.enter(&due.lane, now) else {
-                self.scan_by(now.plus(SCAN_WAIT_MIN));
-                continue;
-            };
-            let Some(lane) = self.lane_mut(at) else { continue };
-            if due.count <= lane.known.len() as u64 && now < lane.read_by {
-                continue;
-            }
-            lane.read_by = now.plus(LANE_READ_WAIT_MAX);
-            Class::ALL.into_iter().for_each(|class| self.ask(at, class));
-        }
-    }
-
-    /// The next part of the due queue to read.
-    pub fn load(&mut self) -> Option<Load> {
-        while let Some((at, class)) = self.loads.pop_front() {
-            let (limits, total, generation) = (self.limits, self.tickets, self.generation);
-            let Some(lane) = self.lane_mut(at) else { continue };
-            lane.wanted[class as usize] = false;
-            let limit = limits.room(lane.queued(), total).min(LOAD_MAX);
-            if limit == 0 {
-                lane.more[class as usize] = true;
-                continue;
-            }
-            lane.loading[class as usize] = true;
-            let (lane, skip) = (lane.name.clone(), lane.known.clone());
-            return Some(Load { at, lane, class, limit, skip, generation });
-        }
-        None
-    }
-
-    /// A read ended; `None`: it failed.
-    pub fn loaded(&mut self, load: Load, page: Option<Page<P>>, now: Timestamp) {
-        let (at, class) = (load.at, load.class);
-        let stale = load.generation != self.generation;
-        let (limits, mut total) = (self.limits, self.tickets);
-        let Some(lane) = self.lane_mut(at) else { return };
-        lane.loading[class as usize] = false;
-        lane.more[class as usize] = true;
-        let missed = std::mem::take(&mut lane.missed[class as usize]);
-        let mut entering = Vec::new();
-        let mut again = true;
-        let next_due = page.as_ref().and_then(|page| page.next_due);
-        if let Some(page) = page.filter(|_| !stale) {
-            let mut room = limits.room(lane.queued(), total);
-            let mut left_out = false;
-            for slip in page.slips {
-                if room == 0 {
-                    left_out = true;
-                    break;
-                }
-                if !lane.released.contains(&slip.key) && lane.known.insert(slip.key) {
-                    entering.push(slip);
-                    (room, total) = (room - 1, total + 1);
-                }
-            }
-            again = page.again;
-            lane.more[class as usize] = !page.complete || left_out || again || missed;
-        } else if stale {
-            again = false;
-        }
-        if lane.loading == [false; CLASSES] {
-            lane.released.clear();
-        }
-        entering.into_iter().for_each(|slip| self.enqueue(at, class, slip));
-        next_due.into_iter().for_each(|time| self.scan_by(time));
-        if again {
-            self.timers.insert((now.plus(READ_AGAIN), at));
-        } else {
-            self.want(at, class);
-        }
-        self.rotate(at);
-    }
-
-    /// When to call [`Core::poll`], [`Core::scan`] and [`Core::load`] again if nothing happens before.
+    /// When to call [`Core::poll`], [`Core::scan`], [`Core::load`] and [`Core::locate`] again if nothing happens before.
     pub fn wake_at(&self, now: Timestamp) -> Timestamp {
-        let timer = self.timers.first().map_or(Timestamp::MAX, |(time, _)| *time);
+        let alarm = self.alarms.first().map_or(Timestamp::MAX, |(time, _)| *time);
         let look = if self.look_again { now.plus(LOOK_AGAIN) } else { Timestamp::MAX };
-        self.scan_at.min(timer).min(look)
+        self.scan_at.min(alarm).min(look)
     }
 
     /// Attempts that run.
     pub fn in_flight(&self) -> usize {
-        self.in_flight
+        self.busy.iter().sum()
     }
 
     /// Tickets in RAM, those in flight not counted.
@@ -365,29 +252,22 @@ impl<P> Core<P> {
         self.by_name.len()
     }
 
+    /// Sites in RAM.
+    pub fn sites(&self) -> usize {
+        self.by_key.len()
+    }
+
     /// Bytes of the window: tickets, and the rows that they keep. Bodies count for themselves.
     pub fn window_bytes(&self) -> usize {
         self.tickets * TICKET_BYTES + self.rows * ROW_BYTES
     }
 
-    /// The busiest lanes, at most `limit`: by attempts and tickets, sites in trouble first.
-    pub fn views(&self, limit: usize) -> Vec<LaneView> {
-        let mut lanes: Vec<&Lane<P>> = self.lanes.iter().flatten().filter(|l| !l.is_idle() || l.troubles > 0).collect();
-        lanes.sort_by_cached_key(|l| std::cmp::Reverse((l.is_in_trouble(), l.in_flight + l.queued())));
-        let view = |lane: &&Lane<P>| LaneView {
-            lane: lane.name.clone(),
-            in_flight: lane.in_flight,
-            queued: lane.queued(),
-            more: lane.more != [false; CLASSES],
-            troubles: lane.troubles,
-            probe_at: lane.is_in_trouble().then_some(lane.probe_at),
-            trouble: lane.trouble.clone(),
-        };
-        lanes.iter().take(limit).map(view).collect()
-    }
-
     fn lane_mut(&mut self, at: LaneRef) -> Option<&mut Lane<P>> {
         self.lanes.get_mut(at.0 as usize).and_then(Option::as_mut)
+    }
+
+    fn site_mut(&mut self, at: SiteRef) -> Option<&mut Site> {
+        self.sites.get_mut(at.0 as usize).and_then(Option::as_mut)
     }
 
     /// The lane of that name, made if RAM has a place for it.
@@ -401,30 +281,53 @@ impl<P> Core<P> {
                 return None;
             }
         }
-        let at = self.free.pop().unwrap_or_else(|| {
+        let at = self.free_lanes.pop().unwrap_or_else(|| {
             self.lanes.push(None);
             LaneRef((self.lanes.len() - 1) as u32)
         });
-        self.lanes[at.0 as usize] = Some(Lane::new(name.clone()));
+        let mut lane = Lane::new(name.clone());
+        lane.paused = self.pauses.get(destination(name)).copied().filter(|until| now < *until);
+        if let Some(until) = lane.paused {
+            self.alarms.insert((until, Alarm::Lane(at)));
+        }
+        self.lanes[at.0 as usize] = Some(lane);
         self.by_name.insert(name.clone(), at);
         Some(at)
     }
 
-    /// Forgets idle lanes; `troubled` ones too when places are needed: that costs one probe more, no mail.
-    fn sweep(&mut self, now: Timestamp, troubled: bool) {
-        if troubled && now >= self.swept_at && now < self.swept_at.plus(SCAN_WAIT_MIN) {
-            return;
+    /// Forgets idle lanes whose answer does not hold any more, and all idle ones when places are needed; then the sites
+    /// that nobody needs.
+    fn sweep(&mut self, now: Timestamp, places_needed: bool) {
+        if places_needed {
+            if now >= self.swept_at && now < self.swept_at.plus(SCAN_WAIT_MIN) {
+                return;
+            }
+            self.swept_at = now;
         }
-        self.swept_at = now;
         for i in 0..self.lanes.len() {
             if let Some(lane) = &self.lanes[i]
                 && lane.is_idle()
-                && !lane.rotating
-                && (troubled || lane.troubles == 0)
+                && (places_needed || now >= lane.locate_at)
             {
                 self.by_name.remove(&lane.name);
+                if let Some(site) = lane.site {
+                    self.leave_site(site, now);
+                }
                 self.lanes[i] = None;
-                self.free.push(LaneRef(i as u32));
+                self.free_lanes.push(LaneRef(i as u32));
+            }
+        }
+        self.sweep_sites(now);
+    }
+
+    fn sweep_sites(&mut self, now: Timestamp) {
+        let unused = |site: &Site| site.lanes == 0 && site.in_flight() == 0 && site.stand == Stand::Rest;
+        let kept = self.sites.iter().flatten().filter(|site| unused(site)).count();
+        for i in 0..self.sites.len() {
+            let Some(site) = &self.sites[i] else { continue };
+            let remembered = kept <= SITES_KEPT_MAX && site.remembers(now) && now.since(site.used_at) < SITE_MEMORY;
+            if unused(site) && !remembered {
+                self.forget_site(SiteRef(i as u32));
             }
         }
     }
@@ -433,7 +336,7 @@ impl<P> Core<P> {
         let (short, payload_max) = (self.memory_short, self.limits.lane_payload_max);
         let Some(lane) = self.lanes.get_mut(at.0 as usize).and_then(Option::as_mut) else { return };
         // The next to start keeps its message in any case.
-        let next = lane.queued() == 0 && lane.in_flight < lane.allowance;
+        let next = lane.in_flight < START && lane.queued() == 0;
         if !next && (short || lane.payload_bytes + slip.payload_bytes > payload_max) {
             slip.payload = None;
             slip.payload_bytes = 0;
@@ -441,36 +344,16 @@ impl<P> Core<P> {
         lane.payload_bytes += slip.payload_bytes;
         self.tickets += 1;
         self.rows += usize::from(slip.payload.is_some());
-        lane.queues[class as usize].push_back(slip);
-    }
-
-    fn rotate(&mut self, at: LaneRef) {
-        let Some(lane) = self.lane_mut(at) else { return };
-        if !lane.rotating && lane.queued() > 0 {
-            lane.rotating = true;
-            self.rotation.push_back(at);
-        }
-    }
-
-    fn want_all(&mut self, at: LaneRef) {
-        Class::ALL.into_iter().for_each(|class| self.want(at, class));
-    }
-
-    fn want(&mut self, at: LaneRef, class: Class) {
-        let Some(lane) = self.lane_mut(at) else { return };
-        let c = class as usize;
-        if lane.more[c] && lane.queues[c].len() < LOW_WATER {
-            self.ask(at, class);
-        }
-    }
-
-    /// Puts a read of the lane on the list.
-    fn ask(&mut self, at: LaneRef, class: Class) {
-        let Some(lane) = self.lane_mut(at) else { return };
-        let c = class as usize;
-        if !lane.wanted[c] && !lane.loading[c] {
-            lane.wanted[c] = true;
-            self.loads.push_back((at, class));
+        let user = slip.user;
+        let first_of_user = lane.queues[class as usize].push(slip);
+        match lane.site {
+            Some(site_at) => {
+                if first_of_user && let Some(site) = self.site_mut(site_at) {
+                    site.rings[class as usize].add(user, at);
+                }
+                self.rotate(site_at);
+            }
+            None => self.ask_place(at),
         }
     }
 
@@ -478,86 +361,44 @@ impl<P> Core<P> {
         self.scan_at = self.scan_at.min(time.max(self.scanned_at.plus(SCAN_WAIT_MIN)));
     }
 
-    fn fire_timers(&mut self, now: Timestamp) {
-        while let Some((time, at)) = self.timers.first().copied()
+    fn fire_alarms(&mut self, now: Timestamp) {
+        while let Some((time, alarm)) = self.alarms.first().copied()
             && time <= now
         {
-            self.timers.pop_first();
-            self.want_all(at);
-            self.rotate(at);
-        }
-    }
-
-    fn judge(&mut self, at: LaneRef, now: Timestamp) -> Turn {
-        let (limits, used, lanes) = (self.limits, self.in_flight, self.lanes_in_flight);
-        let troubled_full = self.in_flight_troubled >= limits.troubled_max();
-        let Some(lane) = self.lane_mut(at) else { return Turn::Rest };
-        if lane.queued() == 0 {
-            return Turn::Rest;
-        }
-        if lane.is_in_trouble() {
-            if lane.in_flight > 0 {
-                return Turn::Rest;
-            }
-            if now < lane.probe_at && lane.probe_at.since(now) <= PROBE_WAIT_MAX {
-                let probe_at = lane.probe_at;
-                if probe_at.since(now) <= PROBE_PATIENCE || lane.trouble.is_none() {
-                    return Turn::WakeAt(probe_at);
+            self.alarms.pop_first();
+            match alarm {
+                Alarm::Lane(at) => self.wake_lane(at, now),
+                Alarm::Site(at) => {
+                    if let Some(site) = self.site_mut(at)
+                        && site.alarm == Some(time)
+                    {
+                        site.alarm = None;
+                    }
+                    self.rotate(at);
                 }
-                return if self.may_suspend(now) { Turn::Suspend } else { Turn::WakeAt(now.plus(SCAN_WAIT_MIN)) };
+                Alarm::Pace(at) => self.call(at, now),
             }
         }
-        if lane.in_flight >= lane.allowance.min(limits.connections_per_destination) {
-            return Turn::Rest;
-        }
-        if !limits.may_connect(lane.in_flight, used, lanes) || (lane.troubles > 0 && troubled_full) {
-            return Turn::Later;
-        }
-        Turn::Start
     }
 
-    fn may_suspend(&mut self, now: Timestamp) -> bool {
-        if now >= self.suspensions.0.plus(Duration::from_secs(1)) || now < self.suspensions.0 {
-            self.suspensions = (now, SUSPENSIONS_PER_SECOND);
+    /// The site takes its turn, if it has something to start. One that waits for its rule moves up with its best class.
+    fn rotate(&mut self, at: SiteRef) {
+        let Some(site) = self.sites.get_mut(at.0 as usize).and_then(Option::as_mut) else { return };
+        let Some(best) = Class::ALL.into_iter().find(|class| !site.rings[*class as usize].is_empty()) else { return };
+        match site.stand {
+            Stand::Rest => {
+                site.stand = Stand::Rotation;
+                self.rotation.push_back(at);
+            }
+            Stand::Rotation => {}
+            Stand::Parked(parked) => {
+                if best < parked.class
+                    && let Some(pace) = site.pace.and_then(|pace| self.paces.get_mut(pace))
+                {
+                    pace.unpark(at, parked);
+                    site.stand = Stand::Parked(pace.park(at, best));
+                }
+            }
         }
-        self.suspensions.1 > 0
-    }
-
-    /// Takes the recipients of one message off the queue of the class whose turn it is.
-    fn take(&mut self, at: LaneRef, suspended: Option<Arc<AttemptDetail>>) -> Option<Start<P>> {
-        let recipients_max = self.limits.recipients_per_attempt;
-        let lane = self.lane_mut(at)?;
-        let class = lane.choose()?;
-        let queue = &mut lane.queues[class as usize];
-        let first = queue.pop_front()?;
-        let message: MessageId = first.key.message;
-        let mut bytes = first.payload_bytes;
-        let mut slips = vec![first];
-        while slips.len() < recipients_max
-            && let Some(slip) = queue.pop_front_if(|next| next.key.message == message)
-        {
-            bytes += slip.payload_bytes;
-            slips.push(slip);
-        }
-        lane.payload_bytes -= bytes;
-        let more = lane.queued() > 0;
-        lane.rotating = more;
-        let name = lane.name.clone();
-        if suspended.is_none() {
-            lane.in_flight += 1;
-            let (first_of_lane, troubled) = (lane.in_flight == 1, lane.troubles > 0);
-            self.in_flight += 1;
-            self.lanes_in_flight += usize::from(first_of_lane);
-            self.in_flight_troubled += usize::from(troubled);
-        } else {
-            self.suspensions.1 = self.suspensions.1.saturating_sub(slips.len() as u32);
-        }
-        self.tickets -= slips.len();
-        self.rows -= slips.iter().filter(|s| s.payload.is_some()).count();
-        if more {
-            self.rotation.push_back(at);
-        }
-        self.want_all(at);
-        Some(Start { at, lane: name, class, slips, suspended })
     }
 }

@@ -7,17 +7,23 @@
 
 use std::time::Duration;
 
-use super::backoff::{self, DelayNotice, Jitter, NextTry};
+use super::{
+    backoff::{self, DelayNotice, Jitter, NextTry},
+    core::HeldBack,
+};
 use crate::{
     clock::Timestamp,
     deliver::job::{RecipientResult, Verdict},
     event::{AttemptDetail, ErrorClass, Event, EventKind, Phase, WaitReason},
     metrics::Metrics,
+    smtp::params::ByMode,
     store::{Change, Message, NoticeKind, Recipient},
 };
 
 /// A try that carries the delay notice is put in only when it is at least this far off; otherwise the next one carries it.
 const EXTRA_TRY_MIN: Duration = Duration::from_secs(60);
+/// The same where the sender named the moment (DELIVERBY): it is kept more exactly.
+const EXTRA_TRY_BY_MIN: Duration = Duration::from_secs(5);
 
 /// The parts of the config that decide about retries.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,6 +52,7 @@ pub(super) struct Counts {
     deferred: u64,
     failed: u64,
     possible_duplicates: u64,
+    held_back: u64,
 }
 
 impl Counts {
@@ -55,6 +62,7 @@ impl Counts {
         self.deferred += other.deferred;
         self.failed += other.failed;
         self.possible_duplicates += other.possible_duplicates;
+        self.held_back += other.held_back;
     }
 
     /// Counts them: their changes are stored.
@@ -63,6 +71,12 @@ impl Counts {
         metrics.deferred.add(self.deferred);
         metrics.failed.add(self.failed);
         metrics.possible_duplicates.add(self.possible_duplicates);
+        metrics.held_back.add(self.held_back);
+    }
+
+    /// So many of them were deferred without a try.
+    pub fn held_back(&mut self, recipients: usize) {
+        self.held_back += recipients as u64;
     }
 }
 
@@ -96,14 +110,20 @@ pub(super) fn settle(
     settled
 }
 
-/// The results of recipients that were not tried because their site's last attempt met `trouble`.
-pub(super) fn suspended(recipients: &[Recipient], trouble: &AttemptDetail) -> Vec<RecipientResult> {
-    let detail = AttemptDetail {
-        reply: format!("not tried, the destination is in trouble; its last answer: {}", trouble.reply),
-        duration: Duration::ZERO,
-        possible_duplicate: false,
-        ..trouble.clone()
+/// The results of recipients that were not tried because their site is in trouble, or a response rule pauses it.
+pub(super) fn held_back(recipients: &[Recipient], held: &HeldBack) -> Vec<RecipientResult> {
+    let why = match &held.pause {
+        Some((rule, until)) => format!("not tried, the response rule {rule:?} pauses the destination until {until}"),
+        None => "not tried, the destination is in trouble".to_owned(),
     };
+    let last = held.last.as_deref().cloned().unwrap_or_else(|| AttemptDetail {
+        destination: recipients.first().map(|r| r.lane.destination().to_owned()).unwrap_or_default(),
+        phase: Some(Phase::Queue),
+        error: Some(ErrorClass::ResendTimeout),
+        ..AttemptDetail::default()
+    });
+    let reply = if last.reply.is_empty() { why } else { format!("{why}; its last answer: {}", last.reply) };
+    let detail = AttemptDetail { reply, duration: Duration::ZERO, possible_duplicate: false, ..last };
     let result = |r: &Recipient| RecipientResult {
         index: r.key.index,
         verdict: Verdict::Deferred { site: true, damaged: false },
@@ -186,26 +206,16 @@ fn change(
         }
         Verdict::Deferred { site, damaged: false } => {
             let jitter = Jitter::of(message.id, attempt);
-            match backoff::next_try(&policy.schedule, attempt, now, message.expires_at, jitter) {
+            match backoff::next_try(&policy.schedule, attempt, now, end_of_life(message), jitter) {
                 NextTry::Expired => {
-                    let life = message.expires_at.since(message.accepted_at);
-                    detail.reply = format!("4.4.7 not delivered within {}; last answer: {}", words(life), detail.reply);
+                    detail.reply = format!("{}; last answer: {}", expired(message), detail.reply);
                     detail.error = Some(ErrorClass::ResendTimeout);
                     (EventKind::Failed, owed(notify.wants_failure(), NoticeKind::Failure))
                 }
                 NextTry::At(at) => {
-                    let delay = match &message.sender {
-                        Some(_) if !recipient.delay_noticed => backoff::delay_notice(
-                            notify.wants_delay(),
-                            notify.given,
-                            policy.delay_notice_after,
-                            message.accepted_at,
-                            now,
-                        ),
-                        Some(_) | None => DelayNotice::No,
-                    };
+                    let (delay, exact) = delay(message, recipient, policy, now);
                     next_try = Some(match delay {
-                        DelayNotice::At(time) if time < at && time > now.plus(EXTRA_TRY_MIN) => time,
+                        DelayNotice::At(time) if time < at && time > now.plus(exact) => time,
                         DelayNotice::At(_) | DelayNotice::Now | DelayNotice::No => at,
                     });
                     wait = Some(if site { WaitReason::Site } else { WaitReason::Retry });
@@ -216,6 +226,53 @@ fn change(
     };
     let (key, detail) = (recipient.key, Some(detail));
     Change { event: Event { at: now, key, kind, attempt, next_try, wait, operator: None, detail }, notice }
+}
+
+/// The moment that BY names, and what happens then (RFC 2852 §4).
+fn deadline(message: &Message) -> Option<(Timestamp, ByMode)> {
+    let by = message.params.by?;
+    let after = Duration::from_secs(u64::try_from(by.seconds).unwrap_or(0));
+    Some((message.accepted_at.plus(after), by.mode))
+}
+
+/// When the message's waiting recipients expire; the intake reckoned the deadline of BY in, this keeps it.
+fn end_of_life(message: &Message) -> Timestamp {
+    match deadline(message) {
+        Some((deadline, ByMode::Return)) => message.expires_at.min(deadline),
+        Some((_, ByMode::Notify)) | None => message.expires_at,
+    }
+}
+
+fn expired(message: &Message) -> String {
+    let end = end_of_life(message);
+    let life = words(end.since(message.accepted_at));
+    match deadline(message) {
+        // RFC 2852 §4.1.4 names the code.
+        Some((deadline, ByMode::Return)) if deadline <= end => {
+            format!("5.4.7 not delivered within {life}, as its sender asked")
+        }
+        Some(_) | None => format!("4.4.7 not delivered within {life}"),
+    }
+}
+
+/// Whether a delay notice goes out with this deferral, and how exactly its time is kept. BY with N wants one at its deadline
+/// from everybody who did not say NOTIFY=NEVER.
+fn delay(message: &Message, recipient: &Recipient, policy: &RetryPolicy, now: Timestamp) -> (DelayNotice, Duration) {
+    if message.sender.is_none() || recipient.delay_noticed {
+        return (DelayNotice::No, EXTRA_TRY_MIN);
+    }
+    let notify = recipient.params.notify;
+    let (asked, given, configured) = (notify.wants_delay(), notify.given, policy.delay_notice_after);
+    let usual = backoff::delay_notice(asked, given, configured, message.accepted_at, now);
+    let never = given && !notify.success && !notify.failure && !notify.delay;
+    match deadline(message) {
+        Some((deadline, ByMode::Notify)) if !never => {
+            let by = backoff::notice_at(deadline, now);
+            let delay = by.or(usual);
+            (delay, if delay == by { EXTRA_TRY_BY_MIN } else { EXTRA_TRY_MIN })
+        }
+        Some(_) | None => (usual, EXTRA_TRY_MIN),
+    }
 }
 
 /// `4 days`, `90 minutes`: the largest unit that is exact enough.
@@ -235,35 +292,20 @@ fn log_change(change: &Change) {
     let Some(detail) = &event.detail else { return };
     let phase = detail.phase.map_or("-", Phase::word);
     let address = detail.address.map(|a| a.to_string()).unwrap_or_default();
+    let next = event.next_try.map(|next| format!(" wait={} next_try={next}", event.wait.map_or("-", WaitReason::word)));
     // `{:?}` quotes and escapes: a peer's words cannot forge a line.
-    match event.next_try {
-        None => log::info!(
-            "message={} recipient={} destination={} attempt={} verdict={} phase={phase} host={} address={address} \
-             duration_ms={} possible_duplicate={} reply={:?}",
-            event.key.message,
-            event.key.index,
-            detail.destination,
-            event.attempt,
-            event.kind.word(),
-            detail.host,
-            detail.duration.as_millis(),
-            detail.possible_duplicate,
-            detail.reply,
-        ),
-        Some(next) => log::info!(
-            "message={} recipient={} destination={} attempt={} verdict={} phase={phase} host={} address={address} \
-             duration_ms={} possible_duplicate={} reply={:?} wait={} next_try={}",
-            event.key.message,
-            event.key.index,
-            detail.destination,
-            event.attempt,
-            event.kind.word(),
-            detail.host,
-            detail.duration.as_millis(),
-            detail.possible_duplicate,
-            detail.reply,
-            event.wait.map_or("-", WaitReason::word),
-            next,
-        ),
-    }
+    log::info!(
+        "message={} recipient={} destination={} attempt={} verdict={} phase={phase} host={} address={address} \
+         duration_ms={} possible_duplicate={} reply={:?}{}",
+        event.key.message,
+        event.key.index,
+        detail.destination,
+        event.attempt,
+        event.kind.word(),
+        detail.host,
+        detail.duration.as_millis(),
+        detail.possible_duplicate,
+        detail.reply,
+        next.unwrap_or_default(),
+    );
 }

@@ -3,7 +3,12 @@
 //! In: messages just accepted, rows of the due queue.  Out: tickets for the core.
 //! Always: a message that is about to come by itself is left out of what is read from disk, so that it comes once.
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
 use smol::Timer;
 
@@ -15,14 +20,21 @@ use crate::{
     clock::Timestamp,
     deliver::job::RECIPIENTS_PER_JOB_MAX,
     event::Class,
-    ids::{MessageId, RecipientKey},
-    store::{Applied, Change, Lane, LaneRow, Loaded, Message, Recipient, RecipientState, Store, StoreError, Ticket},
+    ids::{MessageId, RecipientKey, UserKey},
+    store::{
+        Applied, Change, Head, HeadLimits, Lane, LaneRow, Loaded, Message, Recipient, RecipientState, Store,
+        StoreError, Ticket,
+    },
 };
 
 /// How long a store that cannot take verdicts, or a read that failed, is left alone.
 pub(super) const STORE_WAIT: Duration = Duration::from_secs(1);
 /// A message this young may still be on its way from intake to the scheduler: reads of the disk leave it out.
 pub(super) const YOUNG: Duration = Duration::from_secs(2);
+/// Submitters whose next due time is looked for behind what was read.
+const NEXT_DUE_ROWS: usize = 16;
+/// Later than every due time, but before that of held recipients.
+const EVER: Timestamp = Timestamp::from_millis(u64::MAX - 1);
 
 /// What the scheduler asks of the store.
 pub trait Shelf: Clone + Send + Sync + 'static {
@@ -34,15 +46,15 @@ pub trait Shelf: Clone + Send + Sync + 'static {
     fn lanes_due(&self, until: Timestamp, limit: usize) -> Result<Vec<LaneRow>, StoreError>;
     /// See [`Store::next_due`].
     fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
-    /// See [`Store::lane_head`].
-    fn lane_head(
+    /// See [`Store::head`].
+    fn head(
         &self,
         lane: &Lane,
         class: Class,
         until: Timestamp,
-        limit: usize,
+        limits: HeadLimits,
         skip: &dyn Fn(RecipientKey) -> bool,
-    ) -> Result<Vec<Ticket>, StoreError>;
+    ) -> Result<Head, StoreError>;
     /// See [`Store::load`].
     fn load(&self, id: MessageId, indexes: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError>;
 }
@@ -60,15 +72,15 @@ impl Shelf for Store {
     fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         Store::next_due(self, after)
     }
-    fn lane_head(
+    fn head(
         &self,
         lane: &Lane,
         class: Class,
         until: Timestamp,
-        limit: usize,
+        limits: HeadLimits,
         skip: &dyn Fn(RecipientKey) -> bool,
-    ) -> Result<Vec<Ticket>, StoreError> {
-        Store::lane_head(self, lane, class, until, limit, skip)
+    ) -> Result<Head, StoreError> {
+        Store::head(self, lane, class, until, limits, skip)
     }
     fn load(&self, id: MessageId, indexes: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError> {
         Store::load(self, id, indexes)
@@ -97,10 +109,15 @@ pub(super) fn enter(core: &mut Core<Arc<Loaded>>, loaded: &Arc<Loaded>, now: Tim
             core.due_at(due);
         }
     }
+    let (user, expires_at) = (UserKey::of(&loaded.message.user), loaded.message.expires_at);
+    let mut fresh = |recipient: &Recipient, payload: Option<Arc<Loaded>>| {
+        let payload_bytes = if payload.is_some() { bytes } else { 0 };
+        let (key, attempts) = (recipient.key, recipient.attempts);
+        core.fresh(&recipient.lane.0, class, Slip { key, user, attempts, expires_at, payload, payload_bytes }, now);
+    };
     if let [recipient] = loaded.recipients.as_slice() {
         if is_due(&recipient) {
-            let slip = Slip { key: recipient.key, payload: Some(loaded.clone()), payload_bytes: bytes };
-            core.fresh(&recipient.lane.0, class, slip, now);
+            fresh(recipient, Some(loaded.clone()));
         }
         return;
     }
@@ -110,8 +127,7 @@ pub(super) fn enter(core: &mut Core<Arc<Loaded>>, loaded: &Arc<Loaded>, now: Tim
         let nth = lanes.entry(&recipient.lane).or_default();
         let first = nth.is_multiple_of(RECIPIENTS_PER_JOB_MAX);
         *nth += 1;
-        let (payload, payload_bytes) = if first { (Some(loaded.clone()), bytes) } else { (None, 0) };
-        core.fresh(&recipient.lane.0, class, Slip { key: recipient.key, payload, payload_bytes }, now);
+        fresh(recipient, first.then(|| loaded.clone()));
     }
 }
 
@@ -166,17 +182,27 @@ pub(super) fn page<S: Shelf>(
         young.set(young.get() | is_young);
         is_young
     };
-    // One more than fits, whenever it is due: it says whether there is more, or when to come back.
-    match shelf.lane_head(&Lane(load.lane.clone()), load.class, Timestamp::MAX, load.limit + 1, &skip) {
-        Ok(mut tickets) => {
-            let is_due = |t: &Ticket| t.due <= now;
-            let next_due = tickets.iter().find(|t| !is_due(t)).map(|t| t.due);
-            tickets.retain(is_due);
-            let complete = tickets.len() <= load.limit;
-            tickets.truncate(load.limit);
+    let limits = HeadLimits { rows: load.limit, per_message: load.per_message };
+    let lane = Lane(load.lane.clone());
+    let read = shelf.head(&lane, load.class, now, limits, &skip).and_then(|head| {
+        if !head.complete {
+            return Ok((head, None));
+        }
+        // Nothing else is due: what comes next hides behind those who wait in RAM.
+        let found: HashSet<RecipientKey> = head.tickets.iter().map(|t| t.key).collect();
+        let next = HeadLimits { rows: NEXT_DUE_ROWS, per_message: 1 };
+        let known = |key| skip(key) || found.contains(&key);
+        let later = shelf.head(&lane, load.class, EVER, next, &known)?;
+        let next_due = later.tickets.iter().map(|t| t.due).filter(|due| *due > now).min();
+        Ok((head, next_due))
+    });
+    match read {
+        Ok((Head { tickets, complete }, next_due)) => {
             let slip = |t: Ticket| {
                 let bytes = |l: &Arc<Loaded>| ROW_BYTES + l.body.as_ref().map_or(0, |(body, _)| body.len());
-                Slip { key: t.key, payload_bytes: t.loaded.as_ref().map_or(0, bytes), payload: t.loaded }
+                let payload_bytes = t.loaded.as_ref().map_or(0, bytes);
+                let Ticket { key, user, attempts, expires_at, loaded: payload, .. } = t;
+                Slip { key, user, attempts, expires_at, payload, payload_bytes }
             };
             let slips = tickets.into_iter().map(slip).collect();
             (load, Some(Page { slips, complete, again: young.get(), next_due }))

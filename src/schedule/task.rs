@@ -20,8 +20,10 @@ use smol::{Timer, channel, stream::Stream};
 
 use super::{
     attempt::{Context, Done, attempt},
-    core::{Core, LaneRef, LaneView, Load, Page},
-    limits::{Feedback, Limits},
+    core::{Core, End, LaneRef, LaneView, Load, Locate, Page, SiteView},
+    limits::Limits,
+    locate::locate,
+    place::Place,
     results::{Counts, RetryPolicy},
     shelf::{STORE_WAIT, Scan, Shelf, YOUNG, enter, page, scan, store},
 };
@@ -30,10 +32,11 @@ use crate::{
     clock::{Clock, Timestamp},
     config::Config,
     deliver::job::{Deliver, RECIPIENTS_PER_JOB_MAX},
+    fact::Fact,
     ids::RecipientKey,
     metrics::Metrics,
     runtime::{Runtime, Shutdown, Stage},
-    store::{Change, Loaded, Receipt},
+    store::{Change, Lane, Loaded, Pause, Receipt},
 };
 
 /// Trips to the writer at once: the second leaves while the first waits for its sync, later verdicts ride together.
@@ -48,6 +51,8 @@ const NOTES_MAX: usize = 256;
 const LOADS_MAX: usize = 32;
 /// Trips to the blocking pool at once.
 const READS_MAX: usize = 2;
+/// Lanes that are located at once: enough that some whose DNS is slow do not make the others wait.
+const LOCATES_MAX: usize = 256;
 /// The scheduler looks around at least this often, whatever the clock did.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// The least time between two looks that nothing else asked for.
@@ -84,6 +89,8 @@ pub struct Settings {
     pub retry_schedule: Vec<Duration>,
     /// `[queue] delay_notice_after`; zero: only when asked for.
     pub delay_notice_after: Duration,
+    /// `[delivery.priority] low_share_percent`.
+    pub low_share_percent: usize,
 }
 
 impl From<&Config> for Settings {
@@ -93,18 +100,16 @@ impl From<&Config> for Settings {
             connections_per_destination: config.delivery.connections_per_destination,
             retry_schedule: config.queue.retry_schedule.clone(),
             delay_notice_after: config.queue.delay_notice_after,
+            low_share_percent: usize::from(config.delivery.priority.low_share_percent),
         }
     }
 }
 
 impl Settings {
     fn limits(&self, budget: &Budget) -> Limits {
-        Limits::for_memory(
-            budget.bytes_max(),
-            self.connections_total,
-            self.connections_per_destination,
-            RECIPIENTS_PER_JOB_MAX,
-        )
+        let (total, each) = (self.connections_total, self.connections_per_destination);
+        let limits = Limits::for_memory(budget.bytes_max(), total, each, RECIPIENTS_PER_JOB_MAX);
+        Limits { low_share_percent: self.low_share_percent, ..limits }
     }
 
     fn policy(&self) -> Arc<RetryPolicy> {
@@ -123,7 +128,8 @@ impl Scheduler {
         let (sender, notes) = channel::unbounded();
         let (alive, ended) = channel::bounded(1);
         let shared = Arc::new(Shared {
-            core: Mutex::new(Core::new(settings.limits(&parts.budget))),
+            core: Mutex::new(Core::new(settings.limits(&parts.budget), &settings.retry_schedule)),
+            clock: parts.clock.clone(),
             notes: sender,
             fresh: AtomicUsize::new(0),
             overflowed: AtomicBool::new(false),
@@ -147,6 +153,7 @@ impl Scheduler {
             applying: 0,
             attempts: 0,
             reading: 0,
+            locating: 0,
             scanning: false,
             _alive: alive,
         };
@@ -161,6 +168,7 @@ pub struct Handle(Arc<Shared>);
 
 struct Shared {
     core: Mutex<Core<Arc<Loaded>>>,
+    clock: Clock,
     notes: channel::Sender<Note>,
     fresh: AtomicUsize,
     overflowed: AtomicBool,
@@ -195,9 +203,25 @@ impl Handle {
         let _ = self.0.notes.try_send(Note::Settings(settings));
     }
 
+    /// The destinations that the operator paused; call it at the start and after each change. A paused one starts nothing
+    /// and its mail waits on disk, without entries; attempts that run go on.
+    pub fn set_pauses(&self, pauses: Vec<Pause>) {
+        let _ = self.0.notes.try_send(Note::Pauses(pauses));
+    }
+
     /// The busiest lanes, at most `limit`, sites in trouble first. Short.
     pub fn snapshot(&self, limit: usize) -> Vec<LaneView> {
         lock(&self.0.core).views(limit)
+    }
+
+    /// The busiest sites, at most `limit`, those in trouble first. Short.
+    pub fn sites(&self, limit: usize) -> Vec<SiteView> {
+        lock(&self.0.core).site_views(limit, self.0.clock.now())
+    }
+
+    /// What is true now of a lane, for `explain` and `find`: site, rule, connections, ways, troubles, pauses. Short.
+    pub fn facts(&self, lane: &Lane, now: Timestamp) -> Vec<Fact> {
+        lock(&self.0.core).facts(&lane.0, now)
     }
 
     /// Attempts that run now. Short.
@@ -223,7 +247,9 @@ enum Note {
     Applied(Batch),
     Loaded(Vec<(Load, Option<Page<Arc<Loaded>>>)>),
     Scanned(Option<Scan>),
+    Located(Locate, Option<Place>),
     Kick,
+    Pauses(Vec<Pause>),
     Settings(Settings),
 }
 
@@ -249,6 +275,7 @@ struct Task<S> {
     applying: usize,
     attempts: usize,
     reading: usize,
+    locating: usize,
     scanning: bool,
     /// Closes when the task ends, however it ends.
     _alive: channel::Sender<()>,
@@ -332,10 +359,22 @@ impl<S: Shelf> Task<S> {
                     None => core.due_at(now.plus(STORE_WAIT)),
                 }
             }
-            Note::Kick => lock(&self.shared.core).kick(),
+            Note::Located(asked, place) => {
+                self.locating -= 1;
+                let mut core = lock(&self.shared.core);
+                match place {
+                    Some(place) => core.located(asked.at, &place, now),
+                    None => core.not_located(asked.at, now),
+                }
+            }
+            Note::Kick => lock(&self.shared.core).kick(now),
+            Note::Pauses(pauses) => {
+                let until = |p: Pause| (p.destination.into(), p.until.unwrap_or(Timestamp::MAX));
+                lock(&self.shared.core).set_pauses(pauses.into_iter().map(until).collect(), now);
+            }
             Note::Settings(settings) => {
                 self.policy = settings.policy();
-                lock(&self.shared.core).set_limits(settings.limits(&self.budget));
+                lock(&self.shared.core).set_limits(settings.limits(&self.budget), &settings.retry_schedule);
             }
         }
     }
@@ -343,8 +382,13 @@ impl<S: Shelf> Task<S> {
     fn done(&mut self, done: Done, now: Timestamp) {
         self.attempts -= 1;
         let mut core = lock(&self.shared.core);
-        if done.conversation {
-            core.finished(done.at, done.feedback, done.trouble.as_deref(), now);
+        if let Some(conversation) = &done.conversation {
+            let end = End { feedback: done.feedback, said: done.said.as_deref(), push: done.push.as_ref() };
+            core.finished(conversation, &end, now);
+        }
+        if let Some(push) = &done.push {
+            self.context.metrics.pushes.one();
+            log::info!("rule={:?} act={:?} seconds={}", push.rule, push.what, push.duration.as_secs());
         }
         if !done.unchanged.is_empty() {
             core.released(done.at, done.unchanged);
@@ -384,9 +428,25 @@ impl<S: Shelf> Task<S> {
                 self.runtime.spawn("attempt", attempt(context, policy, start, report));
             }
         }
+        // A start may have shown that a place is old.
+        self.locate(&mut core);
         self.read(&mut core, now);
         // What is due already waits for something under way: an alarm now would only ring again.
         if stuck { now.plus(STORE_WAIT) } else { core.wake_at(now).max(now.plus(REST)) }
+    }
+
+    /// Asks for the places of lanes that have none, or old ones.
+    fn locate(&mut self, core: &mut Core<Arc<Loaded>>) {
+        while self.locating < LOCATES_MAX
+            && let Some(asked) = core.locate()
+        {
+            self.locating += 1;
+            let notes = self.shared.notes.clone();
+            let report = move |asked, place| {
+                let _ = notes.try_send(Note::Located(asked, place));
+            };
+            self.runtime.spawn("locate", locate(self.context.clone(), asked, report));
+        }
     }
 
     /// Sends the verdicts that have gathered to the writer, if a trip is free.
@@ -454,16 +514,6 @@ impl<S: Shelf> Task<S> {
             }
         };
         core.set_memory_short(!fits || self.budget.used() > self.budget.bytes_max() / 2);
-    }
-}
-
-impl From<crate::deliver::job::SiteFeedback> for Feedback {
-    fn from(feedback: crate::deliver::job::SiteFeedback) -> Self {
-        match feedback {
-            crate::deliver::job::SiteFeedback::Healthy => Feedback::Healthy,
-            crate::deliver::job::SiteFeedback::Trouble => Feedback::Trouble,
-            crate::deliver::job::SiteFeedback::Unknown => Feedback::Unknown,
-        }
     }
 }
 

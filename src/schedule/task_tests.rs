@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    deliver::job::{Job, Outcome, RecipientResult, SiteFeedback, Verdict},
+    deliver::job::{Job, Located, Outcome, Path, Push, PushKind, RecipientResult, SiteFeedback, Verdict},
     event::{AttemptDetail, Class, ErrorClass, EventKind, Phase, WaitReason},
     ids::MessageId,
     mail::header::Facts,
     smtp::{
         address::Mailbox,
-        params::{MailParams, Notify, RcptParams},
+        params::{ByMode, DeliverBy, MailParams, Notify, RcptParams},
     },
     store::{
-        Applied, BodyPlace, Lane, LaneRow, Message, NoticeKind, Origin, Recipient, RecipientState, StoreError, Ticket,
+        Applied, BodyPlace, Head, HeadLimits, Lane, LaneRow, Message, NoticeKind, Origin, Recipient, RecipientState,
+        StoreError, Ticket,
     },
 };
 
@@ -105,18 +106,19 @@ impl Shelf for Fake {
     fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.state().recipients.values().filter_map(due).filter(|d| *d > after).min())
     }
-    fn lane_head(
+    fn head(
         &self,
         lane: &Lane,
         class: Class,
         until: Timestamp,
-        limit: usize,
+        limits: HeadLimits,
         skip: &dyn Fn(RecipientKey) -> bool,
-    ) -> Result<Vec<Ticket>, StoreError> {
+    ) -> Result<Head, StoreError> {
         let state = self.state();
         let of_lane = |r: &&Recipient| r.lane == *lane && state.messages[&r.key.message].class == class;
         let rows = state.recipients.values().filter(of_lane).filter(|r| due(r).is_some_and(|d| d <= until));
         let ticket = |r: &Recipient| Ticket {
+            user: Default::default(),
             key: r.key,
             lane: lane.clone(),
             class,
@@ -127,8 +129,15 @@ impl Shelf for Fake {
         };
         let mut tickets: Vec<Ticket> = rows.filter(|r| !skip(r.key)).map(ticket).collect();
         tickets.sort_by_key(|t| t.due);
-        tickets.truncate(limit);
-        Ok(tickets)
+        let mut of_message: BTreeMap<MessageId, usize> = BTreeMap::new();
+        let all = tickets.len();
+        tickets.retain(|t| {
+            let count = of_message.entry(t.key.message).or_default();
+            *count += 1;
+            *count <= limits.per_message
+        });
+        tickets.truncate(limits.rows);
+        Ok(Head { complete: tickets.len() == all, tickets })
     }
     fn load(&self, id: MessageId, indexes: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError> {
         let state = self.state();
@@ -145,14 +154,37 @@ impl Shelf for Fake {
 #[derive(Default)]
 struct Peers {
     calls: AtomicUsize,
+    /// Questions for a place; the first ones panic while this is positive.
+    locates: AtomicUsize,
+    locate_panics: AtomicUsize,
+    /// The ways by which mail came.
+    paths: Mutex<Vec<Path>>,
 }
 
+const WAY: Path = Path { v4: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 9))), v6: None };
+
 impl Deliver for Peers {
-    fn deliver(&self, job: Job) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+    fn locate<'a>(&'a self, lane: &'a Lane) -> Pin<Box<dyn Future<Output = Located> + Send + 'a>> {
+        self.locates.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             smol::future::yield_now().await;
-            let mut outcome = Outcome { results: Vec::new(), feedback: SiteFeedback::Healthy, interrupted: false };
+            let panics = &self.locate_panics;
+            if panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+                panic!("a fault, for the test");
+            }
+            let mut located = Located::alone(lane);
+            located.paths[0].path = WAY;
+            located
+        })
+    }
+
+    fn deliver(&self, job: Job) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.paths.lock().expect("no panic before").push(job.path);
+        Box::pin(async move {
+            smol::future::yield_now().await;
+            let mut outcome =
+                Outcome { results: Vec::new(), feedback: SiteFeedback::Healthy, interrupted: false, push: None };
             for recipient in &job.recipients {
                 let verdict = match recipient.address.local() {
                     "fail" => Verdict::Failed,
@@ -161,6 +193,11 @@ impl Deliver for Peers {
                     "site" => {
                         outcome.feedback = SiteFeedback::Trouble;
                         Verdict::Deferred { site: true, damaged: false }
+                    }
+                    "pause" => {
+                        let (rule, duration) = ("too many".into(), Duration::from_secs(3_600));
+                        outcome.push = Some(Push { rule, what: PushKind::Pause, duration });
+                        Verdict::Deferred { site: false, damaged: false }
                     }
                     "silent" => continue,
                     "cut" => return Outcome { interrupted: true, ..outcome },
@@ -461,4 +498,100 @@ fn mail_for_later_waits_on_disk_until_then() {
     world.accept(mail(3, &["ok"]));
     world.settles(3);
     assert_eq!(world.fake.events(1).len(), 1);
+}
+
+#[test]
+fn a_lane_is_located_once_and_its_mail_takes_the_offered_way() {
+    let world = world(Fake::default());
+    world.peers.locate_panics.store(1, Ordering::SeqCst);
+    for n in 1..=50 {
+        world.accept(mail(n, &["ok"]));
+    }
+    // The first question breaks off; it is asked again two seconds later, by the clock.
+    world.until("it is asked", |w| w.peers.locates.load(Ordering::SeqCst) == 1);
+    world.until("it broke off", |w| w.peers.locate_panics.load(Ordering::SeqCst) == 0);
+    std::thread::sleep(Duration::from_millis(50));
+    world.clock.advance(Duration::from_secs(3));
+    world.accept(mail(51, &["ok"]));
+    world.settles(51);
+    assert_eq!(world.peers.locates.load(Ordering::SeqCst), 2);
+    assert!(world.peers.paths.lock().expect("whole").iter().all(|path| *path == WAY));
+    let facts = world.handle.facts(&Lane("example.org".into()), world.clock.now());
+    assert!(facts.iter().any(|fact| fact.topic == "source" && fact.says.contains("127.0.0.9")), "{facts:?}");
+}
+
+#[test]
+fn a_site_that_a_rule_pauses_defers_with_the_rules_name() {
+    let world = world(Fake::default());
+    world.accept(mail(1, &["pause"]));
+    world.settles(1);
+    world.until("it is paused", |w| w.handle.sites(1).first().is_some_and(|site| site.pause.is_some()));
+    world.accept(mail(2, &["ok"]));
+    world.settles(2);
+    let state = world.fake.state();
+    let event = &state.changes[1].event;
+    assert_eq!((event.kind, event.wait, event.attempt), (EventKind::Deferred, Some(WaitReason::Site), 1));
+    let reply = &event.detail.as_ref().expect("told").reply;
+    assert!(
+        reply.contains("response rule \"too many\"") && reply.ends_with("its last answer: 450 4.2.1 busy"),
+        "{reply}"
+    );
+    assert_eq!(world.peers.calls.load(Ordering::SeqCst), 1);
+    assert_eq!((world.metrics.pushes.get(), world.metrics.held_back.get()), (1, 1));
+}
+
+#[test]
+fn a_paused_destination_waits_without_an_entry() {
+    let world = world(Fake::default());
+    let (destination, operator, reason) = ("example.org".into(), "root".into(), String::new());
+    world.handle.set_pauses(vec![Pause { destination, since: START, until: None, operator, reason }]);
+    world.accept(mail(1, &["ok"]));
+    world.until("it is shown", |w| w.handle.snapshot(1).first().is_some_and(|l| l.paused == Some(Timestamp::MAX)));
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(world.fake.state().changes.is_empty());
+    world.handle.set_pauses(Vec::new());
+    world.clock.advance(Duration::from_secs(10));
+    world.handle.kick();
+    world.settles(1);
+    assert_eq!(world.fake.events(1), [(EventKind::Succeeded, 1, None, None)]);
+}
+
+#[test]
+fn a_deadline_by_its_sender_ends_a_life_or_owes_one_notice() {
+    let never = Notify { given: true, ..Notify::default() };
+    for (mode, notify, ends, notices) in [
+        (ByMode::Return, Notify::default(), true, 1),
+        (ByMode::Notify, Notify::default(), false, 1),
+        (ByMode::Notify, Notify { failure: true, ..never }, false, 1),
+        (ByMode::Notify, never, false, 0),
+    ] {
+        let world = world(Fake::default());
+        let mut loaded = mail(1, &["defer"]);
+        loaded.message.params.by = Some(DeliverBy { seconds: 180, mode, trace: false });
+        loaded.recipients[0].params.notify = notify;
+        world.accept(loaded);
+        let deadline = START.plus(Duration::from_secs(180));
+        for tries in 1..=4 {
+            world.settles(tries);
+            let change = world.fake.state().changes[tries - 1].clone();
+            let Some(next) = change.event.next_try else { break };
+            if notices > 0 && change.event.at < deadline {
+                assert!(next <= deadline, "{mode:?}: a try is timed at the deadline");
+            }
+            world.fake.state().recipients.values_mut().for_each(|r| r.delay_noticed |= change.notice.is_some());
+            world.clock.advance(next.since(world.clock.now()));
+            world.handle.kick();
+        }
+        let state = world.fake.state();
+        let last = state.changes.last().expect("some");
+        assert_eq!(last.event.kind == EventKind::Failed, ends, "{mode:?} {notify:?}");
+        let owed: Vec<NoticeKind> = state.changes.iter().filter_map(|c| c.notice).collect();
+        assert_eq!(owed.len(), notices, "{mode:?} {notify:?}: {owed:?}");
+        if ends {
+            let reply = &last.event.detail.as_ref().expect("a try").reply;
+            assert!(reply.starts_with("5.4.7 not delivered within 3 minutes, as its sender asked"), "{reply}");
+        } else if let [kind] = owed[..] {
+            assert_eq!(kind, NoticeKind::Delay);
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! Out: [`Step`]s; after each message one [`End`] a recipient; [`Client::fault`] once the connection is of no more use.
 //! Always: content follows only a 354 that at least one accepted recipient stands behind; what arrived in clear is
 //! forgotten at STARTTLS; a reply lost after the final dot is told apart from every other loss (P3).
-//! Sources: RFC 5321 §3, §4.1 and §4.5.3.2, RFC 2920, 3207, 4954, 9422.
+//! Sources: RFC 5321 §3, §4.1 and §4.5.3.2, RFC 2920, 3207, 4954, 9422, 6710, 2852, 8689.
 //!
 //! ```text
 //! Greeting ─► Ehlo ─(5yz)─► Helo            ┌───────────── next message ─────────────┐
@@ -182,7 +182,7 @@ impl Client {
         if !matches!(self.state, State::Ready) {
             return self.refuse_rest(&Fault { phase: Phase::Mail, trouble: Trouble::Closed(String::new()) });
         }
-        let obstacle = transaction::obstacle(t, &self.peer);
+        let obstacle = transaction::obstacle(t, &self.peer, self.secure);
         self.ends.extend(t.recipients.iter().map(|(address, _)| {
             let trouble = obstacle.clone().or_else(|| transaction::recipient_obstacle(address, &self.peer))?;
             Some(End::Refused(Fault { phase: Phase::Mail, trouble }))
@@ -191,7 +191,7 @@ impl Client {
             return;
         }
         let wanted = (0..self.ends.len()).filter(|n| self.ends[*n].is_none());
-        let lines = transaction::lines(t, &self.peer, self.reset_first, wanted);
+        let lines = transaction::lines(t, &self.peer, self.secure, self.reset_first, wanted);
         self.state = State::Dialog(Dialog { lines, sent: 0, answered: 0, mail_refused: None, accepted: 0 });
         self.reset_first = false;
         self.send_commands();

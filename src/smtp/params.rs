@@ -2,9 +2,17 @@
 //!
 //! In: what follows the path of MAIL or RCPT.  Out: [`MailParams`] or [`RcptParams`], or the refusal.
 //! Always: ENVID and ORCPT decode to printable text, so that a notice that quotes them cannot be forged by them.
-//! Sources: RFC 1870 (SIZE), 6152 (BODY), 6531 (SMTPUTF8), 3461 (RET, ENVID, NOTIFY, ORCPT), 4954 (AUTH=).
+//! Sources: RFC 1870 (SIZE), 6152 (BODY), 6531 (SMTPUTF8), 3461 (RET, ENVID, NOTIFY, ORCPT), 4954 (AUTH=); for those about
+//! the delivery see `delivery_params`.
 
-use super::{address::Mailbox, command::parse_digits, reply::Reply};
+use super::{
+    address::Mailbox,
+    command::parse_digits,
+    delivery_params::{deliver_by, hold_fits, hold_for, hold_until, mt_priority},
+    reply::Reply,
+};
+
+pub use super::delivery_params::{ByMode, DeliverBy, Hold, HoldLimits, Offered};
 
 /// Longest ENVID, in octets as written (RFC 3461 §4.4).
 pub const ENVID_OCTETS_MAX: usize = 100;
@@ -43,30 +51,57 @@ pub struct MailParams {
     pub ret: Option<Ret>,
     /// ENVID=, still in xtext.
     pub envid: Option<String>,
+    /// MT-PRIORITY= of RFC 6710: -9 to 9.
+    pub mt_priority: Option<i8>,
+    /// HOLDFOR= or HOLDUNTIL= of RFC 4865.
+    pub hold: Option<Hold>,
+    /// BY= of RFC 2852.
+    pub by: Option<DeliverBy>,
+    /// REQUIRETLS (RFC 8689 §2).
+    pub require_tls: bool,
 }
 
 impl MailParams {
-    /// Reads the parameters of MAIL; the refusal is 501 for a malformed and 555 for an unknown one.
-    pub fn parse(text: &str) -> Result<Self, Reply> {
+    /// Reads the parameters of MAIL; the refusal is 501 for a malformed one and 555 for an unknown one or one that is not
+    /// offered.
+    pub fn parse(text: &str, offered: Offered) -> Result<Self, Reply> {
         let mut params = MailParams::default();
         let mut seen = Seen::default();
         for param in Param::all(text) {
             let Param { key, value } = param?;
-            match seen.word(key, &["SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"])? {
-                "SIZE" => params.size = Some(value.and_then(parse_digits).ok_or_else(bad_size)?),
-                "BODY" => params.body = body_type(value)?,
-                "SMTPUTF8" if value.is_some() => return Err(Reply::syntax("SMTPUTF8 takes no value.")),
-                "SMTPUTF8" => params.smtputf8 = true,
-                "RET" => params.ret = Some(ret(value)?),
-                "ENVID" => params.envid = Some(envid(value)?),
+            let word = seen.word(key, &["SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"], &OPTIONAL)?;
+            match (word, offered.hold) {
+                ("SIZE", _) => params.size = Some(value.and_then(parse_digits).ok_or_else(bad_size)?),
+                ("BODY", _) => params.body = body_type(value)?,
+                ("SMTPUTF8", _) if value.is_some() => return Err(Reply::syntax("SMTPUTF8 takes no value.")),
+                ("SMTPUTF8", _) => params.smtputf8 = true,
+                ("RET", _) => params.ret = Some(ret(value)?),
+                ("ENVID", _) => params.envid = Some(envid(value)?),
+                ("MT-PRIORITY", _) if offered.mt_priority => params.mt_priority = Some(mt_priority(value)?),
+                ("HOLDFOR" | "HOLDUNTIL", Some(_)) if params.hold.is_some() => {
+                    return Err(Reply::syntax("HOLDFOR= and HOLDUNTIL= exclude each other."));
+                }
+                ("HOLDFOR", Some(limits)) => params.hold = Some(hold_for(value, limits)?),
+                ("HOLDUNTIL", Some(limits)) => params.hold = Some(hold_until(value, limits)?),
+                ("BY", _) if offered.deliver_by => params.by = Some(deliver_by(value)?),
+                ("REQUIRETLS", _) if offered.require_tls && value.is_some() => {
+                    return Err(Reply::syntax("REQUIRETLS takes no value."));
+                }
+                ("REQUIRETLS", _) if offered.require_tls => params.require_tls = true,
                 // RFC 4954 §5: who submitted it first; we vouch for nobody, so it is checked and forgotten.
-                _ if value.is_some_and(|v| v == "<>" || decode_xtext(v).is_some()) => {}
-                _ => return Err(Reply::syntax("AUTH= takes an address in xtext, or <>.")),
+                ("AUTH", _) if value.is_some_and(|v| v == "<>" || decode_xtext(v).is_some()) => {}
+                ("AUTH", _) => return Err(Reply::syntax("AUTH= takes an address in xtext, or <>.")),
+                // An extension that this session does not offer.
+                _ => return Err(Reply::unknown_parameter(key)),
             }
         }
+        hold_fits(params.hold, params.by, offered.hold)?;
         Ok(params)
     }
 }
+
+/// Parameters of extensions that not every session offers.
+const OPTIONAL: [&str; 5] = ["MT-PRIORITY", "HOLDFOR", "HOLDUNTIL", "BY", "REQUIRETLS"];
 
 fn bad_size() -> Reply {
     Reply::syntax("SIZE= takes a number of octets.")
@@ -142,7 +177,7 @@ impl RcptParams {
         let mut seen = Seen::default();
         for param in Param::all(text) {
             let Param { key, value } = param?;
-            match seen.word(key, &["NOTIFY", "ORCPT"])? {
+            match seen.word(key, &["NOTIFY", "ORCPT"], &[])? {
                 "NOTIFY" => params.notify = notify(value)?,
                 _ => params.orcpt = Some(orcpt(value)?),
             }
@@ -253,8 +288,12 @@ struct Seen(Vec<&'static str>);
 
 impl Seen {
     /// The known word that `key` is, the first time that it comes.
-    fn word(&mut self, key: &str, known: &[&'static str]) -> Result<&'static str, Reply> {
-        let word = known.iter().find(|k| k.eq_ignore_ascii_case(key)).ok_or_else(|| Reply::unknown_parameter(key))?;
+    fn word(&mut self, key: &str, known: &[&'static str], more: &[&'static str]) -> Result<&'static str, Reply> {
+        let word = known
+            .iter()
+            .chain(more)
+            .find(|k| k.eq_ignore_ascii_case(key))
+            .ok_or_else(|| Reply::unknown_parameter(key))?;
         if self.0.contains(word) {
             return Err(Reply::syntax("A parameter may be given once only."));
         }
@@ -287,19 +326,61 @@ pub struct Envelope {
 mod tests {
     use super::*;
 
+    const ALL: Offered = Offered {
+        mt_priority: true,
+        hold: Some(HoldLimits { seconds_max: 3_600, now: 1_795_527_310 }),
+        deliver_by: true,
+        require_tls: true,
+    };
+
+    fn parse(text: &str) -> Result<MailParams, Reply> {
+        MailParams::parse(text, Offered::default())
+    }
+
+    #[test]
+    fn parameters_of_the_delivery_are_read_where_they_are_offered() {
+        let all = "MT-PRIORITY=-4 holdfor=60 BY=120;RT RequireTLS";
+        let expected = MailParams {
+            mt_priority: Some(-4),
+            hold: Some(Hold::For(60)),
+            by: Some(DeliverBy { seconds: 120, mode: ByMode::Return, trace: true }),
+            require_tls: true,
+            ..MailParams::default()
+        };
+        assert_eq!(MailParams::parse(all, ALL).unwrap(), expected);
+        for text in all.split(' ').chain(["HOLDUNTIL=2026-11-24T13:40:10Z", "MT-PRIORITY=x", "REQUIRETLS=1", "BY"]) {
+            assert_eq!(parse(text).unwrap_err().code, 555, "{text}");
+        }
+        for text in [
+            "MT-PRIORITY=10",
+            "MT-PRIORITY",
+            "MT-PRIORITY=1 MT-PRIORITY=1",
+            "HOLDFOR=3601",
+            "HOLDUNTIL=2026-11-24T15:35:10Z",
+            "HOLDFOR=60 HOLDUNTIL=2026-11-24T13:40:10Z",
+            "HOLDUNTIL=2026-11-24T13:40:10Z HOLDFOR=60",
+            "BY=0;R",
+            "BY=60;N HOLDFOR=60",
+            "REQUIRETLS=YES",
+        ] {
+            assert_eq!(MailParams::parse(text, ALL).unwrap_err().code, 501, "{text}");
+        }
+    }
+
     #[test]
     fn parameters_of_mail_are_read() {
-        let p = MailParams::parse(" size=100 BODY=8bitmime SMTPUTF8  RET=hdrs ENVID=QQ+2B314 AUTH=<>").unwrap();
+        let p = parse(" size=100 BODY=8bitmime SMTPUTF8  RET=hdrs ENVID=QQ+2B314 AUTH=<>").unwrap();
         let expected = MailParams {
             size: Some(100),
             body: BodyType::EightBitMime,
             smtputf8: true,
             ret: Some(Ret::Headers),
             envid: Some("QQ+2B314".into()),
+            ..MailParams::default()
         };
         assert_eq!(p, expected);
-        assert_eq!(MailParams::parse("").unwrap(), MailParams::default());
-        assert_eq!(MailParams::parse("AUTH=a+3Db@c BODY=7BIT").unwrap(), MailParams::default());
+        assert_eq!(parse("").unwrap(), MailParams::default());
+        assert_eq!(parse("AUTH=a+3Db@c BODY=7BIT").unwrap(), MailParams::default());
     }
 
     #[test]
@@ -342,7 +423,7 @@ mod tests {
             ("=1", 501),
         ];
         for (text, code) in mail {
-            assert_eq!(MailParams::parse(text).unwrap_err().code, code, "{text}");
+            assert_eq!(parse(text).unwrap_err().code, code, "{text}");
         }
         let rcpt = [
             ("NOTIFY", 501),

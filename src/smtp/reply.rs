@@ -402,6 +402,11 @@ impl Reply {
         Reply::new(554, Enhanced(5, 4, 6), format!("Mail loop: the message passed more than {hops_max} servers."))
     }
 
+    /// 554: the time of BY with `R` was over before the message had come (RFC 2852 §4).
+    pub fn deliver_by_is_over() -> Self {
+        Reply::new(554, Enhanced(5, 4, 7), "The time that BY= gave is over: the message is not taken.")
+    }
+
     /// 452: the disk has no room for more mail.
     pub fn disk_full() -> Self {
         Reply::new(452, Enhanced(4, 3, 1), "The disk is full; try again later.")
@@ -415,6 +420,11 @@ impl Reply {
 
 /// The end of a session.
 impl Reply {
+    /// 421, then close: a message that trickles in.
+    pub fn too_slow() -> Self {
+        Reply::new(421, Enhanced(4, 4, 2), "The message comes too slowly; closing.")
+    }
+
     /// 421: the daemon stops.
     pub fn shutting_down(hostname: &str) -> Self {
         Reply::new(421, Enhanced(4, 3, 2), format!("{hostname} is shutting down; try again later."))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    batch::Work,
+    batch::{Spot, Work},
     fault::Fatal,
     inbox::Answer,
     messages::StoredFile,
@@ -22,7 +22,7 @@ use crate::{
     budget::Lease,
     clock::Timestamp,
     event::{Event, EventKind, WaitReason},
-    ids::{MessageId, RecipientKey},
+    ids::{MessageId, RecipientKey, UserKey},
 };
 
 /// A submission, ready for the writer.
@@ -88,6 +88,11 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
         place: BodyPlace::Gone,
         len,
     };
+    // A release that is past when the message is accepted is none.
+    let (due, wait) = match s.release_at.filter(|at| *at > s.accepted_at) {
+        Some(at) => (at, WaitReason::Scheduled),
+        None => (s.accepted_at, WaitReason::Fresh),
+    };
     let recipients: Vec<Recipient> = s
         .envelope
         .recipients
@@ -99,7 +104,7 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
             address: r.address,
             params: r.params,
             lane,
-            state: RecipientState::Waiting { due: s.accepted_at, wait: WaitReason::Fresh },
+            state: RecipientState::Waiting { due, wait },
             attempts: 0,
             last_reply: String::new(),
             possible_duplicate: false,
@@ -113,6 +118,8 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
         owed: 0,
         len,
         api_hash: hash(&message.facts.api_data),
+        user: UserKey::of(&message.user),
+        since: Some(due),
     };
     let rows = recipients.iter().map(|r| {
         let row = RecipientRow { shown: r.clone(), class: s.class, last_event: 0, owed: Vec::new() };
@@ -181,7 +188,10 @@ fn insert(work: &mut Work<'_, '_>, p: &mut Prepared, place: BodyPlace) -> Result
         let number = work.number();
         rows::patch_last_event(row, number);
         work.t.mail.insert(&recipient_key(r.key), row.as_slice()).fatal()?;
-        work.wait(&r.lane, class, at, r.key, &due_row)?;
+        if let RecipientState::Waiting { due, wait } = r.state {
+            work.wait(Spot { lane: &r.lane, class, user: p.head.user }, due, r.key, &due_row)?;
+            work.count(class, p.head.since, None, Some(wait));
+        }
         work.log(number, 0, false, &queued(r.key, at), r.address.as_str(), p.head.api_hash)?;
     }
     if let Some(hash) = p.message_id_hash {

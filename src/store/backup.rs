@@ -14,9 +14,10 @@ use std::{
 use redb::{Database, Durability, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value};
 
 use super::{
-    disk::{DatabaseFile, DiskFile, OpenHow},
+    disk::{DiskFile, OpenHow},
     fault::{Reading, bad_row},
     messages::read_whole,
+    pages::DatabaseFile,
     rows::{self, MessageHead},
     segments::{RECORD_HEAD, RecordHead, SEGMENT_SUFFIX, SEGMENTS_DIR, SegmentRow, Segments},
     tables::{self, DATABASE_FILE, MailKey, Tables, read_mail_key},
@@ -102,6 +103,9 @@ fn copy_rows(txn: &ReadTransaction, file: Arc<dyn DiskFile>, octets_max: u64) ->
     copy(txn, &to, tables::MINUTES, |_, _| Ok(None))?;
     copy(txn, &to, tables::AUDIT, |_, _| Ok(None))?;
     copy(txn, &to, tables::ACCOUNTS, |_, _| Ok(None))?;
+    copy(txn, &to, tables::AGES, |_, _| Ok(None))?;
+    copy(txn, &to, tables::MEMOS, |_, _| Ok(None))?;
+    copy(txn, &to, tables::PAUSES, |_, _| Ok(None))?;
     let last = to.begin_write().reading()?;
     {
         let mut t = Tables::open(&last).reading()?;

@@ -7,23 +7,27 @@
 //! by-recipient, by-message-id), verdict 7 (recipient read and write, message read and write, due, event, by-recipient).
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 
 use redb::ReadableTable;
 
 use super::{
+    ages::Ages,
     fault::{Fatal, bad_row},
     rows::{self, LANE_REPLY_MAX, LaneTotals, MessageHead, RecipientRow},
     segments::{RECORD_HEAD, SegmentRow},
-    tables::{self, META_TOTALS, Tables, due_prefix, index_hash, index_key, lane_due_key, message_key, recipient_key},
+    tables::{
+        self, META_MEMOS, META_TOTALS, Tables, due_user_prefix, index_hash, index_key, lane_due_key, message_key,
+        recipient_key,
+    },
     types::{BodyPlace, Lane, RecipientState, StoreError, Totals},
 };
 use crate::{
     clock::Timestamp,
     event::{Class, Event, EventKind, WaitReason},
-    ids::{MessageId, RecipientKey},
+    ids::{MessageId, RecipientKey, UserKey},
 };
 
 /// What the writer knows between transactions; each commit stores it.
@@ -43,6 +47,8 @@ pub(super) struct Books {
     pub segments: HashMap<u64, SegmentRow>,
     /// The last unclean start.
     pub unclean: Option<Unclean>,
+    /// Memos of each kind, by the kind's number.
+    pub memos: BTreeMap<u8, u64>,
 }
 
 /// When the process before stopped hard: who was due then and was not tried since may have been in flight.
@@ -82,6 +88,21 @@ impl Books {
     }
 }
 
+/// The part of the due index that a recipient waits in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot<'a> {
+    /// Its lane.
+    pub lane: &'a Lane,
+    /// Its class.
+    pub class: Class,
+    /// Its submitter.
+    pub user: UserKey,
+}
+
+/// Submitters of a lane that are looked at to find its earliest due time: some milliseconds. Beyond it the time is a lower
+/// bound: the lane is looked at too early, never too late.
+const SUBMITTERS_LOOKED_MAX: usize = 10_000;
+
 /// A lane's changes in this transaction.
 #[derive(Default)]
 struct LaneWork {
@@ -120,6 +141,8 @@ pub(super) struct Work<'t, 'w> {
     messages: HashMap<MessageId, MessageWork>,
     minutes: HashMap<u64, [u64; 4]>,
     segments: BTreeSet<u64>,
+    ages: Ages,
+    memos_changed: bool,
 }
 
 /// The minute of a time, the key of its counts.
@@ -131,7 +154,7 @@ pub(super) fn minute_of(at: Timestamp) -> u64 {
 pub(super) fn is_held(wait: WaitReason) -> bool {
     match wait {
         WaitReason::Held | WaitReason::Damaged => true,
-        WaitReason::Fresh | WaitReason::Retry | WaitReason::Site => false,
+        WaitReason::Fresh | WaitReason::Retry | WaitReason::Site | WaitReason::Scheduled => false,
     }
 }
 
@@ -155,6 +178,8 @@ impl<'t, 'w> Work<'t, 'w> {
             messages: HashMap::new(),
             minutes: HashMap::new(),
             segments: BTreeSet::new(),
+            ages: Ages::default(),
+            memos_changed: false,
         }
     }
 
@@ -204,13 +229,13 @@ impl<'t, 'w> Work<'t, 'w> {
     /// Puts a recipient into the due index.
     pub(super) fn wait(
         &mut self,
-        lane: &Lane,
-        class: Class,
+        spot: Spot<'_>,
         due: Timestamp,
         key: RecipientKey,
         value: &[u8],
     ) -> Result<(), StoreError> {
-        self.t.due.insert(tables::due_key(&lane.0, class, due, key).as_slice(), value).fatal()?;
+        let Spot { lane, class, user } = spot;
+        self.t.due.insert(tables::due_key(&lane.0, class, user, due, key).as_slice(), value).fatal()?;
         let work = self.lane(lane);
         work.added[class as usize] += 1;
         work.earliest_added = Some(work.earliest_added.map_or(due.as_millis(), |e| e.min(due.as_millis())));
@@ -221,12 +246,12 @@ impl<'t, 'w> Work<'t, 'w> {
     /// Takes a recipient out of the due index; answers the value of its row.
     pub(super) fn unwait(
         &mut self,
-        lane: &Lane,
-        class: Class,
+        spot: Spot<'_>,
         due: Timestamp,
         key: RecipientKey,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let removed = self.t.due.remove(tables::due_key(&lane.0, class, due, key).as_slice()).fatal()?;
+        let Spot { lane, class, user } = spot;
+        let removed = self.t.due.remove(tables::due_key(&lane.0, class, user, due, key).as_slice()).fatal()?;
         let value = removed.map(|guard| guard.value().to_vec());
         if value.is_some() {
             let work = self.lane(lane);
@@ -250,14 +275,27 @@ impl<'t, 'w> Work<'t, 'w> {
         self.lanes.entry(lane.0.clone()).or_default()
     }
 
-    /// Counts one more or one less held recipient.
-    pub(super) fn count_held(&mut self, before: WaitReason, after: Option<WaitReason>) {
-        let (was, is) = (is_held(before), after.is_some_and(is_held));
-        match (was, is) {
+    /// Counts a recipient's change of state among the held ones and in the ages; `since` is its message's.
+    pub(super) fn count(
+        &mut self,
+        class: Class,
+        since: Option<Timestamp>,
+        before: Option<WaitReason>,
+        after: Option<WaitReason>,
+    ) {
+        match (before.is_some_and(is_held), after.is_some_and(is_held)) {
             (false, true) => self.books.held += 1,
             (true, false) => self.books.held = self.books.held.saturating_sub(1),
             (true, true) | (false, false) => {}
         }
+        if let Some(since) = since {
+            self.ages.change(class, since, before, after);
+        }
+    }
+
+    /// The number of memos has changed: it is stored with the transaction.
+    pub(super) fn memos_changed(&mut self) {
+        self.memos_changed = true;
     }
 
     // ---- rows ----
@@ -369,6 +407,10 @@ impl<'t, 'w> Work<'t, 'w> {
             let sums = [old[0] + add[0], old[1] + add[1], old[2] + add[2], old[3] + add[3]];
             self.t.minutes.insert(minute, rows::write_numbers(&sums).as_slice()).fatal()?;
         }
+        std::mem::take(&mut self.ages).finish(&mut self.t.ages)?;
+        if self.memos_changed {
+            self.t.meta.insert(META_MEMOS, super::memos::write_counts(&self.books.memos).as_slice()).fatal()?;
+        }
         self.t.meta.insert(META_TOTALS, self.books.totals_row().as_slice()).fatal()?;
         Ok(self.after)
     }
@@ -423,11 +465,10 @@ impl<'t, 'w> Work<'t, 'w> {
             let head_left = work
                 .earliest_removed
                 .is_some_and(|gone| gone <= lane.earliest.min(work.earliest_added.unwrap_or(u64::MAX)));
-            lane.earliest = if head_left || was.is_none() {
-                self.earliest_of(&name, &lane.counts)?
-            } else {
-                lane.earliest.min(work.earliest_added.unwrap_or(u64::MAX))
-            };
+            // Nobody was earlier before, and nobody earlier has come.
+            let floor = lane.earliest.min(work.earliest_added.unwrap_or(u64::MAX));
+            lane.earliest =
+                if head_left || was.is_none() { self.earliest_of(&name, &lane.counts, floor)? } else { floor };
             if let Some(reply) = work.last_reply {
                 lane.last_reply = reply;
             }
@@ -442,19 +483,26 @@ impl<'t, 'w> Work<'t, 'w> {
         Ok(())
     }
 
-    /// The earliest due time of a lane, from the due index: one seek for each class that has somebody.
-    fn earliest_of(&self, lane: &str, counts: &[u64; 3]) -> Result<u64, StoreError> {
-        let mut earliest = u64::MAX;
+    /// The earliest due time of a lane, from the due index: one seek for each class and submitter that has somebody. It is
+    /// not before `floor`.
+    fn earliest_of(&self, lane: &str, counts: &[u64; 3], floor: u64) -> Result<u64, StoreError> {
+        let (mut earliest, mut looked) = (u64::MAX, 0);
         for class in Class::ALL {
-            if counts[class as usize] == 0 {
-                continue;
-            }
-            let prefix = due_prefix(lane, class, 0);
-            let mut range = self.t.due.range(prefix.as_slice()..).fatal()?;
-            if let Some(first) = range.next() {
+            let mut from = (counts[class as usize] > 0).then_some(0);
+            while let Some(user) = from.take() {
+                let start = due_user_prefix(lane, class, UserKey::from_u64(user));
+                let Some(first) = self.t.due.range(start.as_slice()..).fatal()?.next() else { break };
                 let (key, _) = first.fatal()?;
-                if let Some(k) = tables::read_due_key(key.value()).filter(|k| k.lane == lane && k.class == class) {
-                    earliest = earliest.min(k.due.as_millis());
+                let Some(k) = tables::read_due_key(key.value()).filter(|k| k.lane == lane && k.class == class) else {
+                    break;
+                };
+                earliest = earliest.min(k.due.as_millis());
+                looked += 1;
+                if earliest <= floor || looked >= SUBMITTERS_LOOKED_MAX {
+                    return Ok(floor);
+                }
+                if counts[class as usize] > 1 {
+                    from = k.user.as_u64().checked_add(1);
                 }
             }
         }

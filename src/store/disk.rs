@@ -2,8 +2,7 @@
 //!
 //! In: paths under the data directory, octets.  Out: files, octets, errors of the system as they are.
 //! Always: nothing else in this room opens, writes, syncs or unlinks a file; a write is durable only after `sync`, a new
-//! name only after `sync_dir` of its folder; after the first failed write or sync of the database its file is not touched
-//! again (the kernel may have dropped the pages).
+//! name only after `sync_dir` of its folder. redb's file: `pages.rs`.
 
 use std::{
     fmt,
@@ -246,68 +245,5 @@ impl Ballast {
         self.there.store(false, Ordering::Release);
         log::error!("disk=full ballast=freed: verdicts can still be stored; no new mail is taken. Make room.");
         self.disk.unlink(&self.path).is_ok()
-    }
-}
-
-/// The database file as redb wants it.
-pub(super) struct DatabaseFile {
-    file: Arc<dyn DiskFile>,
-    ballast: Option<Arc<Ballast>>,
-    broken: AtomicBool,
-}
-
-impl DatabaseFile {
-    pub(super) fn new(file: Arc<dyn DiskFile>, ballast: Option<Arc<Ballast>>) -> Self {
-        DatabaseFile { file, ballast, broken: AtomicBool::new(false) }
-    }
-
-    /// Runs one change of the file: with the ballast's room if the disk is full, and never again after a failure.
-    fn change(&self, what: impl Fn(&dyn DiskFile) -> io::Result<()>) -> io::Result<()> {
-        if self.broken.load(Ordering::Acquire) {
-            return Err(io::Error::other("an earlier write or sync failed"));
-        }
-        let mut result = what(&*self.file);
-        if let Err(e) = &result
-            && is_full(e)
-            && self.ballast.as_ref().is_some_and(|b| b.free())
-        {
-            result = what(&*self.file);
-        }
-        if result.is_err() {
-            self.broken.store(true, Ordering::Release);
-        }
-        result
-    }
-}
-
-impl fmt::Debug for DatabaseFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DatabaseFile")
-    }
-}
-
-impl redb::StorageBackend for DatabaseFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(out, offset)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.change(|f| f.set_len(len))
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        // A failed sync is final: it is not tried again, with or without the ballast.
-        if self.broken.load(Ordering::Acquire) {
-            return Err(io::Error::other("an earlier write or sync failed"));
-        }
-        self.file.sync().inspect_err(|_| self.broken.store(true, Ordering::Release))
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.change(|f| f.write_all_at(&[IoSlice::new(data)], offset))
     }
 }

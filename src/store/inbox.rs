@@ -1,8 +1,8 @@
-//! The door of the writer: two bounded lines, verdicts before everything else, and the answers that come back.
+//! The door of the writer: bounded lines, verdicts before everything else, memos behind it, and the answers that come back.
 //!
 //! In: operations from any task.  Out: groups of operations to the one writer thread.
 //! Always: bounded in entries and octets, the sender waits (asynchronously) for room; verdicts are taken first; alone they
-//! wait at most 20 ms for company; nothing else ever waits for company. Once closed, nothing is taken.
+//! wait at most 20 ms for company, as memos do; nothing else ever waits for company. Once closed, nothing is taken.
 
 use std::{
     collections::VecDeque,
@@ -23,6 +23,8 @@ const OCTETS_MAX: usize = 64 * 1024 * 1024;
 const GROUP_WEIGHT_MAX: usize = 1024;
 /// Octets of bodies that one commit takes.
 const GROUP_OCTETS_MAX: usize = 16 * 1024 * 1024;
+/// Octets of memos waiting; beyond it their writers wait.
+const MEMO_OCTETS_WAITING_MAX: usize = 16 * 1024 * 1024;
 /// Verdicts alone wait this long for company: a commit writes tens of kilobytes and costs two syncs.
 pub(super) const COMPANY_WAIT: Duration = Duration::from_millis(20);
 /// This many verdicts are company enough.
@@ -43,6 +45,8 @@ pub(super) enum Line {
     Verdicts,
     /// Submissions and all else.
     Others,
+    /// Memos: they go with the next commit, behind all others; one operation of each commit at least.
+    Memos,
     /// Questions that are answered at once, ahead of both lines (ping, stop).
     Urgent,
 }
@@ -55,7 +59,7 @@ pub(super) struct Group<T> {
     pub closed: bool,
 }
 
-/// The two lines.
+/// The lines.
 pub(super) struct Inbox<T> {
     state: Mutex<State<T>>,
     bell: Condvar,
@@ -67,6 +71,8 @@ struct State<T> {
     urgent: VecDeque<(Instant, T)>,
     verdicts: VecDeque<(Instant, T)>,
     others: VecDeque<(Instant, T)>,
+    memos: VecDeque<(Instant, T)>,
+    memo_octets: usize,
     verdict_weight: usize,
     octets: usize,
     waiting: Vec<Waker>,
@@ -84,6 +90,8 @@ impl<T: Weigh> Inbox<T> {
                 urgent: VecDeque::new(),
                 verdicts: VecDeque::new(),
                 others: VecDeque::new(),
+                memos: VecDeque::new(),
+                memo_octets: 0,
                 verdict_weight: 0,
                 octets: 0,
                 waiting: Vec::new(),
@@ -116,6 +124,7 @@ impl<T: Weigh> Inbox<T> {
             Line::Urgent => false,
             Line::Verdicts => s.verdicts.len() >= ENTRIES_MAX,
             Line::Others => s.others.len() >= ENTRIES_MAX || s.octets >= OCTETS_MAX,
+            Line::Memos => s.memos.len() >= ENTRIES_MAX || s.memo_octets >= MEMO_OCTETS_WAITING_MAX,
         };
         if full {
             if !s.waiting.iter().any(|w| w.will_wake(waker)) {
@@ -142,6 +151,12 @@ impl<T: Weigh> Inbox<T> {
                 s.others.push_back((now, op));
                 true
             }
+            Line::Memos => {
+                let first = s.memos.is_empty();
+                s.memo_octets += op.octets();
+                s.memos.push_back((now, op));
+                first
+            }
         };
         let ring = news && std::mem::take(&mut s.writer_sleeps);
         drop(s);
@@ -158,13 +173,14 @@ impl<T: Weigh> Inbox<T> {
         s.working_since = None;
         loop {
             let now = self.real.instant();
-            let company_due = s.verdicts.front().map(|(since, _)| *since + self.company_wait);
-            let verdicts_go = company_due.is_some_and(|due| due <= now) || s.verdict_weight >= COMPANY_ENOUGH;
-            if !s.urgent.is_empty() || !s.others.is_empty() || verdicts_go {
+            let waiting = [s.verdicts.front(), s.memos.front()].into_iter().flatten().map(|(since, _)| *since).min();
+            let company_due = waiting.map(|since| since + self.company_wait);
+            let they_go = company_due.is_some_and(|due| due <= now) || s.verdict_weight >= COMPANY_ENOUGH;
+            if !s.urgent.is_empty() || !s.others.is_empty() || they_go {
                 return self.group(s);
             }
             if s.closed {
-                return if s.verdicts.is_empty() {
+                return if s.verdicts.is_empty() && s.memos.is_empty() {
                     Group { operations: Vec::new(), closed: true }
                 } else {
                     self.group(s)
@@ -202,6 +218,17 @@ impl<T: Weigh> Inbox<T> {
             operations.push(op);
         }
         s.octets -= octets;
+        // At least one, or a busy writer would never come to them.
+        let (mut memo_octets, mut memos) = (0, 0);
+        while (memos == 0 || weight < GROUP_WEIGHT_MAX && memo_octets < GROUP_OCTETS_MAX)
+            && let Some((_, op)) = s.memos.pop_front()
+        {
+            weight += op.weight();
+            memo_octets += op.octets();
+            memos += 1;
+            operations.push(op);
+        }
+        s.memo_octets -= memo_octets;
         s.working_since = oldest;
         let waiting = std::mem::take(&mut s.waiting);
         drop(s);
@@ -220,7 +247,7 @@ impl<T: Weigh> Inbox<T> {
     /// Nothing waits: the writer may do housework.
     pub(super) fn is_idle(&self) -> bool {
         let s = self.lock();
-        s.urgent.is_empty() && s.verdicts.is_empty() && s.others.is_empty()
+        s.urgent.is_empty() && s.verdicts.is_empty() && s.others.is_empty() && s.memos.is_empty()
     }
 
     /// Takes nothing more; what is inside is still done.
@@ -348,6 +375,28 @@ mod tests {
         assert_eq!(inbox.take(Duration::from_secs(9)).operations.len(), 1);
         let waited = real.instant() - start;
         assert!(waited >= COMPANY_WAIT / 2 && waited < Duration::from_secs(5), "{waited:?}");
+    }
+
+    #[test]
+    fn memos_go_last_and_one_of_each_group_at_least() {
+        let inbox = Arc::new(Inbox::new(Duration::ZERO));
+        smol::block_on(async {
+            assert!(inbox.put(Line::Memos, Op(1, 10)).await);
+            assert!(inbox.put(Line::Memos, Op(2, 10)).await);
+            assert!(inbox.put(Line::Others, Op(3, GROUP_OCTETS_MAX)).await);
+            assert!(inbox.put(Line::Verdicts, Op(4, 0)).await);
+        });
+        let order: Vec<usize> = inbox.take(Duration::ZERO).operations.iter().map(|op| op.0).collect();
+        assert_eq!(order, [4, 3, 1, 2]);
+        smol::block_on(async {
+            assert!(inbox.put(Line::Memos, Op(0, 0)).await);
+            assert!(inbox.put(Line::Memos, Op(0, 0)).await);
+            for _ in 0..GROUP_WEIGHT_MAX {
+                assert!(inbox.put(Line::Verdicts, Op(7, 0)).await);
+            }
+        });
+        assert_eq!(inbox.take(Duration::ZERO).operations.iter().filter(|op| op.0 == 0).count(), 1);
+        assert!(!inbox.is_idle());
     }
 
     #[test]

@@ -6,11 +6,13 @@
 //! never silently made anew.
 //!
 //! The files, in the order of the flow: `inbox` (the writer's door) → `accept`, `verdicts` (what is done) → `batch` (one
-//! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `queue`, `events`, `audit`, `accounts` (reading)
-//! → `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`, `codec`; below all, `disk`.
+//! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `head`, `queue`, `events`, `ages`, `audit`,
+//! `accounts`, `memos`, `pauses` (reading) → `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`,
+//! `codec`, and `migrate` for older schemas; below all, `pages` and `redo` (redb's file) and `disk`.
 
 mod accept;
 mod accounts;
+mod ages;
 mod answers;
 mod audit;
 mod backup;
@@ -19,10 +21,17 @@ mod codec;
 pub mod disk;
 mod events;
 mod fault;
+mod head;
 mod inbox;
+mod memos;
+mod message_rows;
 mod messages;
+mod migrate;
 mod open;
+mod pages;
+mod pauses;
 mod queue;
+mod redo;
 mod restore;
 mod retention;
 mod rows;
@@ -40,12 +49,19 @@ pub use messages::{BodyReader, LargeBody, StoredFile};
 pub use open::{Opened, Tuning};
 pub use types::*;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::{
     clock::{Clock, Timestamp},
     event::Class,
-    ids::{IdSource, MessageId, RecipientKey},
+    ids::{IdSource, MessageId, RecipientKey, UserKey},
 };
 use inbox::{Answer, Inbox, answer};
 use segments::Segments;
@@ -65,6 +81,8 @@ struct Inner {
     shared: Arc<Shared>,
     segments: Arc<Segments>,
     thread: WriterThread,
+    /// With which submitter the next head begins.
+    turn: AtomicU64,
 }
 
 impl Drop for Inner {
@@ -73,6 +91,9 @@ impl Drop for Inner {
         writer::join(&self.thread);
     }
 }
+
+/// Behind by more than this ([`Store::behind`]), no new mail is taken: MAIL is answered 451, and the daemon is not ready.
+pub const BEHIND_MAX: Duration = Duration::from_secs(5);
 
 /// Recipients of one step of an operator's act: a transaction of some milliseconds, so that verdicts never wait long.
 const ACT_STEP: usize = 256;
@@ -259,7 +280,8 @@ impl Store {
         queue::next_due(&self.0.db, after)
     }
 
-    /// Waiting recipients of a lane and class, earliest due first, skipping those for which `skip` says true.
+    /// Waiting recipients of a lane and class, earliest due first whoever submitted them, skipping those for which `skip`
+    /// says true; for those who need no turns.
     pub fn lane_head(
         &self,
         lane: &Lane,
@@ -268,7 +290,88 @@ impl Store {
         limit: usize,
         skip: &dyn Fn(RecipientKey) -> bool,
     ) -> Result<Vec<Ticket>, StoreError> {
-        queue::lane_head(&self.0.db, lane, class, until, limit, skip)
+        let limits = HeadLimits { rows: limit, per_message: usize::MAX };
+        let mut tickets = self.head(lane, class, until, limits, skip)?.tickets;
+        tickets.sort_by_key(|t| (t.due, t.key));
+        Ok(tickets)
+    }
+
+    /// Waiting recipients of a lane and class that are due, skipping those for which `skip` says true. Submitters have equal
+    /// shares of the rows, and what some leave goes to the others; with more submitters than rows, each call begins with
+    /// another one. Bounded work, whatever waits.
+    pub fn head(
+        &self,
+        lane: &Lane,
+        class: Class,
+        until: Timestamp,
+        limits: HeadLimits,
+        skip: &dyn Fn(RecipientKey) -> bool,
+    ) -> Result<Head, StoreError> {
+        /// The golden ratio of 2⁶⁴: steps of it fall into every gap between submitters' keys.
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let first = UserKey::from_u64(self.0.turn.fetch_add(STEP, Ordering::Relaxed));
+        head::read(&self.0.db, &head::Question { lane, class, until, limits, skip }, first)
+    }
+
+    /// Since when the oldest mail of each class waits, that could be delivered: held mail is not counted, and what was
+    /// scheduled for later counts from its release. Short. See `ages.rs`.
+    pub fn oldest(&self) -> Result<[Option<Timestamp>; 3], StoreError> {
+        ages::oldest(&self.0.db, self.0.clock.now())
+    }
+
+    // ---- what other rooms and the operator remember ----
+
+    /// A memo. Short.
+    pub fn memo(&self, kind: MemoKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        memos::get(&self.0.db, kind, key)
+    }
+
+    /// Memos of a kind whose keys begin with `prefix`, in the order of their keys, behind `after`.
+    pub fn memos(
+        &self,
+        kind: MemoKind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        memos::list(&self.0.db, kind, prefix, after, limit)
+    }
+
+    /// Writes memos, all in one transaction or none; waits for the commit, which waits for company and comes behind verdicts
+    /// and mail. Of changes of the same key the last counts.
+    ///
+    /// # Errors
+    /// `Refused` when a key or value is too long, there are too many in one call ([`MEMOS_A_CALL_MAX`]), or the kind is full;
+    /// nothing was written then. `Failed`, `Closed`.
+    pub async fn put_memos(&self, changes: Vec<MemoChange>) -> Result<(), StoreError> {
+        memos::check(&changes)?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.ask(|answer| Op::PutMemos(changes, answer)).await
+    }
+
+    /// The destinations that an operator paused, but for those whose time is over; by name. Short.
+    pub fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        pauses::all(&self.0.db, self.0.clock.now())
+    }
+
+    /// Pauses a destination, or replaces its pause, with its entry in the operation log.
+    ///
+    /// # Errors
+    /// `Refused` when a text is too long or there are [`PAUSES_MAX`]; `Failed`, `Closed`.
+    pub async fn pause(&self, pause: Pause) -> Result<(), StoreError> {
+        pauses::check(&pause)?;
+        self.ask(|answer| Op::Pause(Box::new(pause), answer)).await
+    }
+
+    /// Lifts a pause, with its entry in the operation log; false: there was none.
+    ///
+    /// # Errors
+    /// `Failed`, `Closed`.
+    pub async fn unpause(&self, destination: &str, operator: &str) -> Result<bool, StoreError> {
+        let (destination, operator) = (destination.to_owned(), operator.to_owned());
+        self.ask(|answer| Op::Unpause(destination, operator, answer)).await
     }
 
     /// A message and the named recipients of it, for an attempt. `None` when the row is gone. Short.

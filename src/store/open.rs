@@ -15,11 +15,12 @@ use super::{
     disk::{Ballast, Disk, RealDisk},
     fault::{Fatal, Reading, bad_row},
     inbox::{COMPANY_WAIT, Inbox},
+    memos, migrate, redo,
     retention::Housework,
     rows::{self, MessageHead},
     segments::{Appender, SEGMENT_OCTETS, SegmentRow, Segments},
     shared::Shared,
-    tables::{self, META_CLEAN, META_TOTALS, META_UNCLEAN, Tables, message_key},
+    tables::{self, META_CLEAN, META_MEMOS, META_TOTALS, META_UNCLEAN, Tables, message_key},
     types::{BodyPlace, StoreError, StoreOptions},
     writer::{self, IDLE_TICK, Writer},
 };
@@ -49,6 +50,10 @@ pub struct Tuning {
     pub company_wait: Duration,
     /// How often the idle writer looks for housework.
     pub idle_tick: Duration,
+    /// Recipients that one transaction of a migration moves.
+    pub migration_step: usize,
+    /// Octets of the redo log.
+    pub redo_octets: u64,
 }
 
 impl Default for Tuning {
@@ -59,6 +64,8 @@ impl Default for Tuning {
             jobs_inline: false,
             company_wait: COMPANY_WAIT,
             idle_tick: IDLE_TICK,
+            migration_step: migrate::STEP,
+            redo_octets: redo::REDO_OCTETS,
         }
     }
 }
@@ -72,11 +79,17 @@ pub(super) fn open(options: StoreOptions, tuning: Tuning) -> Result<Opened, Stor
     let read = |e: io::Error| StoreError::Read { what: data_dir.display().to_string(), cause: e.to_string() };
 
     let database = data_dir.join(tables::DATABASE_FILE);
-    if !disk.exists(&database).map_err(read)? && !Segments::is_bare(&*disk, &data_dir).map_err(read)? {
-        return Err(tables::damaged(&database, "it is missing, although there are bodies beside it"));
+    if !disk.exists(&database).map_err(read)? {
+        if !Segments::is_bare(&*disk, &data_dir).map_err(read)? {
+            return Err(tables::damaged(&database, "it is missing, although there are bodies beside it"));
+        }
+        if disk.exists(&redo::path_of(&database)).map_err(read)? {
+            return Err(tables::damaged(&database, "it is missing, although its redo log is there"));
+        }
     }
     let ballast = Arc::new(Ballast::new(disk.clone(), data_dir.join(BALLAST_FILE)));
-    let opened = tables::open_database(&*disk, &data_dir, Some(ballast.clone()))?;
+    let opened = tables::open_database(&*disk, &data_dir, Some(ballast.clone()), tuning.redo_octets)?;
+    migrate::run(&opened.db, tuning.migration_step)?;
     let segments = Arc::new(Segments::open(disk.clone(), &data_dir, tuning.segment_octets).map_err(read)?);
 
     let db = Arc::new(opened.db);
@@ -95,6 +108,7 @@ pub(super) fn open(options: StoreOptions, tuning: Tuning) -> Result<Opened, Stor
     let inbox = Arc::new(Inbox::new(tuning.company_wait));
     let writer = Writer {
         db: db.clone(),
+        pages: opened.pages,
         clock: clock.clone(),
         inbox: inbox.clone(),
         shared: shared.clone(),
@@ -105,7 +119,10 @@ pub(super) fn open(options: StoreOptions, tuning: Tuning) -> Result<Opened, Stor
         idle_tick: tuning.idle_tick,
     };
     let thread = writer::start(writer).map_err(read)?;
-    Ok(Opened { store: Store(Arc::new(Inner { ids, clock, db, inbox, shared, segments, thread })), clean })
+    Ok(Opened {
+        store: Store(Arc::new(Inner { ids, clock, db, inbox, shared, segments, thread, turn: Default::default() })),
+        clean,
+    })
 }
 
 /// Reads totals and marks, and marks the store as in use, in one transaction.
@@ -144,6 +161,9 @@ pub(super) fn read_books(t: &Tables<'_>, books: &mut Books) -> Result<(), StoreE
     if let Some(row) = t.meta.get(META_UNCLEAN).fatal()? {
         let [number, at] = rows::read_numbers(row.value()).map_err(|e| bad_row(format_args!("the last stop"), e))?;
         books.unclean = Some(Unclean { number, at: Timestamp::from_millis(at) });
+    }
+    if let Some(row) = t.meta.get(META_MEMOS).fatal()? {
+        books.memos = memos::read_counts(row.value()).map_err(|e| bad_row(format_args!("the counts of memos"), e))?;
     }
     for entry in t.segments.iter().fatal()? {
         let (number, row) = entry.fatal()?;

@@ -1,10 +1,10 @@
-//! Reading the queue: the scheduler's questions, and people's.
+//! Reading the queue: which lanes are due, and people's questions. The head of a lane: `head.rs`.
 //!
 //! In: lanes, times, filters.  Out: lanes, tickets, pages.
 //! Always: bounded by the caller's limit, from an index, never by a scan of everything (P5); a snapshot, so that the writer
 //! is not waited for.
 
-use std::{collections::BinaryHeap, sync::Arc};
+use std::{collections::BinaryHeap, ops::Bound, sync::Arc};
 
 use redb::{Database, ReadableDatabase, ReadableTable};
 
@@ -13,12 +13,11 @@ use super::{
     fault::{Reading, bad_row},
     messages::MailReader,
     rows,
-    tables::{self, DueKey, due_key, due_prefix, lane_due_key, read_due_key, read_lane_due_key},
-    types::{Lane, LaneRow, Page, QueueFilter, QueuePage, QueueRow, RecipientState, StoreError, Ticket},
+    tables::{self, DueKey, lane_due_key, read_due_key, read_lane_due_key},
+    types::{Lane, LaneRow, Page, QueueFilter, QueuePage, QueueRow, RecipientState, StoreError},
 };
 use crate::{
     clock::Timestamp,
-    event::Class,
     ids::{MessageId, RecipientKey},
 };
 
@@ -75,37 +74,6 @@ pub(super) fn next_due(db: &Database, after: Timestamp) -> Result<Option<Timesta
     Ok(due.filter(|due| *due != u64::MAX).map(Timestamp::from_millis))
 }
 
-/// Waiting recipients of a lane and class, earliest due first.
-pub(super) fn lane_head(
-    db: &Database,
-    lane: &Lane,
-    class: Class,
-    until: Timestamp,
-    limit: usize,
-    skip: &dyn Fn(RecipientKey) -> bool,
-) -> Result<Vec<Ticket>, StoreError> {
-    let txn = db.begin_read().reading()?;
-    let table = txn.open_table(tables::DUE).reading()?;
-    let start = due_prefix(&lane.0, class, 0);
-    let last = RecipientKey { message: MessageId::from_u64(u64::MAX), index: u32::MAX };
-    let end = due_key(&lane.0, class, until, last);
-    let mut out = Vec::new();
-    for entry in table.range(start.as_slice()..=end.as_slice()).reading()? {
-        if out.len() >= limit {
-            break;
-        }
-        let (key, row) = entry.reading()?;
-        let Some(DueKey { due, key, .. }) = read_due_key(key.value()) else { continue };
-        if due == Timestamp::MAX || skip(key) {
-            continue;
-        }
-        let (attempts, expires_at) = rows::read_due(row.value())
-            .map_err(|e| bad_row(format_args!("the due index for {}/{}", key.message, key.index), e))?;
-        out.push(Ticket { key, lane: lane.clone(), class, due, attempts, expires_at, loaded: None });
-    }
-    Ok(out)
-}
-
 /// Every lane, largest first.
 pub(super) fn lanes(db: &Database, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
     let txn = db.begin_read().reading()?;
@@ -160,14 +128,14 @@ impl<'f> Lowered<'f> {
             && f.index.is_none_or(|n| n == r.key.index)
             && (!f.held || is_held(wait))
             && (f.user.is_empty() || f.user == m.user)
-            && (self.destination.is_empty() || *r.lane.0 == *self.destination)
+            && (self.destination.is_empty() || r.lane.destination() == self.destination)
             && (self.recipient.is_empty() || r.address.as_str().to_lowercase().contains(&self.recipient))
             && (self.sender.is_empty()
                 || m.sender.as_ref().is_some_and(|s| s.as_str().to_lowercase().contains(&self.sender)))
     }
 }
 
-/// One page of the queue: by lane, class and due time; of one message: by recipient.
+/// One page of the queue: by lane, class, submitter and due time; of one message: by recipient.
 pub(super) fn page(
     db: &Database,
     unclean: Option<Unclean>,
@@ -214,25 +182,26 @@ fn page_of_queue(
 ) -> Result<QueuePage, StoreError> {
     let txn = db.begin_read().reading()?;
     let due = txn.open_table(tables::DUE).reading()?;
-    let mut prefix = lowered.destination.clone().into_bytes();
-    if !prefix.is_empty() {
-        prefix.push(0);
-    }
+    let (first, end) = lanes_of(&lowered.destination);
     let start = match page.cursor.as_deref().and_then(unhex) {
-        Some(cursor) => cursor.max(prefix.clone()),
-        None => prefix.clone(),
+        Some(cursor) => cursor.max(first),
+        None => first,
     };
+    let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
     let mut out = QueuePage::default();
-    for (looked, entry) in due.range(start.as_slice()..).reading()?.enumerate() {
+    if matches!(end, Bound::Excluded(end) if start.as_slice() >= end) {
+        return Ok(out);
+    }
+    for (looked, entry) in due.range::<&[u8]>((Bound::Included(start.as_slice()), end)).reading()?.enumerate() {
         let (key, _) = entry.reading()?;
-        if !key.value().starts_with(&prefix) {
-            break;
-        }
         if out.rows.len() >= page.rows_max || looked >= page.scan_max.max(1) {
             out.next = Some(hex(key.value()));
             break;
         }
-        let Some(DueKey { due, key, .. }) = read_due_key(key.value()) else { continue };
+        let Some(DueKey { lane, due, key, .. }) = read_due_key(key.value()) else { continue };
+        if !lowered.destination.is_empty() && Lane::destination_of(lane) != lowered.destination {
+            continue;
+        }
         if lowered.filter.held && due != Timestamp::MAX {
             continue;
         }
@@ -246,6 +215,18 @@ fn page_of_queue(
         }
     }
     Ok(out)
+}
+
+/// The keys of a destination's lanes, with and without a rule in their name: from, and to exclusively (`None`: the end).
+fn lanes_of(destination: &str) -> (Vec<u8>, Option<Vec<u8>>) {
+    if destination.is_empty() {
+        return (Vec::new(), None);
+    }
+    let (mut first, mut end) = (destination.as_bytes().to_vec(), destination.as_bytes().to_vec());
+    // Nothing that a name is made of sorts between the zero at its end and the mark.
+    first.push(0);
+    end.push(Lane::RULE_MARK as u8 + 1);
+    (first, Some(end))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -16,6 +16,7 @@ use super::{
     batch::{Books, Unclean, Work},
     disk::{Disk, OpenHow},
     fault::{Fatal, Reading},
+    migrate,
     open::read_books,
     segments::{BODIES_DIR, SEGMENT_SUFFIX, SEGMENTS_DIR, Segments},
     tables::{self, DATABASE_FILE, META_CLEAN, Tables, read_due_key},
@@ -38,7 +39,9 @@ const HOLD_STEP: usize = 5000;
 pub(super) fn run(disk: Arc<dyn Disk>, data_dir: &Path, clock: &Clock, from: &mut dyn Read) -> Result<u64, StoreError> {
     let trouble = |e: io::Error| StoreError::Read { what: "restoring".to_owned(), cause: e.to_string() };
     let database = data_dir.join(DATABASE_FILE);
-    if disk.exists(&database).map_err(trouble)? || !Segments::is_bare(&*disk, data_dir).map_err(trouble)? {
+    let log = super::redo::path_of(&database);
+    let there = disk.exists(&database).map_err(trouble)? || disk.exists(&log).map_err(trouble)?;
+    if there || !Segments::is_bare(&*disk, data_dir).map_err(trouble)? {
         let dir = data_dir.display();
         return Err(StoreError::InUse(format!("{dir} holds a store already: move it away first; nothing was changed")));
     }
@@ -54,7 +57,8 @@ pub(super) fn run(disk: Arc<dyn Disk>, data_dir: &Path, clock: &Clock, from: &mu
     if !disk.exists(&temporary).map_err(trouble)? {
         return Err(StoreError::Damaged(format!("the backup holds no {DATABASE_FILE}")));
     }
-    let (db, file) = tables::open_existing(&*disk, &temporary, None)?;
+    let (db, file) = tables::open_existing(&*disk, &temporary)?;
+    migrate::run(&db, migrate::STEP)?;
     let held = hold_everybody(&db, clock)?;
     drop(db);
     file.sync().map_err(trouble)?;

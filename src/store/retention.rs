@@ -1,13 +1,13 @@
 //! Housework: what is past its period is pruned, kept bodies go, sparse segments are rewritten (R13).
 //!
 //! In: the tables, the periods, the time.  Out: fewer rows, freed files.
-//! Always: in steps of a few milliseconds, each a transaction of its own, when nobody waits (and now and then under load);
+//! Always: in steps of a few milliseconds, by count and by the clock, each a transaction of its own, when nobody waits (and now and then under load);
 //! a message's rows go with its last event, never while it waits or a notice is owed; rows past their period are not
 //! shown by any reader even before they are pruned.
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use super::{
     types::{BodyPlace, RetentionPeriods, StoreError},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     ids::{MessageId, RecipientKey},
 };
 
@@ -30,6 +30,11 @@ use crate::{
 const EVENTS_A_STEP: usize = 500;
 /// Rows of indexes, minutes and the operation log pruned in one step, by range: about 2 ms.
 const ROWS_A_STEP: usize = 4000;
+/// Of which so many are done between two looks at the clock.
+const EVENTS_A_CHUNK: usize = 50;
+const ROWS_A_CHUNK: usize = 500;
+/// A step ends after this long, however slow the disk and large the messages are: verdicts wait behind it.
+const STEP_TIME: Duration = Duration::from_millis(10);
 /// Records looked at in one step of rewriting, and octets copied.
 const RECORDS_A_STEP: usize = 64;
 const COPIED_A_STEP: usize = 1024 * 1024;
@@ -152,6 +157,33 @@ impl Housework {
     }
 }
 
+/// How long a step has been at work.
+pub(super) struct StepTime<'c> {
+    clock: &'c Clock,
+    since: Instant,
+}
+
+impl<'c> StepTime<'c> {
+    /// A step that begins now.
+    pub(super) fn begin(clock: &'c Clock) -> Self {
+        StepTime { clock, since: clock.instant() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.clock.instant().saturating_duration_since(self.since) >= STEP_TIME
+    }
+
+    /// Does a piece of work after another, `max` at most, until the time is over or a piece says that nothing is left.
+    fn chunks(&self, max: usize, mut chunk: impl FnMut() -> Result<bool, StoreError>) -> Result<(), StoreError> {
+        for _ in 0..max {
+            if !chunk()? || self.is_over() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Does one step of what was planned.
 pub(super) fn step(
     work: &mut Work<'_, '_>,
@@ -159,44 +191,62 @@ pub(super) fn step(
     periods: &RetentionPeriods,
     segments: &Segments,
     appender: &mut Appender,
+    time: &StepTime<'_>,
 ) -> Result<(), StoreError> {
     let Some(task) = housework.task else { return Ok(()) };
     let floor = log_floor(work.now, periods);
     match task {
-        Task::KeptBodies => drop_kept_bodies(work, first_number_of(work.now.minus(periods.message_bodies))),
-        Task::Events => prune_events(work, first_number_of(floor)),
-        Task::ByRecipient => prune_index(&mut work.t.by_recipient, floor.day()),
-        Task::ByApiData => prune_index(&mut work.t.by_api_data, floor.day()),
-        Task::Minutes => prune_numbers(&mut work.t.minutes, minute_of(floor)),
-        Task::Audit => prune_numbers(&mut work.t.audit, first_number_of(work.now.minus(periods.audit_log))),
-        Task::Rewrite => rewrite(work, housework, segments, appender),
+        Task::KeptBodies => {
+            let below = first_number_of(work.now.minus(periods.message_bodies));
+            drop_kept_bodies(work, below, time)
+        }
+        Task::Events => prune_events(work, first_number_of(floor), time),
+        Task::ByRecipient => prune_index(&mut work.t.by_recipient, floor.day(), time),
+        Task::ByApiData => prune_index(&mut work.t.by_api_data, floor.day(), time),
+        Task::Minutes => prune_numbers(&mut work.t.minutes, minute_of(floor), time),
+        Task::Audit => {
+            let below = first_number_of(work.now.minus(periods.audit_log));
+            prune_numbers(&mut work.t.audit, below, time)
+        }
+        Task::Rewrite => rewrite(work, housework, segments, appender, time),
     }
 }
 
 type Numbered<'t> = redb::Table<'t, u64, &'static [u8]>;
 type Index<'t> = redb::Table<'t, &'static tables::IndexKey, ()>;
 
-fn prune_numbers(table: &mut Numbered<'_>, below: u64) -> Result<(), StoreError> {
-    let last = match table.range(..below).fatal()?.take(ROWS_A_STEP).last() {
-        Some(entry) => entry.fatal()?.0.value(),
-        None => return Ok(()),
-    };
-    table.retain_in(..=last, |_, _| false).fatal()
+fn prune_numbers(table: &mut Numbered<'_>, below: u64, time: &StepTime<'_>) -> Result<(), StoreError> {
+    time.chunks(ROWS_A_STEP / ROWS_A_CHUNK, || {
+        let last = match table.range(..below).fatal()?.take(ROWS_A_CHUNK).last() {
+            Some(entry) => entry.fatal()?.0.value(),
+            None => return Ok(false),
+        };
+        table.retain_in(..=last, |_, _| false).fatal()?;
+        Ok(true)
+    })
 }
 
-fn prune_index(table: &mut Index<'_>, day: u32) -> Result<(), StoreError> {
+fn prune_index(table: &mut Index<'_>, day: u32, time: &StepTime<'_>) -> Result<(), StoreError> {
     let end = index_key(day, 0, 0);
-    let last = match table.range::<&tables::IndexKey>(..&end).fatal()?.take(ROWS_A_STEP).last() {
-        Some(entry) => *entry.fatal()?.0.value(),
-        None => return Ok(()),
-    };
-    table.retain_in::<&tables::IndexKey, _>(..=&last, |_, ()| false).fatal()
+    time.chunks(ROWS_A_STEP / ROWS_A_CHUNK, || {
+        let last = match table.range::<&tables::IndexKey>(..&end).fatal()?.take(ROWS_A_CHUNK).last() {
+            Some(entry) => *entry.fatal()?.0.value(),
+            None => return Ok(false),
+        };
+        table.retain_in::<&tables::IndexKey, _>(..=&last, |_, ()| false).fatal()?;
+        Ok(true)
+    })
 }
 
-fn prune_events(work: &mut Work<'_, '_>, below: u64) -> Result<(), StoreError> {
+fn prune_events(work: &mut Work<'_, '_>, below: u64, time: &StepTime<'_>) -> Result<(), StoreError> {
+    time.chunks(EVENTS_A_STEP / EVENTS_A_CHUNK, || prune_some_events(work, below))
+}
+
+/// Events and the messages that they close go together; false when none is left.
+fn prune_some_events(work: &mut Work<'_, '_>, below: u64) -> Result<bool, StoreError> {
     let mut last = None;
     let mut closed = Vec::new();
-    for entry in work.t.events.range(..below).fatal()?.take(EVENTS_A_STEP) {
+    for entry in work.t.events.range(..below).fatal()?.take(EVENTS_A_CHUNK) {
         let (number, row) = entry.fatal()?;
         last = Some(number.value());
         // A damaged event is pruned like any other; its message stays for `verify`.
@@ -206,7 +256,7 @@ fn prune_events(work: &mut Work<'_, '_>, below: u64) -> Result<(), StoreError> {
             closed.push(head.message);
         }
     }
-    let Some(last) = last else { return Ok(()) };
+    let Some(last) = last else { return Ok(false) };
     work.t.events.retain_in(..=last, |_, _| false).fatal()?;
     for id in closed {
         match work.message(id) {
@@ -217,7 +267,7 @@ fn prune_events(work: &mut Work<'_, '_>, below: u64) -> Result<(), StoreError> {
             Err(e) => return Err(e),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Removes a finished message, its recipients, its Message-ID and its body.
@@ -241,13 +291,11 @@ pub(super) fn delete_message(work: &mut Work<'_, '_>, id: MessageId) -> Result<(
     work.t.mail.retain_in::<&tables::MailKey, _>(&message_key(id)..&tables::mail_end(id), |_, _| false).fatal()
 }
 
-fn drop_kept_bodies(work: &mut Work<'_, '_>, below: u64) -> Result<(), StoreError> {
-    let mut due = Vec::new();
-    for entry in work.t.kept_bodies.range(..below).fatal()?.take(EVENTS_A_STEP) {
-        let (number, id) = entry.fatal()?;
-        due.push((number.value(), MessageId::from_u64(id.value())));
-    }
-    for (number, id) in due {
+fn drop_kept_bodies(work: &mut Work<'_, '_>, below: u64, time: &StepTime<'_>) -> Result<(), StoreError> {
+    time.chunks(EVENTS_A_STEP, || {
+        let first = work.t.kept_bodies.first().fatal()?.map(|(number, id)| (number.value(), id.value()));
+        let Some((number, id)) = first.filter(|(number, _)| *number < below) else { return Ok(false) };
+        let id = MessageId::from_u64(id);
         work.t.kept_bodies.remove(number).fatal()?;
         match work.message(id) {
             Ok(Some(m)) => {
@@ -259,8 +307,8 @@ fn drop_kept_bodies(work: &mut Work<'_, '_>, below: u64) -> Result<(), StoreErro
             Err(StoreError::Damaged(why)) => log::error!("message={id} body not dropped: {why}"),
             Err(e) => return Err(e),
         }
-    }
-    Ok(())
+        Ok(true)
+    })
 }
 
 /// A live record on its way to another segment.
@@ -277,12 +325,13 @@ fn rewrite(
     housework: &mut Housework,
     segments: &Segments,
     appender: &mut Appender,
+    time: &StepTime<'_>,
 ) -> Result<(), StoreError> {
     let Some((segment, mut offset)) = housework.rewriting else { return Ok(()) };
     let used = work.books.segments.get(&segment).map_or(0, |r| r.used);
     let mut moved = Vec::new();
     let (mut looked, mut copied, mut sound) = (0, 0, true);
-    while offset < used && looked < RECORDS_A_STEP && copied < COPIED_A_STEP {
+    while offset < used && looked < RECORDS_A_STEP && copied < COPIED_A_STEP && (looked == 0 || !time.is_over()) {
         looked += 1;
         let Some(head) = read_head(segments, segment, offset) else {
             sound = false;
@@ -336,4 +385,29 @@ fn read_record(segments: &Segments, segment: u64, offset: u64, head: RecordHead)
     let mut body = vec![0; usize::try_from(head.len).ok()?];
     segments.file(segment).and_then(|f| f.read_exact_at(&mut body, offset + RECORD_HEAD as u64)).ok()?;
     (crc32fast::hash(&body) == head.crc).then(|| Bytes::from(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_ends_when_its_time_is_over_and_does_one_piece_at_least() {
+        let clock = Clock::manual(Timestamp::from_millis(1));
+        let mut done = 0;
+        let slow = |per_piece: u64, max: usize, done: &mut u32| {
+            let time = StepTime::begin(&clock);
+            time.chunks(max, || {
+                clock.advance(Duration::from_millis(per_piece));
+                *done += 1;
+                Ok(true)
+            })
+        };
+        slow(4, 100, &mut done).unwrap();
+        assert_eq!(done, 3);
+        slow(60_000, 100, &mut done).unwrap();
+        assert_eq!(done, 4);
+        slow(0, 100, &mut done).unwrap();
+        assert_eq!(done, 104);
+    }
 }

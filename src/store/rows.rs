@@ -1,4 +1,4 @@
-//! How each kind of row is laid out: messages, recipients, events, lanes, notices, and the small ones.
+//! How each kind of row is laid out: recipients, events, lanes, notices, and the small ones; messages: `message_rows.rs`.
 //!
 //! In: values of `types.rs` and `event.rs`.  Out: versioned bytes, and back.
 //! Always: octet 0 is the version. What the writer patches on the hot path stands at fixed places in front, so that a
@@ -6,194 +6,31 @@
 
 use std::{sync::Arc, time::Duration};
 
+pub(super) use super::message_rows::{MessageHead, read_message, write_message};
 use super::{
     codec::{Eye, Pen, RowError},
-    types::{BodyPlace, Lane, Message, NoticeKind, Origin, Recipient, RecipientState},
+    types::{Lane, NoticeKind, Recipient, RecipientState},
 };
 use crate::{
     clock::Timestamp,
     event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, WaitReason},
     ids::{MessageId, RecipientKey},
-    mail::header::Facts,
     smtp::{
         address::Mailbox,
-        params::{BodyType, MailParams, Notify, RcptParams, Ret},
+        params::{Notify, RcptParams},
     },
 };
 
-/// The version of every row that this program writes.
+/// The version of every row that this program writes, but for those of messages.
 pub(super) const VERSION: u8 = 1;
 
-// ---- messages ----
-
-/// Octets in front of a message row that the writer patches.
-const HEAD_LEN: usize = 39;
-
-/// The patched part of a message row.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct MessageHead {
-    /// Where the body is.
-    pub place: BodyPlace,
-    /// Recipients that are not final.
-    pub waiting: u32,
-    /// Notices owed.
-    pub owed: u32,
-    /// Octets of the body.
-    pub len: u64,
-    /// The hash of its X-Api-Data, if it has one.
-    pub api_hash: Option<u32>,
-}
-
-impl MessageHead {
-    /// Reads the front of a row.
-    pub(super) fn read(row: &[u8]) -> Result<Self, RowError> {
-        let (_, mut eye) = Eye::open(row, VERSION)?;
-        let tag = eye.byte()?;
-        let segment = u64::from_le_bytes(eye.array()?);
-        let offset = u64::from_le_bytes(eye.array()?);
-        let place = match tag {
-            0 => BodyPlace::Gone,
-            1 => BodyPlace::Segment { segment, offset },
-            2 => BodyPlace::File,
-            _ => return Err(RowError::Nonsense),
-        };
-        let waiting = u32::from_le_bytes(eye.array()?);
-        let owed = u32::from_le_bytes(eye.array()?);
-        let len = u64::from_le_bytes(eye.array()?);
-        let has_api = eye.flag()?;
-        let hash = u32::from_le_bytes(eye.array()?);
-        Ok(MessageHead { place, waiting, owed, len, api_hash: has_api.then_some(hash) })
-    }
-
-    /// Overwrites the front of a row.
-    pub(super) fn patch(&self, row: &mut [u8]) {
-        row[..HEAD_LEN].copy_from_slice(&self.bytes());
-    }
-
-    fn bytes(&self) -> [u8; HEAD_LEN] {
-        let (tag, segment, offset) = match self.place {
-            BodyPlace::Gone => (0, 0, 0),
-            BodyPlace::Segment { segment, offset } => (1, segment, offset),
-            BodyPlace::File => (2, 0, 0),
-        };
-        let mut out = [0u8; HEAD_LEN];
-        out[0] = VERSION;
-        out[1] = tag;
-        out[2..10].copy_from_slice(&segment.to_le_bytes());
-        out[10..18].copy_from_slice(&offset.to_le_bytes());
-        out[18..22].copy_from_slice(&self.waiting.to_le_bytes());
-        out[22..26].copy_from_slice(&self.owed.to_le_bytes());
-        out[26..34].copy_from_slice(&self.len.to_le_bytes());
-        out[34] = u8::from(self.api_hash.is_some());
-        out[35..39].copy_from_slice(&self.api_hash.unwrap_or(0).to_le_bytes());
-        out
-    }
-}
-
-/// A whole message row.
-pub(super) fn write_message(head: &MessageHead, m: &Message) -> Vec<u8> {
-    let mut pen = Pen::new(VERSION, 320);
-    pen.raw(&head.bytes()[1..]);
-    pen.number(m.accepted_at.as_millis());
-    pen.number(m.expires_at.as_millis());
-    pen.number(u64::from(m.recipients));
-    pen.byte(m.class as u8);
-    pen.byte(match m.origin {
-        Origin::Smtp => 0,
-        Origin::Api => 1,
-        Origin::Notice => 2,
-    });
-    pen.maybe_text(m.sender.as_ref().map(Mailbox::as_str));
-    pen.maybe_number(m.params.size);
-    let ret = match m.params.ret {
-        None => 0,
-        Some(Ret::Full) => 1,
-        Some(Ret::Headers) => 2,
-    };
-    let eight = u8::from(m.params.body == BodyType::EightBitMime);
-    pen.byte(ret | eight << 2 | u8::from(m.params.smtputf8) << 3);
-    pen.maybe_text(m.params.envid.as_deref());
-    pen.text(&m.facts.message_id);
-    pen.text(&m.facts.from);
-    pen.text(&m.facts.subject);
-    pen.text(&m.facts.api_data);
-    pen.byte(m.facts.class.map_or(0, |c| c as u8 + 1));
-    pen.number(u64::from(m.facts.received_count));
-    let (date, header, eight) = (m.facts.has_date, m.facts.has_header, m.facts.header_is_8bit);
-    pen.byte(u8::from(date) | u8::from(header) << 1 | u8::from(eight) << 2);
-    pen.text(&m.user);
-    pen.ip(m.source_ip);
-    pen.done()
-}
-
-/// Reads a message row.
-pub(super) fn read_message(id: MessageId, row: &[u8]) -> Result<Message, RowError> {
-    let head = MessageHead::read(row)?;
-    let (_, mut eye) = Eye::open(row, VERSION)?;
-    eye.raw(HEAD_LEN - 1)?;
-    let accepted_at = Timestamp::from_millis(eye.number()?);
-    let expires_at = Timestamp::from_millis(eye.number()?);
-    let recipients = eye.number_u32()?;
-    let class = class_of(eye.byte()?)?;
-    let origin = match eye.byte()? {
-        0 => Origin::Smtp,
-        1 => Origin::Api,
-        2 => Origin::Notice,
-        _ => return Err(RowError::Nonsense),
-    };
-    let sender = eye.maybe_text()?.map(mailbox_of).transpose()?;
-    let size = eye.maybe_number()?;
-    let bits = eye.byte()?;
-    let params = MailParams {
-        size,
-        body: if bits & 4 != 0 { BodyType::EightBitMime } else { BodyType::SevenBit },
-        smtputf8: bits & 8 != 0,
-        ret: match bits & 3 {
-            0 => None,
-            1 => Some(Ret::Full),
-            2 => Some(Ret::Headers),
-            _ => return Err(RowError::Nonsense),
-        },
-        envid: eye.maybe_text()?.map(str::to_owned),
-    };
-    let mut facts = Facts {
-        message_id: eye.text()?.to_owned(),
-        from: eye.text()?.to_owned(),
-        subject: eye.text()?.to_owned(),
-        api_data: eye.text()?.to_owned(),
-        class: match eye.byte()? {
-            0 => None,
-            n => Some(class_of(n - 1)?),
-        },
-        received_count: eye.number_u32()?,
-        ..Facts::default()
-    };
-    let bits = eye.byte()?;
-    (facts.has_date, facts.has_header, facts.header_is_8bit) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
-    let user = eye.text()?.to_owned();
-    let source_ip = eye.ip()?;
-    Ok(Message {
-        id,
-        accepted_at,
-        expires_at,
-        sender,
-        params,
-        recipients,
-        class,
-        facts,
-        user,
-        source_ip,
-        origin,
-        place: head.place,
-        len: head.len,
-    })
-}
-
-fn class_of(n: u8) -> Result<Class, RowError> {
+/// The class of that number.
+pub(super) fn class_of(n: u8) -> Result<Class, RowError> {
     Class::ALL.get(usize::from(n)).copied().ok_or(RowError::Nonsense)
 }
 
-fn mailbox_of(text: &str) -> Result<Mailbox, RowError> {
+/// An address that was parsed when it came in.
+pub(super) fn mailbox_of(text: &str) -> Result<Mailbox, RowError> {
     Mailbox::parse(text).map_err(|_| RowError::Nonsense)
 }
 
@@ -301,8 +138,14 @@ pub(super) fn read_recipient(key: RecipientKey, row: &[u8]) -> Result<RecipientR
     })
 }
 
-const WAITS: [WaitReason; 5] =
-    [WaitReason::Fresh, WaitReason::Retry, WaitReason::Site, WaitReason::Held, WaitReason::Damaged];
+const WAITS: [WaitReason; 6] = [
+    WaitReason::Fresh,
+    WaitReason::Retry,
+    WaitReason::Site,
+    WaitReason::Held,
+    WaitReason::Damaged,
+    WaitReason::Scheduled,
+];
 
 fn wait_number(wait: WaitReason) -> u8 {
     match wait {
@@ -311,6 +154,7 @@ fn wait_number(wait: WaitReason) -> u8 {
         WaitReason::Site => 2,
         WaitReason::Held => 3,
         WaitReason::Damaged => 4,
+        WaitReason::Scheduled => 5,
     }
 }
 

@@ -2,7 +2,18 @@
 
 use proptest::{option, prelude::*};
 
-use super::*;
+use super::{
+    super::{
+        message_rows::{MESSAGE_VERSION, write_message_v1},
+        types::{BodyPlace, Message, Origin},
+    },
+    *,
+};
+use crate::{
+    ids::UserKey,
+    mail::header::Facts,
+    smtp::params::{BodyType, ByMode, DeliverBy, Hold, MailParams, Ret},
+};
 
 fn mailbox() -> impl Strategy<Value = Mailbox> {
     "([a-zA-Zé]{1,12}|\"[a-z ]{1,8}\")@[a-zé]{1,8}(\\.[a-z]{1,8}){0,2}".prop_map(|s| Mailbox::parse(&s).unwrap())
@@ -27,27 +38,49 @@ fn place() -> impl Strategy<Value = BodyPlace> {
 prop_compose! {
     fn facts()(
         texts in (".{0,30}", ".{0,30}", ".{0,30}", ".{0,30}"), class in option::of(class()),
-        received_count in any::<u32>(), bits in any::<(bool, bool, bool)>(),
+        received_count in any::<u32>(), bits in any::<(bool, bool, bool, bool)>(),
     ) -> Facts {
         let (message_id, from, subject, api_data) = texts;
-        let (has_date, has_header, header_is_8bit) = bits;
-        Facts { message_id, from, subject, api_data, class, received_count, has_date, has_header, header_is_8bit }
+        let (has_date, has_header, header_is_8bit, tls_optional) = bits;
+        Facts { message_id, from, subject, api_data, class, received_count, has_date, has_header, header_is_8bit, tls_optional }
+    }
+}
+
+fn hold() -> impl Strategy<Value = Option<Hold>> {
+    prop_oneof![
+        Just(None),
+        any::<u32>().prop_map(|s| Some(Hold::For(s))),
+        any::<u64>().prop_map(|s| Some(Hold::Until(s)))
+    ]
+}
+
+prop_compose! {
+    fn by()(seconds in any::<i64>(), returns in any::<bool>(), trace in any::<bool>()) -> DeliverBy {
+        DeliverBy { seconds, mode: if returns { ByMode::Return } else { ByMode::Notify }, trace }
+    }
+}
+
+prop_compose! {
+    fn params()(
+        size in any::<Option<u64>>(), eight in any::<bool>(), smtputf8 in any::<bool>(), ret in 0..3u8, envid in option::of(".{0,9}"),
+        mt_priority in any::<Option<i8>>(), hold in hold(), by in option::of(by()), require_tls in any::<bool>(),
+    ) -> MailParams {
+        let body = if eight { BodyType::EightBitMime } else { BodyType::SevenBit };
+        let ret = [None, Some(Ret::Full), Some(Ret::Headers)][usize::from(ret)];
+        MailParams { size, body, smtputf8, ret, envid, mt_priority, hold, by, require_tls }
     }
 }
 
 prop_compose! {
     fn message()(
         id in any::<u64>(), accepted_at in timestamp(), expires_at in timestamp(), sender in option::of(mailbox()),
-        params in (any::<Option<u64>>(), any::<bool>(), any::<bool>(), 0..3u8, option::of(".{0,9}")),
+        params in params(),
         recipients in any::<u32>(), class in class(), facts in facts(), user in ".{0,9}", source_ip in any::<Option<std::net::IpAddr>>(),
         rest in (0..3u8, place(), any::<u64>()),
     ) -> Message {
-        let (size, eight, smtputf8, ret, envid) = params;
-        let body = if eight { BodyType::EightBitMime } else { BodyType::SevenBit };
-        let ret = [None, Some(Ret::Full), Some(Ret::Headers)][usize::from(ret)];
         let (origin, place, len) = rest;
         Message {
-            id: MessageId::from_u64(id), accepted_at, expires_at, sender, params: MailParams { size, body, smtputf8, ret, envid },
+            id: MessageId::from_u64(id), accepted_at, expires_at, sender, params,
             recipients, class, facts, user, source_ip, origin: [Origin::Smtp, Origin::Api, Origin::Notice][usize::from(origin)],
             place, len,
         }
@@ -73,7 +106,7 @@ prop_compose! {
 prop_compose! {
     fn event()(
         at in timestamp(), message in any::<u64>(), index in any::<u32>(), kind in 0..5usize, attempt in any::<u32>(),
-        next_try in option::of(timestamp()), wait in option::of(0..5usize), operator in option::of(".{0,9}"),
+        next_try in option::of(timestamp()), wait in option::of(0..6usize), operator in option::of(".{0,9}"),
         detail in option::of(detail()),
     ) -> Event {
         Event {
@@ -85,7 +118,7 @@ prop_compose! {
 
 fn state() -> impl Strategy<Value = RecipientState> {
     prop_oneof![
-        (timestamp(), 0..5usize).prop_map(|(due, n)| RecipientState::Waiting { due, wait: WAITS[n] }),
+        (timestamp(), 0..6usize).prop_map(|(due, n)| RecipientState::Waiting { due, wait: WAITS[n] }),
         (0..5usize).prop_map(|n| RecipientState::Final(EventKind::ALL[n])),
     ]
 }
@@ -111,8 +144,11 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn a_message_row_is_read_back_equal(m in message(), waiting in any::<u32>(), owed in any::<u32>(), api in any::<Option<u32>>(), moved in place()) {
-        let head = MessageHead { place: m.place, waiting, owed, len: m.len, api_hash: api };
+    fn a_message_row_is_read_back_equal(
+        m in message(), waiting in any::<u32>(), owed in any::<u32>(), api in any::<Option<u32>>(), moved in place(), held in any::<u32>(),
+    ) {
+        let since = Some(m.accepted_at.plus(Duration::from_millis(held.into())));
+        let head = MessageHead { place: m.place, waiting, owed, len: m.len, api_hash: api, user: UserKey::of(&m.user), since };
         let mut row = write_message(&head, &m);
         prop_assert_eq!(MessageHead::read(&row).unwrap(), head);
         prop_assert_eq!(format!("{:?}", read_message(m.id, &row).unwrap()), format!("{m:?}"));
@@ -120,6 +156,20 @@ proptest! {
         patched.patch(&mut row);
         let m = Message { place: moved, ..m };
         prop_assert_eq!(MessageHead::read(&row).unwrap(), patched);
+        prop_assert_eq!(format!("{:?}", read_message(m.id, &row).unwrap()), format!("{m:?}"));
+    }
+
+    #[test]
+    fn a_message_row_of_version_1_is_read_and_patched(m in message(), moved in place()) {
+        let head = MessageHead { place: m.place, waiting: 3, owed: 1, len: m.len, api_hash: Some(7), user: UserKey::of(&m.user), since: Some(m.accepted_at) };
+        let mut row = write_message_v1(&head, &m);
+        prop_assert_eq!(MessageHead::read(&row).unwrap(), head);
+        MessageHead { place: moved, waiting: 2, ..head }.patch(&mut row);
+        prop_assert_eq!(row[0], 1);
+        let p = &m.params;
+        let params = MailParams { size: p.size, body: p.body, smtputf8: p.smtputf8, ret: p.ret, envid: p.envid.clone(), ..MailParams::default() };
+        let m = Message { place: moved, params, facts: Facts { tls_optional: false, ..m.facts.clone() }, ..m };
+        prop_assert_eq!(MessageHead::read(&row).unwrap(), MessageHead { place: moved, waiting: 2, ..head });
         prop_assert_eq!(format!("{:?}", read_message(m.id, &row).unwrap()), format!("{m:?}"));
     }
 
@@ -157,6 +207,10 @@ proptest! {
         }
         let key = RecipientKey { message: MessageId::from_u64(1), index: 0 };
         let _ = (MessageHead::read(&row), read_message(key.message, &row).is_ok(), read_recipient(key, &row).is_ok());
+        if let Some(first) = row.first_mut() {
+            *first = MESSAGE_VERSION;
+        }
+        let _ = (MessageHead::read(&row), read_message(key.message, &row).is_ok());
         let _ = (EventHead::read(&row), read_event(5, &row), read_lane(&row), read_notice(&row), read_due(&row), read_numbers::<4>(&row));
     }
 

@@ -10,20 +10,24 @@ use std::{io, path::Path, sync::Arc};
 use redb::{Database, ReadTransaction, ReadableDatabase, Table, TableDefinition, WriteTransaction};
 
 use super::{
-    disk::{Ballast, DatabaseFile, Disk, DiskFile, OpenHow},
+    disk::{Ballast, Disk, DiskFile, OpenHow},
+    pages::DatabaseFile,
+    redo::{self, Redo, RedoError},
     types::StoreError,
 };
 use crate::{
     clock::Timestamp,
     event::Class,
-    ids::{MessageId, RecipientKey},
+    ids::{MessageId, RecipientKey, UserKey},
 };
 
 /// The database's file in the data directory.
 pub(super) const DATABASE_FILE: &str = "hikyaku.redb";
 const DATABASE_FILE_NEW: &str = "hikyaku.redb.new";
 /// The schema that this program writes. Older ones are read; a newer one is refused.
-pub(super) const SCHEMA: u64 = 1;
+///
+/// 1: the due index was ordered by lane, class and time alone. 2: by submitter before time; ages, memos and pauses.
+pub(super) const SCHEMA: u64 = 2;
 /// redb's cache. Measured: 16–64 MiB are alike, 1 GiB is slower; `memory_limit` counts it as 32 MiB.
 const CACHE_OCTETS: usize = 32 * 1024 * 1024;
 
@@ -37,8 +41,11 @@ pub(super) type IndexKey = [u8; 16];
 pub(super) const META: TableDefinition<&str, Bytes> = TableDefinition::new("meta");
 /// Messages, each followed by its recipients.
 pub(super) const MAIL: TableDefinition<&MailKey, Bytes> = TableDefinition::new("mail");
-/// The due index: lane, 0, class, due, recipient.
-pub(super) const DUE: TableDefinition<Bytes, Bytes> = TableDefinition::new("due");
+/// Key of a bucket of ages: class, second.
+pub(super) type AgeKey = [u8; 9];
+
+/// The due index: lane, 0, class, submitter, due, recipient.
+pub(super) const DUE: TableDefinition<Bytes, Bytes> = TableDefinition::new("due_by_user");
 /// Totals of each lane.
 pub(super) const LANES: TableDefinition<Bytes, Bytes> = TableDefinition::new("lanes");
 /// Lanes by earliest due time.
@@ -63,12 +70,19 @@ pub(super) const MINUTES: TableDefinition<u64, Bytes> = TableDefinition::new("mi
 pub(super) const AUDIT: TableDefinition<u64, Bytes> = TableDefinition::new("audit");
 /// Accounts by name.
 pub(super) const ACCOUNTS: TableDefinition<&str, Bytes> = TableDefinition::new("accounts");
+/// How many recipients wait, by class and the second since which: see `ages.rs`.
+pub(super) const AGES: TableDefinition<&AgeKey, Bytes> = TableDefinition::new("ages");
+/// What other rooms remember: kind, key.
+pub(super) const MEMOS: TableDefinition<Bytes, Bytes> = TableDefinition::new("memos");
+/// Destinations that an operator paused.
+pub(super) const PAUSES: TableDefinition<&str, Bytes> = TableDefinition::new("pauses");
 
 /// Rows of `META`.
 pub(super) const META_SCHEMA: &str = "schema";
 pub(super) const META_TOTALS: &str = "totals";
 pub(super) const META_CLEAN: &str = "clean";
 pub(super) const META_UNCLEAN: &str = "unclean";
+pub(super) const META_MEMOS: &str = "memos";
 
 /// Every table, open for writing.
 pub(super) struct Tables<'t> {
@@ -87,6 +101,9 @@ pub(super) struct Tables<'t> {
     pub minutes: Table<'t, u64, Bytes>,
     pub audit: Table<'t, u64, Bytes>,
     pub accounts: Table<'t, &'static str, Bytes>,
+    pub ages: Table<'t, &'static AgeKey, Bytes>,
+    pub memos: Table<'t, Bytes, Bytes>,
+    pub pauses: Table<'t, &'static str, Bytes>,
 }
 
 impl<'t> Tables<'t> {
@@ -107,6 +124,9 @@ impl<'t> Tables<'t> {
             minutes: txn.open_table(MINUTES)?,
             audit: txn.open_table(AUDIT)?,
             accounts: txn.open_table(ACCOUNTS)?,
+            ages: txn.open_table(AGES)?,
+            memos: txn.open_table(MEMOS)?,
+            pauses: txn.open_table(PAUSES)?,
         })
     }
 }
@@ -144,14 +164,21 @@ pub(super) fn read_mail_key(key: &MailKey) -> (MessageId, Option<u32>) {
 }
 
 /// Octets of a due key behind the lane's name and its zero.
-const DUE_TAIL: usize = 1 + 8 + 8 + 4;
+const DUE_TAIL: usize = 1 + 8 + 8 + 8 + 4;
 
 /// The key of a waiting recipient in the due index.
-pub(super) fn due_key(lane: &str, class: Class, due: Timestamp, key: RecipientKey) -> Vec<u8> {
-    let mut out = due_prefix(lane, class, DUE_TAIL);
+pub(super) fn due_key(lane: &str, class: Class, user: UserKey, due: Timestamp, key: RecipientKey) -> Vec<u8> {
+    let mut out = due_user_prefix(lane, class, user);
     out.extend_from_slice(&due.as_millis().to_be_bytes());
     out.extend_from_slice(&key.message.as_u64().to_be_bytes());
     out.extend_from_slice(&key.index.to_be_bytes());
+    out
+}
+
+/// What all due keys of a lane, class and submitter begin with; there is room for the rest.
+pub(super) fn due_user_prefix(lane: &str, class: Class, user: UserKey) -> Vec<u8> {
+    let mut out = due_prefix(lane, class, DUE_TAIL);
+    out.extend_from_slice(&user.as_u64().to_be_bytes());
     out
 }
 
@@ -169,6 +196,7 @@ pub(super) fn due_prefix(lane: &str, class: Class, room: usize) -> Vec<u8> {
 pub(super) struct DueKey<'a> {
     pub lane: &'a str,
     pub class: Class,
+    pub user: UserKey,
     pub due: Timestamp,
     pub key: RecipientKey,
 }
@@ -181,10 +209,11 @@ pub(super) fn read_due_key(key: &[u8]) -> Option<DueKey<'_>> {
     Some(DueKey {
         lane,
         class: *Class::ALL.get(usize::from(tail[0]))?,
-        due: Timestamp::from_millis(number(1)?),
+        user: UserKey::from_u64(number(1)?),
+        due: Timestamp::from_millis(number(9)?),
         key: RecipientKey {
-            message: MessageId::from_u64(number(9)?),
-            index: u32::from_be_bytes(tail.get(17..21)?.try_into().ok()?),
+            message: MessageId::from_u64(number(17)?),
+            index: u32::from_be_bytes(tail.get(25..29)?.try_into().ok()?),
         },
     })
 }
@@ -244,6 +273,8 @@ pub(super) fn index_hash(text: &str) -> u32 {
 pub(super) struct OpenDatabase {
     pub db: Database,
     pub file: Arc<dyn DiskFile>,
+    /// The file as redb has it.
+    pub pages: DatabaseFile,
     /// It was made just now.
     pub fresh: bool,
 }
@@ -253,6 +284,7 @@ pub(super) fn open_database(
     disk: &dyn Disk,
     dir: &Path,
     ballast: Option<Arc<Ballast>>,
+    redo_octets: u64,
 ) -> Result<OpenDatabase, StoreError> {
     let path = dir.join(DATABASE_FILE);
     let io = |e: io::Error| StoreError::Read { what: path.display().to_string(), cause: e.to_string() };
@@ -262,16 +294,26 @@ pub(super) fn open_database(
             .map_err(|cause| StoreError::Failed(format!("making {}: {cause}", path.display())))?;
         fresh = true;
     }
-    let (db, file) = open_existing(disk, &path, ballast)?;
-    Ok(OpenDatabase { db, file, fresh })
+    let file = open_locked(disk, &path)?;
+    let pages = match Redo::open(disk, &path, &file, redo_octets).map_err(|e| redo_error(&path, &e))? {
+        Some(log) => DatabaseFile::with_log(file.clone(), ballast, log).map_err(io)?,
+        None => DatabaseFile::new(file.clone(), ballast),
+    };
+    let db = build(pages.clone()).map_err(|e| open_error(&path, &e))?;
+    check_schema(&db, &path)?;
+    Ok(OpenDatabase { db, file, pages, fresh })
 }
 
-/// Opens a database that exists.
-pub(super) fn open_existing(
-    disk: &dyn Disk,
-    path: &Path,
-    ballast: Option<Arc<Ballast>>,
-) -> Result<(Database, Arc<dyn DiskFile>), StoreError> {
+/// Opens a database that exists, without a log in front of it; what a log holds is put in place first.
+pub(super) fn open_existing(disk: &dyn Disk, path: &Path) -> Result<(Database, Arc<dyn DiskFile>), StoreError> {
+    let file = open_locked(disk, path)?;
+    redo::replay(disk, path, &file).map_err(|e| redo_error(path, &e))?;
+    let db = build(DatabaseFile::new(file.clone(), None)).map_err(|e| open_error(path, &e))?;
+    check_schema(&db, path)?;
+    Ok((db, file))
+}
+
+fn open_locked(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
     let io = |e: io::Error| StoreError::Read { what: path.display().to_string(), cause: e.to_string() };
     let file = disk.open(path, OpenHow::Write).map_err(io)?;
     if !file.try_lock().map_err(io)? {
@@ -283,9 +325,15 @@ pub(super) fn open_existing(
     if file.len().map_err(io)? == 0 {
         return Err(damaged(path, "it is empty"));
     }
-    let db = build(DatabaseFile::new(file.clone(), ballast)).map_err(|e| open_error(path, &e))?;
-    check_schema(&db, path)?;
-    Ok((db, file))
+    Ok(file)
+}
+
+fn redo_error(path: &Path, e: &RedoError) -> StoreError {
+    let log = redo::path_of(path);
+    match e {
+        RedoError::Io(e) => StoreError::Read { what: log.display().to_string(), cause: e.to_string() },
+        RedoError::Foreign(why) => damaged(&log, why),
+    }
 }
 
 fn build(file: DatabaseFile) -> Result<Database, redb::DatabaseError> {
@@ -330,6 +378,9 @@ pub(super) fn make_tables(db: &Database) -> Result<(), redb::Error> {
 fn check_schema(db: &Database, path: &Path) -> Result<(), StoreError> {
     let txn = db.begin_read().map_err(|e| damaged(path, &e.to_string()))?;
     let schema = read_schema(&txn).map_err(|why| damaged(path, &why))?;
+    if schema == 0 {
+        return Err(damaged(path, "its schema makes no sense"));
+    }
     if schema > SCHEMA {
         return Err(StoreError::Newer(format!(
             "{} was written by a newer Hikyaku (schema {schema}; this program knows {SCHEMA}): start that version, or restore a backup made before the upgrade",
@@ -339,7 +390,8 @@ fn check_schema(db: &Database, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn read_schema(txn: &ReadTransaction) -> Result<u64, String> {
+/// The schema of a database: 1 or more.
+pub(super) fn read_schema(txn: &ReadTransaction) -> Result<u64, String> {
     let meta = txn.open_table(META).map_err(|e| e.to_string())?;
     let row = meta.get(META_SCHEMA).map_err(|e| e.to_string())?.ok_or("it has no schema row")?;
     let [schema] = super::rows::read_numbers(row.value()).map_err(|e| format!("schema row: {e}"))?;
@@ -374,15 +426,17 @@ mod tests {
     proptest! {
         #[test]
         fn keys_are_read_back_and_sort_as_the_queue_runs(
-            lane in "[a-z0-9.:-]{0,30}", other in "[a-z0-9.:-]{0,30}", classes in (0..3usize, 0..3usize), due in any::<(u64, u64)>(), key in any::<(u64, u32)>(),
+            lanes in ("[a-z0-9.:-]{0,30}", "[a-z0-9.:-]{0,30}"), classes in (0..3usize, 0..3usize), users in any::<(u64, u64)>(), due in any::<(u64, u64)>(), key in any::<(u64, u32)>(),
         ) {
+            let (lane, other) = &lanes;
             let who = RecipientKey { message: MessageId::from_u64(key.0), index: key.1 };
-            let a = due_key(&lane, Class::ALL[classes.0], Timestamp::from_millis(due.0), who);
+            let (a_user, b_user) = (UserKey::from_u64(users.0), UserKey::from_u64(users.1));
+            let a = due_key(lane, Class::ALL[classes.0], a_user, Timestamp::from_millis(due.0), who);
             let read = read_due_key(&a).unwrap();
-            prop_assert_eq!((read.lane, read.class, read.due.as_millis(), read.key), (lane.as_str(), Class::ALL[classes.0], due.0, who));
-            let b = due_key(&other, Class::ALL[classes.1], Timestamp::from_millis(due.1), who);
-            prop_assert_eq!(a.cmp(&b), (&lane, classes.0, due.0).cmp(&(&other, classes.1, due.1)));
-            let by_due = lane_due_key(due.0, &lane);
+            prop_assert_eq!((read.lane, read.class, read.user, read.due.as_millis(), read.key), (lane.as_str(), Class::ALL[classes.0], a_user, due.0, who));
+            let b = due_key(other, Class::ALL[classes.1], b_user, Timestamp::from_millis(due.1), who);
+            prop_assert_eq!(a.cmp(&b), (lane, classes.0, users.0, due.0).cmp(&(other, classes.1, users.1, due.1)));
+            let by_due = lane_due_key(due.0, lane);
             prop_assert_eq!(read_lane_due_key(&by_due), Some((due.0, lane.as_str())));
             prop_assert_eq!(read_mail_key(&message_key(who.message)), (who.message, None));
             prop_assert_eq!(read_index_key(&index_key(key.1, 7, due.0)), (key.1, 7, due.0));

@@ -10,7 +10,7 @@ use crate::{
     budget::Lease,
     clock::{Clock, Timestamp},
     event::{Class, Event, EventKind, WaitReason},
-    ids::{MessageId, RecipientKey},
+    ids::{MessageId, RecipientKey, UserKey},
     mail::header::Facts,
     smtp::{
         address::Mailbox,
@@ -68,6 +68,9 @@ pub enum StoreError {
     /// The database was written by a newer Hikyaku.
     #[error("{0}")]
     Newer(String),
+    /// What was asked for is over a limit, which the text names; nothing was changed and everything else goes on.
+    #[error("{0}")]
+    Refused(String),
     /// A read failed.
     #[error("{what}: {cause}")]
     Read {
@@ -81,6 +84,35 @@ pub enum StoreError {
 /// The key of concurrency and order in the queue: a recipient's domain in lower case, or the smarthost's `host:port`; known without DNS.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Lane(pub Arc<str>);
+
+impl Lane {
+    /// What parts the destination from the rule in a lane's name; neither a domain nor `host:port` can hold it.
+    pub const RULE_MARK: char = '#';
+
+    /// The lane of a destination; `rule` names the delivery-speed rule where it depends on more of the address than its
+    /// domain.
+    pub fn new(destination: &str, rule: Option<&str>) -> Self {
+        match rule {
+            Some(rule) => Lane(format!("{destination}{}{rule}", Self::RULE_MARK).into()),
+            None => Lane(destination.into()),
+        }
+    }
+
+    /// The domain or `host:port`.
+    pub fn destination(&self) -> &str {
+        Self::destination_of(&self.0)
+    }
+
+    /// The destination in the name of a lane.
+    pub(super) fn destination_of(name: &str) -> &str {
+        name.split_once(Self::RULE_MARK).map_or(name, |(destination, _)| destination)
+    }
+
+    /// The rule in its name.
+    pub fn rule(&self) -> Option<&str> {
+        self.0.split_once(Self::RULE_MARK).map(|(_, rule)| rule)
+    }
+}
 
 impl std::fmt::Display for Lane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -137,6 +169,8 @@ pub struct Submission {
     pub source_ip: Option<IpAddr>,
     /// By which door.
     pub origin: Origin,
+    /// Not to be tried before (FUTURERELEASE); `None`: at once.
+    pub release_at: Option<Timestamp>,
     /// The content.
     pub body: BodyIn,
     /// Recipients whose owed notice this message is: cleared in the same transaction.
@@ -278,6 +312,8 @@ pub struct Ticket {
     pub lane: Lane,
     /// Its class.
     pub class: Class,
+    /// Its submitter.
+    pub user: UserKey,
     /// When.
     pub due: Timestamp,
     /// Tries so far.
@@ -287,6 +323,100 @@ pub struct Ticket {
     /// The message in RAM, where the budget allows: saves the read.
     pub loaded: Option<Arc<Loaded>>,
 }
+
+/// How much of a lane's head is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeadLimits {
+    /// Tickets at most; submitters share them by turns, so that one with a backlog hides nobody.
+    pub rows: usize,
+    /// Tickets of one message at most, so that a message with many recipients hides nobody.
+    pub per_message: usize,
+}
+
+/// The head of a lane and class.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// Earliest due first within each submitter.
+    pub tickets: Vec<Ticket>,
+    /// Nothing else that is due was left out, skipped ones not counted.
+    pub complete: bool,
+}
+
+/// What other rooms remember across restarts, small rows of their own making, in a table of the store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum MemoKind {
+    /// MTA-STS policies, by domain.
+    MtaSts,
+    /// What warming source addresses sent, by day, address and provider.
+    WarmUp,
+    /// TLS results of a day, by day and policy domain.
+    TlsResults,
+    /// TLS reports that came in, by day, organisation and report.
+    TlsReports,
+    /// When a delivery-speed rule last matched, by its name.
+    RuleUse,
+}
+
+impl MemoKind {
+    /// Every kind, in the order of their stored numbers.
+    pub const ALL: [MemoKind; 5] =
+        [MemoKind::MtaSts, MemoKind::WarmUp, MemoKind::TlsResults, MemoKind::TlsReports, MemoKind::RuleUse];
+
+    /// The word in messages to people.
+    pub fn word(self) -> &'static str {
+        match self {
+            MemoKind::MtaSts => "mta-sts",
+            MemoKind::WarmUp => "warm-up",
+            MemoKind::TlsResults => "tls-results",
+            MemoKind::TlsReports => "tls-reports",
+            MemoKind::RuleUse => "rule-use",
+        }
+    }
+}
+
+/// Octets of one memo's value at most.
+pub const MEMO_OCTETS_MAX: usize = 256 * 1024;
+/// Memos of one kind at most; beyond, a new key is refused.
+pub const MEMOS_MAX: usize = 100_000;
+
+/// Octets of a memo's key at most.
+pub const MEMO_KEY_MAX: usize = 512;
+/// Memos that one call writes or forgets, and the octets of their values: one transaction, short enough for the verdicts
+/// that wait behind it.
+pub const MEMOS_A_CALL_MAX: usize = 1_000;
+/// See [`MEMOS_A_CALL_MAX`].
+pub const MEMOS_A_CALL_OCTETS_MAX: usize = 4 * 1024 * 1024;
+
+/// A memo to write or to forget.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemoChange {
+    /// Its kind.
+    pub kind: MemoKind,
+    /// Its key, at most 512 octets.
+    pub key: String,
+    /// Its value; `None` forgets it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A destination to which the operator lets nothing go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pause {
+    /// The destination, in lower case.
+    pub destination: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when; `None`: until it is lifted.
+    pub until: Option<Timestamp>,
+    /// By whom.
+    pub operator: String,
+    /// In the operator's words; may be empty.
+    pub reason: String,
+}
+
+/// Pauses at most.
+pub const PAUSES_MAX: usize = 10_000;
+/// Octets of each text of a pause at most.
+pub const PAUSE_TEXT_MAX: usize = 1024;
 
 /// A change of one recipient's state with its event; the writer applies both in one transaction (P4).
 #[derive(Clone, Debug)]
@@ -411,7 +541,7 @@ pub struct QueueFilter {
     pub recipient: String,
     /// Part of the sender's address, any case.
     pub sender: String,
-    /// The lane, exactly, any case.
+    /// The destination ([`Lane::destination`]), exactly, any case.
     pub destination: String,
     /// The API user, exactly.
     pub user: String,

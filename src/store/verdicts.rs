@@ -7,16 +7,16 @@
 use redb::ReadableTable;
 
 use super::{
-    batch::{Unclean, Work, is_held},
+    batch::{Spot, Unclean, Work, is_held},
     fault::{Fatal, bad_row},
-    rows::{self, RecipientRow},
+    rows::{self, MessageHead, RecipientRow},
     tables::{self, message_key},
     types::{Change, NoticeKind, QueueVerb, RecipientState, StoreError},
 };
 use crate::{
     clock::Timestamp,
     event::{AttemptDetail, ErrorClass, Event, EventKind, Phase, WaitReason},
-    ids::{MessageId, RecipientKey},
+    ids::{MessageId, RecipientKey, UserKey},
 };
 
 /// Applies one change; false when the recipient is final or unknown.
@@ -34,9 +34,10 @@ pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<bool, St
             key.message
         )));
     };
-    let (api_hash, was_waiting) = (message.head.api_hash, message.head.waiting);
-    let lane = row.shown.lane.clone();
-    let due_row = work.unwait(&lane, row.class, due, key)?;
+    let MessageHead { api_hash, waiting: was_waiting, user, since, .. } = message.head;
+    let (lane, class) = (row.shown.lane.clone(), row.class);
+    let spot = Spot { lane: &lane, class, user };
+    let due_row = work.unwait(spot, due, key)?;
     let number = work.number();
 
     row.shown.attempts = row.shown.attempts.max(event.attempt);
@@ -46,16 +47,16 @@ pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<bool, St
     if event.kind.is_final() {
         row.shown.state = RecipientState::Final(event.kind);
         row.shown.last_reply = String::new(); // its last event has it
-        work.count_held(wait, None);
+        work.count(class, since, Some(wait), None);
         work.change_message(key.message, |head| head.waiting = head.waiting.saturating_sub(1));
         closes = was_waiting <= 1;
     } else {
         let (next, reason) = (event.next_try.unwrap_or(event.at), event.wait.unwrap_or(WaitReason::Retry));
         row.shown.state = RecipientState::Waiting { due: next, wait: reason };
         row.shown.last_reply = event.detail.as_ref().map_or(String::new(), |d| d.reply.clone());
-        work.count_held(wait, Some(reason));
+        work.count(class, since, Some(wait), Some(reason));
         let expires_at = expiry_of(due_row.as_deref(), key);
-        work.wait(&lane, row.class, next, key, &rows::write_due(row.shown.attempts, expires_at))?;
+        work.wait(spot, next, key, &rows::write_due(row.shown.attempts, expires_at))?;
         work.lane_says(&lane, &row.shown.last_reply);
     }
     if let Some(kind) = change.notice {
@@ -154,6 +155,8 @@ pub(super) fn act(
     let fresh = if row.shown.attempts == 0 { WaitReason::Fresh } else { WaitReason::Retry };
     match verb {
         QueueVerb::Flush if is_held(wait) => Ok(false),
+        // What was scheduled for later is no longer.
+        QueueVerb::Flush if wait == WaitReason::Scheduled => move_to(work, row, due, wait, due.min(now), fresh),
         QueueVerb::Flush => move_to(work, row, due, wait, due.min(now), wait),
         QueueVerb::Hold if is_held(wait) => Ok(false),
         QueueVerb::Hold => move_to(work, row, due, wait, Timestamp::MAX, WaitReason::Held),
@@ -206,13 +209,17 @@ fn move_to(
 ) -> Result<bool, StoreError> {
     // The new due time hides that it was due when the process stopped hard: the mark is stored instead.
     row.shown.possible_duplicate |= Unclean::marks(work.books.unclean, &row);
+    let key = row.shown.key;
+    // A message whose row is gone is nobody's.
+    let (user, since) = work.message(key.message)?.map_or((UserKey::default(), None), |m| (m.head.user, m.head.since));
     if next != due {
-        let (key, lane) = (row.shown.key, row.shown.lane.clone());
-        let due_row = work.unwait(&lane, row.class, due, key)?;
+        let lane = row.shown.lane.clone();
+        let spot = Spot { lane: &lane, class: row.class, user };
+        let due_row = work.unwait(spot, due, key)?;
         let expires_at = expiry_of(due_row.as_deref(), key);
-        work.wait(&lane, row.class, next, key, &rows::write_due(row.shown.attempts, expires_at))?;
+        work.wait(spot, next, key, &rows::write_due(row.shown.attempts, expires_at))?;
     }
-    work.count_held(wait, Some(reason));
+    work.count(row.class, since, Some(wait), Some(reason));
     row.shown.state = RecipientState::Waiting { due: next, wait: reason };
     work.put_recipient(&row)?;
     Ok(true)

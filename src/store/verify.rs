@@ -1,18 +1,19 @@
 //! Reads the whole store of a stopped daemon and compares every sum with a recount.
 //!
 //! In: a data directory.  Out: counts, and one line for each damage.
-//! Always: changes nothing; goes on after damage; what it says names the row or the file.
+//! Always: changes nothing, but for putting in place what a redo log holds after a hard stop; goes on after damage; what it says names the row or the file.
 
 use std::{collections::HashMap, io::Read, path::Path, sync::Arc};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use super::{
+    ages::Recount,
     batch::is_held,
     disk::Disk,
     events::events_of,
     fault::Reading,
-    messages,
+    memos, messages, migrate, pauses,
     rows::{self, EventHead, LaneTotals, MessageHead, RecipientRow},
     segments::{RECORD_HEAD, SEGMENT_OCTETS, SegmentRow, Segments},
     tables::{
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     event::EventKind,
-    ids::{MessageId, RecipientKey},
+    ids::{MessageId, RecipientKey, UserKey},
 };
 
 /// Lines of damage that are told; more are counted.
@@ -36,7 +37,13 @@ pub(super) fn run(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<VerifyReport, 
         let cause = "there is no database".to_owned();
         return Err(StoreError::Read { what: path.display().to_string(), cause });
     }
-    let (mut db, _file) = tables::open_existing(&*disk, &path, None)?;
+    let (mut db, _file) = tables::open_existing(&*disk, &path)?;
+    if migrate::is_due(&db)? {
+        let what = path.display().to_string();
+        let cause =
+            "it was written by an older Hikyaku: start this version once, which brings it up to date, then verify";
+        return Err(StoreError::Read { what, cause: cause.to_owned() });
+    }
     let mut v = Verifier::default();
     match db.check_integrity() {
         Ok(true) => {}
@@ -60,6 +67,7 @@ struct Verifier {
     body_octets: u64,
     last_id: u64,
     segments: HashMap<u64, SegmentRow>,
+    ages: Recount,
 }
 
 /// A message whose recipients are being read.
@@ -87,6 +95,9 @@ impl Verifier {
         self.read_queue(&txn)?;
         self.read_events(&txn)?;
         self.read_notices(&txn)?;
+        let ages = std::mem::take(&mut self.ages).compare(&txn.open_table(tables::AGES).reading()?)?;
+        let lines = [ages, memos::verify(&txn)?, pauses::verify(&txn)?];
+        lines.into_iter().flatten().for_each(|line| self.damage(line));
         self.compare_sums(&txn)
     }
 
@@ -126,7 +137,9 @@ impl Verifier {
                             }
                         }
                     }
-                    self.check_recipient(&row, &due, &events, first_event)?;
+                    // A message whose row is gone or damaged is nobody's.
+                    let head = open.as_ref().filter(|m| m.id == id).map(|m| m.head);
+                    self.check_recipient(&row, head, &due, &events, first_event)?;
                 }
             }
         }
@@ -190,6 +203,7 @@ impl Verifier {
     fn check_recipient(
         &mut self,
         row: &RecipientRow,
+        head: Option<MessageHead>,
         due_table: &impl ReadableTable<&'static [u8], &'static [u8]>,
         events: &impl ReadableTable<u64, &'static [u8]>,
         first_event: u64,
@@ -200,7 +214,12 @@ impl Verifier {
             RecipientState::Waiting { due, wait } => {
                 self.waiting += 1;
                 self.held += u64::from(is_held(wait));
-                if due_table.get(due_key(&row.shown.lane.0, row.class, due, key).as_slice()).reading()?.is_none() {
+                let (user, since) = head.map_or((UserKey::default(), None), |h| (h.user, h.since));
+                if let Some(since) = since {
+                    self.ages.add(row.class, since, wait);
+                }
+                let due_key = due_key(&row.shown.lane.0, row.class, user, due, key);
+                if due_table.get(due_key.as_slice()).reading()?.is_none() {
                     self.damage(format!("{name}: waits, but the due index does not have it"));
                 }
                 None

@@ -18,11 +18,14 @@ use super::{
     batch::{After, Books, Work},
     fault::Fatal,
     inbox::{Answer, Group, Inbox, Line, Weigh},
-    retention::{self, Housework},
+    memos,
+    pages::DatabaseFile,
+    pauses,
+    retention::{self, Housework, StepTime},
     segments::{Appender, NoPlace, Segments},
     shared::Shared,
-    tables::{META_CLEAN, Tables},
-    types::{Account, Applied, AuditEntry, BodyPlace, Change, QueueVerb, StoreError},
+    tables::{DATABASE_FILE, META_CLEAN, Tables},
+    types::{Account, Applied, AuditEntry, BodyPlace, Change, MemoChange, Pause, QueueVerb, StoreError},
     verdicts,
 };
 use crate::{clock::Clock, ids::RecipientKey};
@@ -36,6 +39,10 @@ pub(super) enum Op {
     Audit(Box<AuditEntry>, Answer<Result<(), StoreError>>),
     PutAccount(Box<Account>, bool, Answer<Result<bool, StoreError>>),
     RemoveAccount(String, Answer<Result<bool, StoreError>>),
+    PutMemos(Vec<MemoChange>, Answer<Result<(), StoreError>>),
+    Pause(Box<Pause>, Answer<Result<(), StoreError>>),
+    /// Destination, operator.
+    Unpause(String, String, Answer<Result<bool, StoreError>>),
     Ping(Answer<Result<(), StoreError>>),
     Stop(Answer<Result<(), StoreError>>),
 }
@@ -56,13 +63,23 @@ impl Weigh for Op {
             Op::Apply(changes, _) => changes.len().max(1),
             Op::Act(step, _) => step.keys.len().max(1),
             Op::Settle(keys, _) => keys.len().max(1),
-            Op::Audit(..) | Op::PutAccount(..) | Op::RemoveAccount(..) | Op::Ping(_) | Op::Stop(_) => 1,
+            Op::PutMemos(changes, _) => changes.len().max(1),
+            Op::Audit(..)
+            | Op::PutAccount(..)
+            | Op::RemoveAccount(..)
+            | Op::Pause(..)
+            | Op::Unpause(..)
+            | Op::Ping(_)
+            | Op::Stop(_) => 1,
         }
     }
 
     fn octets(&self) -> usize {
         match self {
             Op::Submit(p) => p.octets(),
+            Op::PutMemos(changes, _) => {
+                changes.iter().map(|c| c.key.len() + c.value.as_ref().map_or(0, Vec::len)).sum()
+            }
             _ => 0,
         }
     }
@@ -74,6 +91,7 @@ impl Op {
         match self {
             Op::Apply(..) => Line::Verdicts,
             Op::Ping(_) => Line::Urgent,
+            Op::PutMemos(..) => Line::Memos,
             // A stop waits its turn: what was handed over before it is still stored.
             Op::Submit(_)
             | Op::Act(..)
@@ -81,6 +99,8 @@ impl Op {
             | Op::Audit(..)
             | Op::PutAccount(..)
             | Op::RemoveAccount(..)
+            | Op::Pause(..)
+            | Op::Unpause(..)
             | Op::Stop(_) => Line::Others,
         }
     }
@@ -91,8 +111,8 @@ impl Op {
             Op::Apply(_, a) => a.give(Err(why)),
             Op::Act(_, a) => a.give(Err(why)),
             Op::Settle(_, a) => a.give(Err(why)),
-            Op::Audit(_, a) | Op::Ping(a) | Op::Stop(a) => a.give(Err(why)),
-            Op::PutAccount(_, _, a) | Op::RemoveAccount(_, a) => a.give(Err(why)),
+            Op::Audit(_, a) | Op::PutMemos(_, a) | Op::Pause(_, a) | Op::Ping(a) | Op::Stop(a) => a.give(Err(why)),
+            Op::PutAccount(_, _, a) | Op::RemoveAccount(_, a) | Op::Unpause(_, _, a) => a.give(Err(why)),
         }
     }
 }
@@ -104,7 +124,7 @@ enum Told {
     Count(u64, Answer<Result<u64, StoreError>>),
     Settled(usize, Answer<Result<usize, StoreError>>),
     Done(Answer<Result<(), StoreError>>),
-    Account(bool, Answer<Result<bool, StoreError>>),
+    Flag(bool, Answer<Result<bool, StoreError>>),
 }
 
 impl Told {
@@ -117,7 +137,7 @@ impl Told {
             (Told::Count(n, a), r) => a.give(r.map(|()| n).map_err(fail)),
             (Told::Settled(n, a), r) => a.give(r.map(|()| n).map_err(fail)),
             (Told::Done(a), r) => a.give(r.map_err(fail)),
-            (Told::Account(b, a), r) => a.give(r.map(|()| b).map_err(fail)),
+            (Told::Flag(b, a), r) => a.give(r.map(|()| b).map_err(fail)),
         }
     }
 }
@@ -125,6 +145,7 @@ impl Told {
 /// The writer's thread.
 pub(super) struct Writer {
     pub db: Arc<Database>,
+    pub pages: DatabaseFile,
     pub clock: Clock,
     pub inbox: Arc<Inbox<Op>>,
     pub shared: Arc<Shared>,
@@ -327,6 +348,12 @@ impl Writer {
         if self.shared.failure().is_some() || self.segments.is_held() || !(even_if_busy || self.inbox.is_idle()) {
             return;
         }
+        if self.inbox.is_idle()
+            && let Err(e) = self.pages.tidy()
+        {
+            self.shared.fail(format!("{DATABASE_FILE}: {e}"));
+            return;
+        }
         if let Err(e) = self.housework_step() {
             self.shared.fail(e.to_string());
         }
@@ -342,7 +369,8 @@ impl Writer {
         let after = {
             let tables = Tables::open(&txn).fatal()?;
             let mut work = Work::new(tables, &mut self.books, self.clock.now(), false, self.appender.current());
-            retention::step(&mut work, &mut self.housework, &periods, &self.segments, &mut self.appender)?;
+            let time = StepTime::begin(&self.clock);
+            retention::step(&mut work, &mut self.housework, &periods, &self.segments, &mut self.appender, &time)?;
             let used = self.appender.current().and_then(|n| self.appender.used_of(n));
             work.finish(used)?
         };
@@ -438,11 +466,23 @@ fn run(work: &mut Work<'_, '_>, op: Op, place: BodyPlace, told: &mut Vec<Told>) 
         }
         Op::PutAccount(account, replace, answer) => {
             let put = accounts::put(work, &account, replace)?;
-            told.push(Told::Account(put, answer));
+            told.push(Told::Flag(put, answer));
         }
         Op::RemoveAccount(name, answer) => {
             let removed = accounts::remove(work, &name)?;
-            told.push(Told::Account(removed, answer));
+            told.push(Told::Flag(removed, answer));
+        }
+        Op::PutMemos(changes, answer) => match memos::put(work, changes) {
+            Ok(()) => told.push(Told::Done(answer)),
+            Err(e) => return spoiled(e, answer),
+        },
+        Op::Pause(pause, answer) => match pauses::put(work, *pause) {
+            Ok(()) => told.push(Told::Done(answer)),
+            Err(e) => return spoiled(e, answer),
+        },
+        Op::Unpause(destination, operator, answer) => {
+            let lifted = pauses::lift(work, &destination, operator)?;
+            told.push(Told::Flag(lifted, answer));
         }
         // Served before: they need no transaction.
         Op::Ping(answer) | Op::Stop(answer) => answer.give(Ok(())),
@@ -450,15 +490,17 @@ fn run(work: &mut Work<'_, '_>, op: Op, place: BodyPlace, told: &mut Vec<Told>) 
     Ok(())
 }
 
-/// A damaged row spoils its own operation; everything else is final.
+/// A damaged row or a limit spoils its own operation; everything else is final.
 fn spoiled<T>(e: StoreError, answer: Answer<Result<T, StoreError>>) -> Result<(), StoreError> {
-    let only_this = matches!(e, StoreError::Damaged(_));
     answer.give(Err(e.clone()));
-    if only_this {
-        log::error!("operation refused: {e}");
-        Ok(())
-    } else {
-        Err(e)
+    match e {
+        StoreError::Damaged(_) => {
+            log::error!("operation refused: {e}");
+            Ok(())
+        }
+        // Whoever asked decides what to log.
+        StoreError::Refused(_) => Ok(()),
+        other => Err(other),
     }
 }
 

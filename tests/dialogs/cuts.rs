@@ -9,7 +9,7 @@ use crate::{
     script,
 };
 
-const FRAGMENTS: [&str; 40] = [
+const FRAGMENTS: [&str; 43] = [
     "EHLO c.test\r\n",
     "EHLO c.test\r\n",
     "HELO c.test\r\n",
@@ -18,6 +18,9 @@ const FRAGMENTS: [&str; 40] = [
     "MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\n",
     "EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<c@d.test>\r\nBDAT 7\r\n",
     "MAIL FROM:<a@b.test> SIZE=5\r\n",
+    "MAIL FROM:<a@b.test> MT-PRIORITY=3 HOLDFOR=60 BY=90;R\r\n",
+    "MAIL FROM:<a@b.test> HOLDFOR=100 BY=90;R\r\n",
+    "MAIL FROM:<a@b.test> REQUIRETLS\r\n",
     "RCPT TO:<c@d.test>\r\n",
     "RCPT TO:<bad..@d.test>\r\n",
     "DATA\r\n",
@@ -81,6 +84,7 @@ proptest! {
             Just("tls=offered auth=offered"),
             Just("tls=offered auth=offered size=40 recipients=2"),
             Just("auth=offered normalize role=inbound"),
+            Just("tls=offered mt_priority future=3600 deliver_by require_tls"),
         ],
         seed in 1u64..,
     ) {

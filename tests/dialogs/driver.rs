@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use hikyaku::smtp::{
-    params::{BodyType, MailParams, Notify, RcptParams, Ret},
+    params::{BodyType, ByMode, Hold, MailParams, Notify, RcptParams, Ret},
     reply::Reply,
-    server::{Answer, Question, Session, SessionConfig, Steps},
+    server::{Answer, Now, Question, Session, SessionConfig, Steps},
     step::Step,
 };
 
@@ -21,8 +21,12 @@ pub enum Cut {
     Random(u64),
 }
 
+/// When every dialog begins: 2026-11-24T13:35:10Z.
+const BEGINNING: Now = Now { unix_seconds: 1_795_527_310, steady_seconds: 0 };
+
 pub struct Driver {
     session: Session<String>,
+    now: Now,
     cut: Cut,
     seed: u64,
     pub answers: Vec<(Kind, Answer<String>)>,
@@ -42,6 +46,7 @@ impl Driver {
     pub fn new(config: SessionConfig, cut: Cut) -> Self {
         Driver {
             session: Session::new(config),
+            now: BEGINNING,
             cut,
             seed: if let Cut::Random(seed) = cut { seed } else { 0 },
             answers: Vec::new(),
@@ -80,6 +85,7 @@ impl Driver {
             };
             let (piece, more) = rest.split_at(piece.min(rest.len()));
             rest = more;
+            self.session.time_is(self.now);
             let steps = self.session.receive(piece);
             self.carry_out(steps);
         }
@@ -251,6 +257,11 @@ impl Driver {
         self.settle();
     }
 
+    pub fn later(&mut self, seconds: u64) {
+        self.now.unix_seconds += seconds;
+        self.now.steady_seconds += seconds;
+    }
+
     pub fn closed(&mut self) {
         let steps = self.session.closed();
         self.carry_out(steps);
@@ -332,6 +343,21 @@ fn mail_params(p: &MailParams) -> String {
     }
     if let Some(envid) = &p.envid {
         out.push_str(&format!(" envid={envid}"));
+    }
+    if let Some(priority) = p.mt_priority {
+        out.push_str(&format!(" priority={priority}"));
+    }
+    match p.hold {
+        Some(Hold::For(seconds)) => out.push_str(&format!(" holdfor={seconds}")),
+        Some(Hold::Until(at)) => out.push_str(&format!(" holduntil={at}")),
+        None => {}
+    }
+    if let Some(by) = p.by {
+        let mode = if by.mode == ByMode::Return { "r" } else { "n" };
+        out.push_str(&format!(" by={};{mode}{}", by.seconds, if by.trace { "t" } else { "" }));
+    }
+    if p.require_tls {
+        out.push_str(" requiretls");
     }
     out
 }

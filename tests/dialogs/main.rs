@@ -9,7 +9,8 @@
 //! - `S: text` a line of the server, to the letter; `…` at its end stands for any rest; `S: 250*` for a reply of several lines.
 //! - `A: login|sender|recipient|message|content …` how the next question of that kind is answered; yes without it.
 //! - `Q: text` what was asked; `=: text` the content of the last message asked about.
-//! - `T: info` the handshake succeeds, `T: failed` not; `E: timeout|closed|shutdown` what happens to the connection.
+//! - `T: info` the handshake succeeds, `T: failed` not; `E: timeout|closed|shutdown|later N` what happens (N seconds
+//!   pass; a dialog begins at 2026-11-24T13:35:10Z).
 //! - `I: with=… user=… helo=… wanted=…` what the session tells its shell; `X:` it is closed.
 //!
 //! What the server says and nobody expects is a failure, and so is a session that is closed at the end without `X:`.
@@ -80,6 +81,7 @@ fn run(text: &str, cut: Cut) -> Result<(), String> {
                 Event::Timeout => driver.timed_out(),
                 Event::Closed => driver.closed(),
                 Event::Shutdown => driver.shut_down(),
+                Event::Later(seconds) => driver.later(*seconds),
             }),
             Item::Told(key, value) => driver.expect_told(key, value),
             Item::Closed => driver.expect_closed(),

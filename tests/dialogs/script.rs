@@ -2,7 +2,7 @@
 
 use hikyaku::smtp::{
     reply::{Enhanced, Reply},
-    server::{Answer, AuthOffer, Role, SessionConfig, TlsOffer},
+    server::{Answer, AuthOffer, Extensions, Role, SessionConfig, TlsOffer},
 };
 
 pub struct Script {
@@ -35,6 +35,8 @@ pub enum Event {
     Timeout,
     Closed,
     Shutdown,
+    /// So many seconds pass.
+    Later(u64),
 }
 
 pub fn parse(text: &str) -> Result<Script, String> {
@@ -64,7 +66,10 @@ pub fn parse(text: &str) -> Result<Script, String> {
                 "timeout" => Event::Timeout,
                 "closed" => Event::Closed,
                 "shutdown" => Event::Shutdown,
-                other => return Err(at(format!("no event: {other}"))),
+                other => match other.strip_prefix("later ").and_then(|n| n.parse().ok()) {
+                    Some(seconds) => Event::Later(seconds),
+                    None => return Err(at(format!("no event: {other}"))),
+                },
             })),
             "I" => {
                 for word in rest.split(' ') {
@@ -80,7 +85,7 @@ pub fn parse(text: &str) -> Result<Script, String> {
 }
 
 /// The session's settings: `tls=none|offered|active`, `tls_required`, `auth=none|offered|in_clear_refused`, `auth_required`,
-/// `role=inbound`, `size=N`, `recipients=N`, `normalize`.
+/// `role=inbound`, `size=N`, `recipients=N`, `normalize`, `mt_priority`, `future=N` (seconds), `deliver_by`, `require_tls`.
 pub fn config(words: &str) -> Result<SessionConfig, String> {
     let mut config = SessionConfig {
         hostname: "relay.test".into(),
@@ -91,6 +96,7 @@ pub fn config(words: &str) -> Result<SessionConfig, String> {
         message_size_max: 100_000,
         recipients_max: 100,
         bare_newline_normalize: false,
+        extensions: Extensions::default(),
     };
     for word in words.split(' ').filter(|w| !w.is_empty()) {
         let number = |v: &str| v.parse().map_err(|e| format!("{word}: {e}"));
@@ -106,6 +112,10 @@ pub fn config(words: &str) -> Result<SessionConfig, String> {
             ("role", "inbound") => config.role = Role::Inbound,
             ("size", v) => config.message_size_max = number(v)? as u64,
             ("recipients", v) => config.recipients_max = number(v)?,
+            ("mt_priority", "") => config.extensions.mt_priority = true,
+            ("future", v) => config.extensions.future_release_seconds_max = number(v)? as u32,
+            ("deliver_by", "") => config.extensions.deliver_by = true,
+            ("require_tls", "") => config.extensions.require_tls = true,
             ("normalize", "") => config.bare_newline_normalize = true,
             _ => return Err(format!("no such setting: {word}")),
         }

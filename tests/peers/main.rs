@@ -1,4 +1,4 @@
-//! Real programs as peers: Postfix and its tools, swaks, curl, Python, Knot DNS; and a disk whose sync fails.
+//! Real programs as peers: Postfix and its tools, swaks, curl, Python, Knot DNS, Unbound; and a disk whose sync fails.
 //!
 //! A test whose program is missing is skipped with a word, and fails where `HIKYAKU_PEERS=require` (as `.ci/run` sets it).
 #![allow(dead_code, unused_imports, reason = "each test program uses its part of the harness")]
@@ -7,9 +7,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod dane;
 mod faults;
 mod knot;
+mod mta_sts;
+mod policy_host;
 mod postfix;
 mod program;
+mod signed_dns;
 mod sinks;
 mod submitters;

@@ -4,41 +4,41 @@ use std::{sync::Arc, time::Duration};
 
 use hikyaku::{clock::Timestamp, event::Class, schedule::limits::Limits};
 
-use super::world::{START, Site, World};
+use super::world::{Peer, START, World};
 
 const MEMORY: usize = 512 << 20;
 
-fn seeds(all: std::ops::Range<u64>) -> Vec<u64> {
+pub fn seeds(all: std::ops::Range<u64>) -> Vec<u64> {
     match std::env::var("HIKYAKU_SEED").ok().and_then(|s| s.parse().ok()) {
         Some(seed) => vec![seed],
         None => all.collect(),
     }
 }
 
-fn is_long() -> bool {
+pub fn is_long() -> bool {
     std::env::var_os("HIKYAKU_LONG").is_some()
 }
 
-fn limits(total: usize, per_destination: usize) -> Limits {
+pub fn limits(total: usize, per_destination: usize) -> Limits {
     Limits::for_memory(MEMORY, total, per_destination, 100)
 }
 
-fn after(seconds: u64) -> Timestamp {
+pub fn after(seconds: u64) -> Timestamp {
     START.plus(Duration::from_secs(seconds))
 }
 
 /// The delay that all but one in a hundred stay below.
-fn p99(delays: &mut [Duration]) -> Duration {
+pub fn p99(delays: &mut [Duration]) -> Duration {
     delays.sort_unstable();
     delays[delays.len() * 99 / 100]
 }
 
 #[test]
 fn one_slow_or_dead_destination_delays_nobody() {
-    for (bad, seed) in [Site::Slow, Site::Dead, Site::Refusing].into_iter().zip(seeds(1..4).into_iter().cycle()) {
+    for (bad, seed) in [Peer::Slow, Peer::Dead, Peer::Refusing].into_iter().zip(seeds(1..4).into_iter().cycle()) {
         let mut world = World::new(seed, limits(200, 20));
         let bad_lane = world.site("bad.example", bad);
-        let good: Vec<Arc<str>> = (0..500).map(|n| world.site(&format!("d{n}.example"), Site::Fast)).collect();
+        let good: Vec<Arc<str>> = (0..500).map(|n| world.site(&format!("d{n}.example"), Peer::Fast)).collect();
         // The bad one has a backlog of 20,000 before anybody else sends; then each second brings 50 mails, half of them to it.
         for _ in 0..20_000 {
             world.accept(&bad_lane, Class::Normal, 1, true);
@@ -63,8 +63,8 @@ fn one_slow_or_dead_destination_delays_nobody() {
 fn many_dead_destinations_leave_room_for_the_living() {
     for seed in seeds(10..12) {
         let mut world = World::new(seed, limits(500, 20));
-        let dead: Vec<Arc<str>> = (0..2_000).map(|n| world.site(&format!("dead{n}.example"), Site::Dead)).collect();
-        let good: Vec<Arc<str>> = (0..50).map(|n| world.site(&format!("good{n}.example"), Site::Fast)).collect();
+        let dead: Vec<Arc<str>> = (0..2_000).map(|n| world.site(&format!("dead{n}.example"), Peer::Dead)).collect();
+        let good: Vec<Arc<str>> = (0..50).map(|n| world.site(&format!("good{n}.example"), Peer::Fast)).collect();
         for lane in &dead {
             for _ in 0..10 {
                 world.accept(lane, Class::Normal, 1, true);
@@ -90,7 +90,7 @@ fn many_dead_destinations_leave_room_for_the_living() {
 fn the_window_is_bounded_with_a_million_queued() {
     let rows: u32 = if is_long() { 1_000_000 } else { 60_000 };
     let mut world = World::new(20, Limits { tickets_max: 5_000, ..limits(1_000, 20) });
-    let lanes: Vec<Arc<str>> = (0..1_500).map(|n| world.site(&format!("d{n}.example"), Site::Fast)).collect();
+    let lanes: Vec<Arc<str>> = (0..1_500).map(|n| world.site(&format!("d{n}.example"), Peer::Fast)).collect();
     // Three lanes own most of the backlog, the rest a few each.
     for n in 0..rows {
         let lane = if n % 10 < 9 { n % 3 } else { 3 + n % 1_497 };
@@ -108,7 +108,7 @@ fn every_recipient_settles_exactly_once() {
     for seed in seeds(30..34) {
         let mut world = World::new(seed, Limits { tickets_max: 1_000, ..limits(60, 5) });
         world.read_millis = 400;
-        let kinds = [Site::Fast, Site::Fast, Site::Greylisting, Site::Fast];
+        let kinds = [Peer::Fast, Peer::Fast, Peer::Greylisting, Peer::Fast];
         let lanes: Vec<Arc<str>> = (0..300).map(|n| world.site(&format!("d{n}.example"), kinds[n % 4])).collect();
         let mut recipients = 0;
         for second in 0..60 {
@@ -140,7 +140,7 @@ fn a_late_answer_of_the_disk_brings_nobody_back() {
     for seed in seeds(80..84) {
         let mut world = World::new(seed, Limits { tickets_max: 1_000, ..limits(500, 20) });
         (world.read_millis, world.reads_see_all) = (200, true);
-        let lanes: Vec<Arc<str>> = (0..20).map(|n| world.site(&format!("d{n}.example"), Site::Fast)).collect();
+        let lanes: Vec<Arc<str>> = (0..20).map(|n| world.site(&format!("d{n}.example"), Peer::Fast)).collect();
         for second in 0..30 {
             for n in 0..200 {
                 world.accept(&lanes[n % 20].clone(), Class::Normal, 1, n % 40 != 0);
@@ -158,7 +158,7 @@ fn what_did_not_fit_is_fetched_as_soon_as_there_is_room() {
     for seed in seeds(90..120) {
         let mut world = World::new(seed, limits(20, 20));
         world.read_millis = 100;
-        let lane = world.site("relay.example:25", Site::Fast);
+        let lane = world.site("relay.example:25", Peer::Fast);
         // The first are found on disk, by the scan at the start; more come while it is read.
         for _ in 0..10 {
             world.accept(&lane, Class::Normal, 1, false);
@@ -182,7 +182,7 @@ fn what_did_not_fit_is_fetched_as_soon_as_there_is_room() {
 fn a_restart_loses_nobody_and_doubles_only_what_was_in_flight() {
     for seed in seeds(40..44) {
         let mut world = World::new(seed, limits(50, 5));
-        let lanes: Vec<Arc<str>> = (0..100).map(|n| world.site(&format!("d{n}.example"), Site::Fast)).collect();
+        let lanes: Vec<Arc<str>> = (0..100).map(|n| world.site(&format!("d{n}.example"), Peer::Fast)).collect();
         let mut in_flight = 0;
         for round in 0..5u64 {
             for n in 0..1_000 {
@@ -205,13 +205,13 @@ fn world_jitter(seed: u64, round: u64) -> u64 {
 #[test]
 fn high_goes_first_and_every_tenth_start_is_lows() {
     let mut world = World::new(50, limits(10, 1));
-    let lane = world.site("d.example", Site::Fast);
+    let lane = world.site("d.example", Peer::Fast);
     for n in 0..300 {
         world.accept(&lane, Class::ALL[n % 3], 1, true);
     }
     world.run(after(1));
     world.run(after(3_600));
-    let order: Vec<Class> = world.started.iter().map(|(_, class)| *class).collect();
+    let order: Vec<Class> = world.started.iter().map(|s| s.class).collect();
     assert_eq!(order.len(), 300);
     let first: Vec<Class> = order[1..101].to_vec();
     let count = |class| first.iter().filter(|c| **c == class).count();
@@ -224,14 +224,14 @@ fn high_goes_first_and_every_tenth_start_is_lows() {
 #[test]
 fn a_dead_sites_backlog_is_deferred_by_its_probes_not_by_itself() {
     let mut world = World::new(60, limits(200, 20));
-    let lane = world.site("dead.example", Site::Dead);
+    let lane = world.site("dead.example", Peer::Dead);
     for _ in 0..5_000 {
         world.accept(&lane, Class::Normal, 1, true);
     }
     world.run(after(2 * 3_600));
     let conversations = world.started.len();
     assert!(conversations < 100, "{conversations} conversations with a dead site in two hours");
-    assert!(world.suspended > 5_000, "everybody's wait is told: {}", world.suspended);
+    assert!(world.held_back > 5_000, "everybody's wait is told: {}", world.held_back);
     let waiting = world.disk.rows.values().filter(|row| row.tries == 0).count();
     assert_eq!(waiting, 0, "nobody waits without an event (R9)");
 }
@@ -239,14 +239,14 @@ fn a_dead_sites_backlog_is_deferred_by_its_probes_not_by_itself() {
 #[test]
 fn a_site_that_comes_back_is_used_again() {
     let mut world = World::new(70, limits(200, 20));
-    let lane = world.site("d.example", Site::Refusing);
+    let lane = world.site("d.example", Peer::Refusing);
     for _ in 0..200 {
         world.accept(&lane, Class::Normal, 1, true);
     }
     world.run(after(600));
     assert!(world.delivered.is_empty());
-    world.site("d.example", Site::Fast);
-    world.core.kick();
+    world.site("d.example", Peer::Fast);
+    world.core.kick(world.now);
     world.run(after(3 * 3_600));
     assert_eq!(world.delivered.len(), 200);
 }

@@ -1,11 +1,11 @@
-//! A world for the scheduler's core: a due queue on disk that answers late, destinations that behave well or badly, and a
-//! clock that jumps to the next thing that happens.
+//! A world for the scheduler's core: a due queue on disk that answers late, destinations that behave well or badly, a
+//! resolver that takes its time, and a clock that jumps to the next thing that happens.
 //!
 //! Always: a run is a function of its seed; what must never happen is asserted where it would happen.
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap, HashMap, HashSet},
+    collections::{BinaryHeap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -13,56 +13,22 @@ use std::{
 use hikyaku::{
     clock::Timestamp,
     event::{AttemptDetail, Class},
-    ids::{MessageId, RecipientKey},
+    ids::{IdSource, MessageId, RecipientKey, UserKey},
     schedule::{
         backoff::{self, Jitter, NextTry},
-        core::{Core, DueLane, LaneRef, Load, Page, Slip, Start},
-        limits::{Feedback, Limits},
+        core::{Core, DueLane, End, LaneRef, Load, Locate, Page, Slip, Start, Turn},
+        limits::Limits,
+        place::{Place, PushKind, Way},
     },
+};
+
+pub use super::{
+    disk::{Disk, Row},
+    peers::{Meeting, Peer, Rng},
 };
 
 /// When every run begins.
 pub const START: Timestamp = Timestamp::from_millis(1_795_527_310_000);
-
-/// Small, seeded, good enough.
-pub struct Rng(u64);
-
-impl Rng {
-    pub fn new(seed: u64) -> Self {
-        Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bf0_3635)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
-    }
-
-    pub fn millis(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(from + self.below(to - from + 1))
-    }
-}
-
-/// How a destination behaves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Site {
-    /// Delivers within 100 ms.
-    Fast,
-    /// Delivers, after ten minutes.
-    Slow,
-    /// Times out after 30 s.
-    Dead,
-    /// Refuses connections at once.
-    Refusing,
-    /// Defers each recipient's first try.
-    Greylisting,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
@@ -71,140 +37,135 @@ enum What {
     Applied(usize),
     Read(usize),
     Scanned(usize),
+    Located(usize),
 }
 
 struct Running {
     start: Start<()>,
     began: Timestamp,
+    meeting: Option<Meeting>,
+    /// Where its lane went when it began.
+    place: Place,
 }
 
 struct Applying {
     at: LaneRef,
-    /// Who, and when each is due again; `None`: delivered.
-    changes: Vec<(RecipientKey, Option<Timestamp>)>,
+    changes: Vec<(RecipientKey, Fate)>,
 }
 
-/// What the disk knows of a recipient.
-#[derive(Clone)]
-pub struct Row {
+/// What becomes of a recipient.
+#[derive(Clone, Copy)]
+enum Fate {
+    Delivered,
+    Expired,
+    DueAt(Timestamp),
+}
+
+/// A conversation that was started.
+#[derive(Clone, Debug)]
+pub struct Started {
     pub lane: Arc<str>,
     pub class: Class,
-    pub due: Timestamp,
-    pub tries: u32,
-    pub accepted: Timestamp,
-}
-
-/// The due queue on disk.
-#[derive(Default)]
-pub struct Disk {
-    pub rows: HashMap<RecipientKey, Row>,
-    queue: HashMap<Arc<str>, [BTreeSet<(Timestamp, RecipientKey)>; 3]>,
-    earliest: BTreeSet<(Timestamp, Arc<str>)>,
-}
-
-impl Disk {
-    fn first(&self, lane: &Arc<str>) -> Option<Timestamp> {
-        self.queue.get(lane)?.iter().filter_map(|class| class.first()).map(|(due, _)| *due).min()
-    }
-
-    fn edit(&mut self, lane: &Arc<str>, edit: impl FnOnce(&mut [BTreeSet<(Timestamp, RecipientKey)>; 3])) {
-        if let Some(due) = self.first(lane) {
-            self.earliest.remove(&(due, lane.clone()));
-        }
-        edit(self.queue.entry(lane.clone()).or_default());
-        if let Some(due) = self.first(lane) {
-            self.earliest.insert((due, lane.clone()));
-        }
-    }
-
-    pub fn put(&mut self, key: RecipientKey, row: Row) {
-        self.remove(key);
-        self.edit(&row.lane.clone(), |queue| {
-            queue[row.class as usize].insert((row.due, key));
-        });
-        self.rows.insert(key, row);
-    }
-
-    fn remove(&mut self, key: RecipientKey) -> Option<Row> {
-        let row = self.rows.remove(&key)?;
-        self.edit(&row.lane.clone(), |queue| {
-            queue[row.class as usize].remove(&(row.due, key));
-        });
-        Some(row)
-    }
-
-    fn lanes_due(&self, until: Timestamp, limit: usize) -> Vec<DueLane> {
-        let count = |lane: &Arc<str>| self.queue[lane].iter().map(|c| c.len() as u64).sum();
-        let due = self.earliest.iter().take_while(|(due, _)| *due <= until).take(limit);
-        due.map(|(_, lane)| DueLane { lane: lane.clone(), count: count(lane) }).collect()
-    }
-
-    fn next_due(&self, after: Timestamp) -> Option<Timestamp> {
-        self.earliest.iter().map(|(due, _)| *due).find(|due| *due > after)
-    }
+    pub user: UserKey,
+    pub way: Way,
+    pub recipients: usize,
 }
 
 /// Scheduler, disk, destinations and clock.
 pub struct World {
+    pub seed: u64,
     pub now: Timestamp,
     pub core: Core<()>,
     pub disk: Disk,
     pub limits: Limits,
-    pub sites: HashMap<Arc<str>, Site>,
-    /// Seconds from acceptance to delivery, by lane.
+    pub peers: HashMap<Arc<str>, Peer>,
+    /// Where lanes go; a lane that is not here is a site of its own.
+    pub places: HashMap<Arc<str>, Place>,
+    /// Where the scheduler believes that lanes go: an answer may be old.
+    believed: HashMap<Arc<str>, Place>,
+    /// Ways by which nothing gets through.
+    pub dead_ways: HashSet<Way>,
+    /// Time from acceptance to delivery, by lane.
     pub delays: HashMap<Arc<str>, Vec<Duration>>,
+    pub delay_of: HashMap<RecipientKey, Duration>,
     /// How often each recipient was delivered.
     pub delivered: HashMap<RecipientKey, u32>,
-    /// Conversations started, by class, in order.
-    pub started: Vec<(Arc<str>, Class)>,
-    pub suspended: usize,
+    pub expired: usize,
+    /// Copies that the peer took and whose reply was lost (P3).
+    pub lost_replies: usize,
+    /// Conversations started, in order.
+    pub started: Vec<Started>,
+    /// Entries without a conversation.
+    pub held_back: usize,
     pub tickets_seen: usize,
     rng: Rng,
+    ids: IdSource,
     events: BinaryHeap<Reverse<(Timestamp, u64, What)>>,
     order: u64,
     running: HashMap<usize, Running>,
     applying: HashMap<usize, Applying>,
     reads: HashMap<usize, (Load, Page<()>)>,
     scans: HashMap<usize, (Vec<DueLane>, bool, Option<Timestamp>)>,
+    locates: HashMap<usize, Locate>,
     next_id: usize,
     busy: HashSet<RecipientKey>,
-    lane_connections: HashMap<Arc<str>, usize>,
+    open: HashMap<(Arc<str>, Option<Way>), usize>,
+    of_rule: HashMap<Arc<str>, (usize, Timestamp)>,
+    tried: HashMap<Arc<str>, Timestamp>,
+    paused: HashMap<Arc<str>, Timestamp>,
     on_their_way: HashSet<RecipientKey>,
-    messages: u64,
-    schedule: Vec<Duration>,
+    pub schedule: Vec<Duration>,
+    /// A message lives so long.
+    pub lifetime: Duration,
     /// A read of the disk takes up to this many milliseconds.
     pub read_millis: u64,
+    /// A question for a lane's place takes up to this many milliseconds.
+    pub locate_millis: u64,
     /// Reads see messages that the scheduler is about to be told of, as after a stall of the whole process.
     pub reads_see_all: bool,
 }
 
 impl World {
     pub fn new(seed: u64, limits: Limits) -> Self {
+        let schedule = [60, 300, 900, 1800, 3600, 7200, 14_400].map(Duration::from_secs).to_vec();
         World {
+            seed,
             now: START,
-            core: Core::new(limits),
+            core: Core::new(limits, &schedule),
             disk: Disk::default(),
             limits,
-            sites: HashMap::new(),
+            peers: HashMap::new(),
+            places: HashMap::new(),
+            believed: HashMap::new(),
+            dead_ways: HashSet::new(),
             delays: HashMap::new(),
+            delay_of: HashMap::new(),
             delivered: HashMap::new(),
+            expired: 0,
+            lost_replies: 0,
             started: Vec::new(),
-            suspended: 0,
+            held_back: 0,
             tickets_seen: 0,
             rng: Rng::new(seed),
+            ids: IdSource::after(MessageId::from_u64(0)),
             events: BinaryHeap::new(),
             order: 0,
             running: HashMap::new(),
             applying: HashMap::new(),
             reads: HashMap::new(),
             scans: HashMap::new(),
+            locates: HashMap::new(),
             next_id: 0,
             busy: HashSet::new(),
-            lane_connections: HashMap::new(),
+            open: HashMap::new(),
+            of_rule: HashMap::new(),
+            tried: HashMap::new(),
+            paused: HashMap::new(),
             on_their_way: HashSet::new(),
-            messages: 0,
-            schedule: [60, 300, 900, 1800, 3600, 7200, 14_400].map(Duration::from_secs).to_vec(),
+            schedule,
+            lifetime: Duration::from_secs(40 * 86_400),
             read_millis: 5,
+            locate_millis: 5,
             reads_see_all: false,
         }
     }
@@ -213,19 +174,37 @@ impl World {
         &mut self.rng
     }
 
-    pub fn site(&mut self, name: &str, site: Site) -> Arc<str> {
+    pub fn site(&mut self, name: &str, peer: Peer) -> Arc<str> {
         let lane: Arc<str> = name.into();
-        self.sites.insert(lane.clone(), site);
+        self.peers.insert(lane.clone(), peer);
         lane
+    }
+
+    fn place(&self, lane: &Arc<str>) -> Place {
+        let alone = || Place::alone(lane.clone(), Duration::from_secs(300));
+        self.places.get(lane).cloned().unwrap_or_else(alone)
     }
 
     /// A message for `recipients` of a lane is on disk; `told`: the scheduler hears of it a little later.
     pub fn accept(&mut self, lane: &Arc<str>, class: Class, recipients: u32, told: bool) -> MessageId {
-        self.messages += 1;
-        let message = MessageId::from_u64(self.messages);
+        self.accept_of(UserKey::default(), lane, class, recipients, told)
+    }
+
+    /// The same of a submitter.
+    pub fn accept_of(
+        &mut self,
+        user: UserKey,
+        lane: &Arc<str>,
+        class: Class,
+        recipients: u32,
+        told: bool,
+    ) -> MessageId {
+        let message = self.ids.next(self.now);
+        let (now, expires_at) = (self.now, self.now.plus(self.lifetime));
         for index in 0..recipients {
             let key = RecipientKey { message, index };
-            let row = Row { lane: lane.clone(), class, due: self.now, tries: 0, accepted: self.now };
+            let lane = lane.clone();
+            let row = Row { lane, class, user, due: now, tries: 0, accepted: now, expires_at, entry_at: now };
             self.disk.put(key, row);
             if told {
                 self.on_their_way.insert(key);
@@ -234,6 +213,9 @@ impl World {
         if told {
             let wait = self.rng.millis(0, 5);
             (0..recipients).for_each(|index| self.at(wait, What::Fresh(RecipientKey { message, index })));
+        } else {
+            // Its shell looks at the disk when more came than it could take.
+            self.core.due_at(now.plus(Duration::from_secs(2)));
         }
         message
     }
@@ -248,22 +230,35 @@ impl World {
                 self.disk.put(key, Row { due: self.now.plus(Duration::from_secs(3_600)), ..row });
             }
         }
-        self.core.kick();
+        self.core.kick(self.now);
+    }
+
+    /// An operator makes everybody due.
+    pub fn flush(&mut self) {
+        let keys: Vec<RecipientKey> = self.disk.rows.keys().copied().filter(|key| !self.busy.contains(key)).collect();
+        for key in keys {
+            let row = self.disk.rows[&key].clone();
+            self.disk.put(key, Row { due: row.due.min(self.now), ..row });
+        }
+        self.core.kick(self.now);
     }
 
     /// The process dies and starts again: RAM is gone, the disk stays. Answers how many attempts were cut.
     pub fn crash(&mut self) -> usize {
-        let cut =
-            self.running.values().filter(|r| r.start.suspended.is_none()).map(|r| r.start.slips.len()).sum::<usize>()
-                + self.applying.values().map(|a| a.changes.len()).sum::<usize>();
-        self.core = Core::new(self.limits);
+        let tried = self.running.values().filter(|r| r.meeting.is_some());
+        let cut = tried.map(|r| r.start.slips.len()).sum::<usize>()
+            + self.applying.values().map(|a| a.changes.len()).sum::<usize>();
+        self.core = Core::new(self.limits, &self.schedule);
         self.events.clear();
         self.running.clear();
         self.applying.clear();
         self.reads.clear();
         self.scans.clear();
+        self.locates.clear();
         self.busy.clear();
-        self.lane_connections.clear();
+        self.open.clear();
+        self.of_rule.clear();
+        self.paused.clear();
         self.on_their_way.clear();
         cut
     }
@@ -276,7 +271,7 @@ impl World {
             let next = self.events.peek().map_or(Timestamp::MAX, |Reverse((time, ..))| *time);
             let nothing_left = self.disk.rows.is_empty() && self.events.is_empty();
             if next.min(wake) > until || nothing_left {
-                self.now = if nothing_left { self.now } else { until };
+                self.now = until;
                 return;
             }
             self.now = self.now.max(next.min(wake));
@@ -289,9 +284,9 @@ impl World {
         }
     }
 
-    /// Attempts that run.
+    /// Connections that are open.
     pub fn connections(&self) -> usize {
-        self.lane_connections.values().sum()
+        self.open.iter().filter(|((_, way), _)| way.is_none()).map(|(_, count)| count).sum()
     }
 
     fn at(&mut self, wait: Duration, what: What) {
@@ -308,6 +303,11 @@ impl World {
         while let Some(start) = self.core.poll(self.now) {
             self.begin(start);
         }
+        while let Some(asked) = self.core.locate() {
+            let (id, wait) = (self.id(), self.rng.millis(0, self.locate_millis));
+            self.locates.insert(id, asked);
+            self.at(wait, What::Located(id));
+        }
         if let Some(limit) = self.core.scan(self.now) {
             let lanes = self.disk.lanes_due(self.now, limit);
             let (id, more, wait) = (self.id(), lanes.len() >= limit, self.rng.millis(0, 5));
@@ -320,60 +320,92 @@ impl World {
             self.reads.insert(id, (load, page));
             self.at(wait, What::Read(id));
         }
+        let seed = self.seed;
         self.tickets_seen = self.tickets_seen.max(self.core.tickets());
-        assert!(self.core.tickets() <= self.limits.tickets_max, "the window is over its bound");
-        assert!(self.core.lanes() <= self.limits.lanes_max(), "too many lanes in RAM");
+        assert!(self.core.tickets() <= self.limits.tickets_max, "seed {seed}: the window is over its bound");
+        assert!(self.core.lanes() <= self.limits.lanes_max(), "seed {seed}: too many lanes in RAM");
     }
 
     /// The answer is of the moment when it was asked for; it arrives later.
     fn read(&self, load: &Load) -> Page<()> {
-        let (mut slips, mut again, mut next_due) = (Vec::new(), false, None);
-        let rows = self.disk.queue.get(&load.lane).map(|q| &q[load.class as usize]);
-        for (due, key) in rows.into_iter().flatten() {
-            if slips.len() == load.limit {
-                break;
-            }
-            if *due > self.now {
-                next_due = Some(*due);
-                break;
-            }
-            if self.on_their_way.contains(key) && !self.reads_see_all {
-                again = true;
-            } else if !load.skip.contains(key) {
-                slips.push(Slip { key: *key, payload: None, payload_bytes: 0 });
-            }
+        let again = std::cell::Cell::new(false);
+        let skip = |key: &RecipientKey| {
+            let comes = self.on_their_way.contains(key) && !self.reads_see_all;
+            again.set(again.get() | comes);
+            comes || load.skip.contains(key)
+        };
+        let bounds = (load.limit, load.per_message);
+        let (keys, complete, next_due) = self.disk.head((&load.lane, load.class), self.now, bounds, skip);
+        let slips = keys.into_iter().map(|key| self.slip(key, false)).collect();
+        Page { slips, complete, again: again.get(), next_due }
+    }
+
+    fn slip(&self, key: RecipientKey, fresh: bool) -> Slip<()> {
+        let row = &self.disk.rows[&key];
+        Slip {
+            key,
+            user: row.user,
+            attempts: row.tries,
+            expires_at: row.expires_at,
+            payload: fresh.then_some(()),
+            payload_bytes: if fresh { 10_000 } else { 0 },
         }
-        let complete = slips.len() < load.limit;
-        Page { slips, complete, again, next_due }
     }
 
     fn begin(&mut self, start: Start<()>) {
-        let site = self.sites[&start.lane];
+        let seed = self.seed;
+        let place = self.believed[&start.lane].clone();
         for slip in &start.slips {
-            assert!(self.busy.insert(slip.key), "{:?} is tried twice at a time", slip.key);
+            assert!(self.busy.insert(slip.key), "seed {seed}: {:?} is tried twice at a time", slip.key);
             let row = self.disk.rows.get(&slip.key).expect("a recipient that is final is tried again");
-            assert!(row.due <= self.now, "{:?} is tried before its time", slip.key);
-            assert_eq!((&row.lane, row.class), (&start.lane, start.class));
+            assert!(row.due <= self.now, "seed {seed}: {:?} is tried before its time", slip.key);
+            assert_eq!((&row.lane, row.class, row.user), (&start.lane, start.class, slip.user), "seed {seed}");
         }
-        let id = self.id();
-        let wait = if start.suspended.is_some() {
-            self.suspended += start.slips.len();
-            Duration::ZERO
-        } else {
-            self.started.push((start.lane.clone(), start.class));
-            let connections = self.lane_connections.entry(start.lane.clone()).or_default();
-            *connections += 1;
-            assert!(*connections <= self.limits.connections_per_destination, "too many connections to {}", start.lane);
-            assert!(self.connections() <= self.limits.connections_total, "too many connections");
-            match site {
-                Site::Fast | Site::Greylisting => self.rng.millis(10, 100),
-                Site::Slow => Duration::from_secs(600),
-                Site::Dead => Duration::from_secs(30),
-                Site::Refusing => self.rng.millis(0, 3),
+        assert!(start.slips.len() <= self.limits.recipients_per_attempt);
+        let meeting = match &start.turn {
+            Turn::HoldBack(_) => {
+                self.held_back += start.slips.len();
+                None
             }
+            Turn::Try(conversation) => Some(self.meet(&start, conversation.way, &place)),
         };
-        self.running.insert(id, Running { start, began: self.now });
+        let wait = meeting.as_ref().map_or(Duration::ZERO, |meeting| meeting.lasts);
+        let id = self.id();
+        self.running.insert(id, Running { start, began: self.now, meeting, place });
         self.at(wait, What::Ended(id));
+    }
+
+    fn meet(&mut self, start: &Start<()>, way: Way, place: &Place) -> Meeting {
+        let (seed, now, user) = (self.seed, self.now, start.slips[0].user);
+        let (lane, class, recipients) = (start.lane.clone(), start.class, start.slips.len());
+        self.started.push(Started { lane, class, user, way, recipients });
+        let by_way = self.open.entry((place.site.clone(), Some(way))).or_default();
+        *by_way += 1;
+        let bound = self.limits.connections_per_destination;
+        assert!(*by_way <= bound, "seed {seed}: too many connections to {}", place.site);
+        let open = self.open.entry((place.site.clone(), None)).or_default();
+        *open += 1;
+        let open = *open;
+        assert!(self.connections() <= self.limits.connections_total, "seed {seed}: too many connections");
+        if let Some(rate) = &place.rate {
+            let (running, last) = self.of_rule.entry(rate.rule.clone()).or_insert((0, Timestamp::ZERO));
+            *running += 1;
+            assert!(
+                *running <= rate.connections_max.unwrap_or(usize::MAX),
+                "seed {seed}: {} is over its limit",
+                rate.rule
+            );
+            assert!(now.since(*last) >= rate.interval, "seed {seed}: {} starts too soon", rate.rule);
+            *last = now;
+        }
+        let tries = self.disk.rows[&start.slips[0].key].tries;
+        if let Some(until) = self.paused.get(&place.site) {
+            assert!(now >= *until, "seed {seed}: {} is paused", place.site);
+        }
+        if self.dead_ways.contains(&way) {
+            return Meeting::trouble(Duration::from_secs(5));
+        }
+        self.peers[&start.lane].meet(&mut self.rng, open, tries)
     }
 
     fn happen(&mut self, what: What) {
@@ -381,7 +413,7 @@ impl World {
             What::Fresh(key) => {
                 self.on_their_way.remove(&key);
                 let row = self.disk.rows.get(&key).expect("nobody else tries it").clone();
-                let slip = Slip { key, payload: Some(()), payload_bytes: 10_000 };
+                let slip = self.slip(key, true);
                 self.core.fresh(&row.lane, row.class, slip, self.now);
             }
             What::Ended(id) => self.ended(id),
@@ -394,53 +426,77 @@ impl World {
                 let (lanes, more, next) = self.scans.remove(&id).expect("asked for");
                 self.core.scanned(lanes, more, next, self.now);
             }
+            What::Located(id) => {
+                let asked = self.locates.remove(&id).expect("asked for");
+                let place = self.place(&asked.lane);
+                self.core.located(asked.at, &place, self.now);
+                self.believed.insert(asked.lane, place);
+            }
         }
     }
 
     fn ended(&mut self, id: usize) {
-        let Running { start, began } = self.running.remove(&id).expect("it ran");
-        let site = self.sites[&start.lane];
-        if start.suspended.is_none() {
-            *self.lane_connections.get_mut(&start.lane).expect("it had a connection") -= 1;
-            let (feedback, trouble) = match site {
-                Site::Fast | Site::Slow | Site::Greylisting => (Feedback::Healthy, None),
-                Site::Dead | Site::Refusing => {
-                    (Feedback::Trouble, Some(AttemptDetail { reply: "no answer".into(), ..AttemptDetail::default() }))
-                }
-            };
-            self.core.finished(start.at, feedback, trouble.as_ref(), self.now);
+        let Running { start, began, meeting, place } = self.running.remove(&id).expect("it ran");
+        if let (Some(conversation), Some(meeting)) = (start.conversation(), &meeting) {
+            for way in [Some(conversation.way), None] {
+                *self.open.get_mut(&(place.site.clone(), way)).expect("it was open") -= 1;
+            }
+            if let Some(rate) = &place.rate {
+                self.of_rule.get_mut(&rate.rule).expect("it counts").0 -= 1;
+            }
+            let said = AttemptDetail { reply: "no answer".into(), ..AttemptDetail::default() };
+            let said = (!meeting.heard).then_some(&said);
+            let end = End { feedback: meeting.feedback, said, push: meeting.push.as_ref() };
+            if let Some(push) = meeting.push.as_ref().filter(|push| push.what == PushKind::Pause) {
+                self.paused.insert(place.site.clone(), self.now.plus(push.duration));
+            }
+            self.tried.insert(place.site.clone(), self.now);
+            self.core.finished(&conversation, &end, self.now);
         }
+        let taken = meeting.as_ref().is_some_and(|m| m.taken);
+        let heard = meeting.as_ref().is_some_and(|m| m.heard);
         let mut changes = Vec::new();
         for slip in &start.slips {
             let row = self.disk.rows.get(&slip.key).expect("still there").clone();
-            let delivers = match site {
-                Site::Fast | Site::Slow => true,
-                Site::Greylisting => row.tries > 0,
-                Site::Dead | Site::Refusing => false,
-            };
-            if delivers && start.suspended.is_none() {
+            if taken {
                 *self.delivered.entry(slip.key).or_default() += 1;
                 self.delays.entry(start.lane.clone()).or_default().push(began.since(row.accepted));
-                changes.push((slip.key, None));
-            } else {
-                let jitter = Jitter::of(slip.key.message, row.tries + 1);
-                let next = backoff::next_try(&self.schedule, row.tries + 1, self.now, Timestamp::MAX, jitter);
-                let NextTry::At(at) = next else { panic!("nobody expires here") };
-                changes.push((slip.key, Some(at)));
+                self.delay_of.entry(slip.key).or_insert(self.now.since(row.accepted));
+                self.lost_replies += usize::from(!heard);
             }
+            let fate = if heard { Fate::Delivered } else { self.fate(slip.key, &row, &place, meeting.is_some()) };
+            changes.push((slip.key, fate));
         }
         let (id, wait) = (self.id(), self.rng.millis(1, 20));
         self.applying.insert(id, Applying { at: start.at, changes });
         self.at(wait, What::Applied(id));
     }
 
+    fn fate(&self, key: RecipientKey, row: &Row, place: &Place, tried: bool) -> Fate {
+        let jitter = Jitter::of(key.message, row.tries + 1);
+        match backoff::next_try(&self.schedule, row.tries + 1, self.now, row.expires_at, jitter) {
+            NextTry::At(at) => Fate::DueAt(at),
+            NextTry::Expired => {
+                let last = self.tried.get(&place.site).copied().unwrap_or(Timestamp::ZERO);
+                let seed = self.seed;
+                assert!(tried || last >= row.entry_at, "seed {seed}: {key:?} expires untried since {}", row.entry_at);
+                Fate::Expired
+            }
+        }
+    }
+
     fn applied(&mut self, id: usize) {
         let Applying { at, changes } = self.applying.remove(&id).expect("it was sent");
-        for (key, due) in &changes {
+        for (key, fate) in &changes {
             let row = self.disk.remove(*key).expect("it was there");
-            if let Some(due) = due {
-                self.disk.put(*key, Row { due: *due, tries: row.tries + 1, ..row });
-                self.core.due_at(*due);
+            match *fate {
+                Fate::Delivered => {}
+                Fate::Expired => self.expired += 1,
+                Fate::DueAt(due) => {
+                    let (tries, entry_at) = (row.tries + 1, self.now);
+                    self.disk.put(*key, Row { due, tries, entry_at, ..row });
+                    self.core.due_at(due);
+                }
             }
             self.busy.remove(key);
         }

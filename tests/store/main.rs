@@ -7,9 +7,11 @@ mod crash;
 mod faults;
 mod housework;
 mod log;
+mod memory;
 mod model;
 mod opening;
 mod queue;
 #[allow(clippy::print_stdout, reason = "measured figures are for people")]
 mod sizes;
 mod support;
+mod turns;

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use hikyaku::{
     clock::{Clock, Timestamp},
     event::{Class, EventKind},
-    ids::{MessageId, RecipientKey},
-    store::{NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, Store, sim::SimDisk},
+    ids::{MessageId, RecipientKey, UserKey},
+    store::{HeadLimits, Lane, NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, Store, sim::SimDisk},
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -14,7 +14,7 @@ use crate::support::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit { to: Vec<u8>, class: u8, len: u16 },
+    Submit { to: Vec<u8>, class: u8, len: u16, user: u8, later: u16 },
     Verdict { whom: Index, what: u8, notice: bool },
     Act { verb: u8, whom: Index },
     Settle { whom: Index },
@@ -24,7 +24,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (proptest::collection::vec(0..5u8, 1..4), 0..3u8, 0..6000u16).prop_map(|(to, class, len)| Step::Submit { to, class, len }),
+        4 => (proptest::collection::vec(0..5u8, 1..4), 0..3u8, 0..6000u16, 0..3u8, prop_oneof![Just(0u16), 0..4000u16])
+            .prop_map(|(to, class, len, user, later)| Step::Submit { to, class, len, user, later }),
         6 => (any::<Index>(), 0..4u8, any::<bool>()).prop_map(|(whom, what, notice)| Step::Verdict { whom, what, notice }),
         2 => (0..5u8, any::<Index>()).prop_map(|(verb, whom)| Step::Act { verb, whom }),
         2 => any::<Index>().prop_map(|whom| Step::Settle { whom }),
@@ -37,6 +38,9 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone, Debug)]
 struct Known {
     lane: String,
+    class: Class,
+    since: Timestamp,
+    user: String,
     state: Result<(Timestamp, bool), EventKind>,
     events: Vec<EventKind>,
     owed: usize,
@@ -53,7 +57,7 @@ impl Model {
         (!self.recipients.is_empty()).then(|| *self.recipients.keys().nth(whom.index(self.recipients.len())).unwrap())
     }
 
-    fn check(&self, store: &Store) {
+    fn check(&self, store: &Store, now: Timestamp) {
         let waiting: Vec<&Known> = self.recipients.values().filter(|k| k.state.is_ok()).collect();
         let totals = store.totals();
         assert_eq!(totals.waiting, waiting.len() as u64);
@@ -71,6 +75,17 @@ impl Model {
         }
         let next = lanes.values().map(|l| l.1).filter(|t| *t != Timestamp::MAX).min();
         assert_eq!(store.next_due(Timestamp::ZERO).unwrap(), next);
+        self.check_heads(store, now);
+        let oldest = Class::ALL.map(|class| {
+            let waits = waiting.iter().filter(|k| k.class == class && !k.state.unwrap().1 && k.since <= now);
+            waits.map(|k| k.since).min()
+        });
+        for (stored, exact) in store.oldest().unwrap().into_iter().zip(oldest) {
+            // Within a second: several may have begun to wait in one.
+            let second = |t: Option<Timestamp>| t.map(Timestamp::as_seconds);
+            assert_eq!(second(stored), second(exact));
+            assert!(stored <= exact);
+        }
         let owed: usize = self.recipients.values().filter(|k| k.owed > 0).count();
         assert_eq!(store.notices_owed(1000).unwrap().len(), owed);
         let mut octets = 0;
@@ -96,6 +111,36 @@ impl Model {
         }
         assert_eq!(totals.body_octets, octets);
     }
+
+    /// Every lane's head holds who is due, submitter by submitter.
+    fn check_heads(&self, store: &Store, now: Timestamp) {
+        let lanes: std::collections::BTreeSet<&str> = self.recipients.values().map(|k| k.lane.as_str()).collect();
+        for (lane, class) in lanes.into_iter().flat_map(|lane| Class::ALL.map(|class| (lane, class))) {
+            let due: BTreeMap<RecipientKey, Timestamp> = self
+                .recipients
+                .iter()
+                .filter(|(_, k)| k.lane == lane && k.class == class)
+                .filter_map(|(key, k)| Some((*key, k.state.ok().filter(|(due, _)| *due <= now)?.0)))
+                .collect();
+            for (rows, per_message) in [(1000, 1000), (3, 1), (2, 1000)] {
+                let limits = HeadLimits { rows, per_message };
+                let head = store.head(&Lane(lane.into()), class, now, limits, &|_| false).unwrap();
+                let mut of_message: BTreeMap<MessageId, usize> = BTreeMap::new();
+                let mut last: BTreeMap<u64, Timestamp> = BTreeMap::new();
+                for t in &head.tickets {
+                    assert_eq!(due.get(&t.key), Some(&t.due));
+                    assert_eq!(t.user, UserKey::of(&self.recipients[&t.key].user));
+                    *of_message.entry(t.key.message).or_default() += 1;
+                    let before = last.insert(t.user.as_u64(), t.due);
+                    assert!(before.is_none_or(|before| before <= t.due));
+                }
+                assert!(head.tickets.len() <= rows && of_message.values().all(|n| *n <= per_message));
+                assert_eq!(head.complete, head.tickets.len() == due.len(), "{lane} {class:?} {limits:?}");
+                let users: std::collections::BTreeSet<_> = due.keys().map(|k| &self.recipients[k].user).collect();
+                assert!(last.len() == users.len().min(rows), "each submitter has a turn");
+            }
+        }
+    }
 }
 
 fn run(steps: &[Step]) {
@@ -112,27 +157,33 @@ fn run(steps: &[Step]) {
                 let opened = open_sim(&disk, &clock).unwrap();
                 assert_eq!(opened.clean, *cleanly);
                 store = opened.store;
-                model.check(&store);
+                model.check(&store, clock.now());
             }
             other => do_step(&store, &clock, &mut model, other),
         }
     }
-    model.check(&store);
+    model.check(&store, clock.now());
     drop(store);
     assert_sound(&disk);
 }
 
 fn do_step(store: &Store, clock: &Clock, model: &mut Model, step: &Step) {
     match step {
-        Step::Submit { to, class, len } => {
+        Step::Submit { to, class, len, user, later } => {
             let to: Vec<String> = to.iter().map(|n| format!("u{n}@d{n}.example")).collect();
             let body = vec![to.len() as u8; usize::from(*len)];
+            let class = Class::ALL[usize::from(*class)];
+            let user = ["", "shop", "crm"][usize::from(*user)].to_owned();
+            let since = clock.now().plus(Duration::from_secs((*later).into()));
+            let release_at = (*later > 0).then_some(since);
             let mail =
-                Mail { to: to.clone(), body: body.clone(), class: Class::ALL[usize::from(*class)], ..Mail::default() };
+                Mail { to: to.clone(), body: body.clone(), class, user: user.clone(), release_at, ..Mail::default() };
             let id = submit(store, clock, mail).unwrap().id();
             for (index, address) in (0..).zip(to) {
                 let lane = address.split('@').nth(1).unwrap().to_owned();
-                let known = Known { lane, state: Ok((clock.now(), false)), events: vec![EventKind::Queued], owed: 0 };
+                let state = Ok((since, false));
+                let events = vec![EventKind::Queued];
+                let known = Known { lane, class, since, user: user.clone(), state, events, owed: 0 };
                 model.recipients.insert(key(id, index), known);
             }
             model.bodies.insert(id, body);

@@ -44,12 +44,19 @@ pub fn open_sim(disk: &SimDisk, clock: &Clock) -> Result<Opened, StoreError> {
 }
 
 pub fn open_sim_with(disk: &SimDisk, options: StoreOptions) -> Result<Opened, StoreError> {
+    open_sim_redo(disk, options, 256 * 1024)
+}
+
+/// A store whose redo log is as small as this: the smaller, the oftener it is emptied; 64 KiB do not hold one commit.
+pub fn open_sim_redo(disk: &SimDisk, options: StoreOptions, redo_octets: u64) -> Result<Opened, StoreError> {
     let tuning = Tuning {
         disk: Arc::new(disk.clone()),
         segment_octets: 8 * 1024,
         jobs_inline: true,
         company_wait: Duration::ZERO,
         idle_tick: Duration::from_millis(10),
+        migration_step: 7,
+        redo_octets,
     };
     Store::open_tuned(options, tuning)
 }
@@ -83,6 +90,8 @@ pub struct Mail {
     pub user: String,
     pub class: Class,
     pub settles: Vec<RecipientKey>,
+    pub release_at: Option<Timestamp>,
+    pub lane: Option<Lane>,
 }
 
 impl Default for Mail {
@@ -96,6 +105,8 @@ impl Default for Mail {
             user: String::new(),
             class: Class::Normal,
             settles: Vec::new(),
+            release_at: None,
+            lane: None,
         }
     }
 }
@@ -117,7 +128,12 @@ impl Mail {
             id,
             accepted_at: now,
             expires_at: now.plus(4 * DAY),
-            lanes: self.to.iter().map(|a| Lane(mailbox(a).domain_key().into())).collect(),
+            lanes: self
+                .to
+                .iter()
+                .map(|a| self.lane.clone().unwrap_or_else(|| Lane(mailbox(a).domain_key().into())))
+                .collect(),
+            release_at: self.release_at,
             envelope: Envelope {
                 sender: self.from.as_ref().map(mailbox),
                 params: MailParams::default(),

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -25,6 +25,7 @@ pub struct Certificate {
     pub key_pem: String,
     chain: Vec<CertificateDer<'static>>,
     key: Vec<u8>,
+    public_key: Vec<u8>,
 }
 
 impl Authority {
@@ -43,10 +44,21 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// Its certificate in DER.
+    pub fn der(&self) -> Vec<u8> {
+        self.issuer.der().to_vec()
+    }
+
     /// A server certificate for `names` (DNS names or addresses).
     pub fn certificate(&self, names: &[&str]) -> Certificate {
+        self.certificate_until(names, 4096)
+    }
+
+    /// The same, good to the end of the year before `year`.
+    pub fn certificate_until(&self, names: &[&str], year: i32) -> Certificate {
         let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
-        let params = CertificateParams::new(names).expect("the names are valid");
+        let mut params = CertificateParams::new(names).expect("the names are valid");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("the certificate is valid");
         Certificate {
@@ -54,11 +66,29 @@ impl Authority {
             key_pem: key.serialize_pem(),
             chain: vec![certificate.der().clone()],
             key: key.serialize_der(),
+            public_key: key.subject_public_key_info(),
         }
     }
 }
 
 impl Certificate {
+    /// The certificate in DER.
+    pub fn der(&self) -> &[u8] {
+        &self.chain[0]
+    }
+
+    /// Its public key in DER (SubjectPublicKeyInfo).
+    pub fn public_key(&self) -> &[u8] {
+        &self.public_key
+    }
+
+    /// The same, sent together with the authority's certificate.
+    #[must_use]
+    pub fn with_authority(mut self, authority: &Authority) -> Self {
+        self.chain.push(authority.issuer.der().clone());
+        self
+    }
+
     /// Server settings with this certificate.
     pub fn server(&self) -> Arc<ServerConfig> {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));

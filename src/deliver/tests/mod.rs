@@ -1,16 +1,29 @@
 //! The deliverer against scripted peers and a DNS server, over loopback.
 
+mod explaining;
+mod leaving;
 mod peer;
+mod responding;
 mod reuse;
 mod routes;
 mod security;
+mod sites;
 mod stopping;
+mod tls;
 mod verdicts;
 
 use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    future::Future,
     io::{self, Cursor, Read},
     net::{IpAddr, SocketAddr, TcpListener},
-    sync::Arc,
+    path::PathBuf,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,12 +33,16 @@ use self::peer::{Act, Peer};
 use super::{
     attempt::{Deliverer, Rest, Tuning},
     body::Bodies,
-    job::{Deliver, Job, Outcome, SiteFeedback, Verdict},
+    job::{Deliver, Job, Located, Outcome, Pace, Path, Push, PushKind, SiteFeedback, Verdict},
+    notes::Memos,
+    shelf::{Boxed, RamShelf},
+    sts_host::{FetchError, PolicyHost},
+    tls_results::{DayResults, ResultType},
 };
 use crate::{
     budget::Budget,
     clock::{Clock, Timestamp},
-    config::{Config, TlsPolicy},
+    config::{self, Config, HostPort, Mode, Rule, TlsPolicy},
     event::{Class, ErrorClass, Phase, WaitReason},
     ids::{MessageId, RecipientKey},
     mail::header::Facts,
@@ -35,7 +52,7 @@ use crate::{
             Resolver,
             testserver::{Says, TestServer},
         },
-        tls::Trust,
+        tls::{ServerConfig, Trust, server_config},
     },
     runtime::{Runtime, Shutdown},
     smtp::{
@@ -43,7 +60,7 @@ use crate::{
         client::Timeouts,
         params::{MailParams, RcptParams},
     },
-    store::{BodyPlace, Lane, Loaded, Message, Origin, Recipient, RecipientState, StoreError},
+    store::{BodyPlace, Lane, Loaded, MemoChange, MemoKind, Message, Origin, Recipient, RecipientState, StoreError},
 };
 
 /// One deliverer, its DNS, and a port that is free on several loopback addresses.
@@ -53,6 +70,33 @@ struct World {
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
     port: u16,
+    shelf: Arc<RamShelf>,
+    policies: Arc<Policies>,
+}
+
+/// MTA-STS policies of tests.
+#[derive(Default)]
+pub(super) struct Policies(Mutex<HashMap<String, String>>);
+
+impl Policies {
+    /// From now on the domain has this policy, under an id of its own.
+    pub(super) fn set(&self, domain: &str, mode: &str, mx: &str) {
+        let policy = format!("version: STSv1\nmode: {mode}\nmx: {mx}\nmax_age: 86400\n");
+        self.0.lock().expect("policies").insert(domain.into(), policy);
+    }
+}
+
+impl PolicyHost for Policies {
+    fn record<'a>(&'a self, domain: &'a str) -> Boxed<'a, Result<Option<String>, String>> {
+        let known = self.0.lock().expect("policies").contains_key(domain);
+        Box::pin(async move { Ok(known.then(|| "1".to_owned())) })
+    }
+
+    fn fetch<'a>(&'a self, domain: &'a str, _guard: bool) -> Boxed<'a, Result<Vec<u8>, FetchError>> {
+        let policy = self.0.lock().expect("policies").get(domain).cloned();
+        let gone = FetchError { result: ResultType::StsPolicyFetchError, words: "gone".into() };
+        Box::pin(async move { policy.map(String::into_bytes).ok_or(gone) })
+    }
 }
 
 /// Stored bodies of tests.
@@ -75,6 +119,28 @@ struct Fails(&'static str);
 impl Read for Fails {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         Err(io::Error::new(io::ErrorKind::InvalidData, self.0))
+    }
+}
+
+/// Notes of tests: one deliverer's outlive it.
+#[derive(Default)]
+struct TestMemos(Mutex<BTreeMap<(MemoKind, String), Vec<u8>>>);
+
+impl Memos for TestMemos {
+    fn all(&self, kind: MemoKind) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let rows = self.0.lock().expect("memos");
+        Ok(rows.iter().filter(|((k, _), _)| *k == kind).map(|((_, key), v)| (key.clone(), v.clone())).collect())
+    }
+
+    fn put(&self, changes: Vec<MemoChange>) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        let mut rows = self.0.lock().expect("memos");
+        for MemoChange { kind, key, value } in changes {
+            match value {
+                Some(value) => rows.insert((kind, key), value),
+                None => rows.remove(&(kind, key)),
+            };
+        }
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -112,6 +178,25 @@ impl World {
     }
 
     fn build(bodies: TestBodies, trust: Trust, timeouts: Timeouts, change: impl FnOnce(&mut Config)) -> Self {
+        let tuning = Tuning { timeouts, connect: Duration::from_secs(5), tick: Duration::from_millis(50), trust };
+        Self::start(bodies, tuning, Clock::system(), None, change)
+    }
+
+    /// With a clock of its own, and notes that survive.
+    fn noting(clock: Clock, memos: &Arc<TestMemos>, change: impl FnOnce(&mut Config)) -> Self {
+        let long = Duration::from_secs(5);
+        let tuning =
+            Tuning { timeouts: patient(), connect: long, tick: Duration::from_millis(50), trust: Trust::Anybody };
+        Self::start(TestBodies(Vec::new(), None), tuning, clock, Some(memos.clone()), change)
+    }
+
+    fn start(
+        bodies: TestBodies,
+        tuning: Tuning,
+        clock: Clock,
+        memos: Option<Arc<TestMemos>>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let dns = TestServer::start();
         let mut config = Config::default();
         config.server.hostname = "us.test".into();
@@ -121,14 +206,22 @@ impl World {
         config.delivery.tls = TlsPolicy::None;
         change(&mut config);
         let runtime = Runtime::start(1).expect("threads");
-        let clock = Clock::system();
         let metrics = Arc::new(Metrics::default());
         let shutdown = Shutdown::new();
         let resolver = Resolver::new(clock.clone(), metrics.clone(), &config.dns);
-        let rest = Rest { runtime, clock, metrics: metrics.clone(), resolver, shutdown: shutdown.clone() };
-        let tuning = Tuning { timeouts, connect: Duration::from_secs(5), tick: Duration::from_millis(50), trust };
+        let (shelf, policies) = (Arc::new(RamShelf::default()), Arc::new(Policies::default()));
+        let rest = Rest {
+            runtime,
+            clock,
+            metrics: metrics.clone(),
+            resolver,
+            shutdown: shutdown.clone(),
+            shelf: shelf.clone(),
+            policy_host: policies.clone(),
+            memos: memos.map(|memos| memos as Arc<dyn Memos>),
+        };
         let deliverer = Deliverer::assemble(rest, Arc::new(bodies), &config, tuning);
-        World { deliverer, dns, shutdown, metrics, port: config.delivery.port }
+        World { deliverer, dns, shutdown, metrics, port: config.delivery.port, shelf, policies }
     }
 
     /// A peer on 127.0.0.`n`, with a host name in DNS.
@@ -148,10 +241,48 @@ impl World {
         smol::block_on(self.deliverer.deliver(job))
     }
 
+    /// The TLS results of the day so far, by domain.
+    fn tls_results(&self) -> HashMap<String, DayResults> {
+        smol::block_on(self.deliverer.flush());
+        let read = |(key, json): (String, Vec<u8>)| {
+            let domain = key.split_once('/').expect("a day in front").1.to_owned();
+            (domain, serde_json::from_slice(&json).expect("JSON"))
+        };
+        self.shelf.all(MemoKind::TlsResults).into_iter().map(read).collect()
+    }
+
+    /// The site of a lane.
+    fn locate(&self, lane: &str) -> Located {
+        smol::block_on(self.deliverer.locate(&Lane(lane.into())))
+    }
+
+    /// Sends a small mail by a path.
+    fn send_by(&self, path: Path, to: &[&str]) -> Outcome {
+        self.deliver(Job { path, ..job(to, b"Subject: x\r\n\r\nhello\r\n") })
+    }
+
     /// Sends a small mail and gives the outcome.
     fn send(&self, to: &[&str]) -> Outcome {
         self.deliver(job(to, b"Subject: x\r\n\r\nhello\r\n"))
     }
+}
+
+/// A certificate for a name, and itself as the root that it leads to.
+pub(super) fn certificate(name: &str) -> (Arc<ServerConfig>, Trust) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let n = MADE.fetch_add(1, Ordering::SeqCst);
+    let dir = std::env::temp_dir().join(format!("hikyaku-deliver-{}-{name}-{n}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a folder");
+    let write = |file: &str, text: String| -> PathBuf {
+        fs::write(dir.join(file), text).expect("written");
+        dir.join(file)
+    };
+    let cert = write("cert.pem", made.cert.pem());
+    let key = write("key.pem", made.signing_key.serialize_pem());
+    let config = server_config(&cert, &key).expect("a good pair");
+    let _ = fs::remove_dir_all(dir);
+    (config, Trust::Roots(vec![made.cert.der().to_vec()]))
 }
 
 /// A port that nobody has on the first few loopback addresses.
@@ -213,7 +344,23 @@ fn job_with(to: &[&str], body: Option<&[u8]>, len: u64, params: MailParams, head
     let lease = Budget::new(1 << 30).take(1).expect("fits");
     let body = body.map(|b| (Bytes::copy_from_slice(b), lease));
     let lane = recipients[0].lane.clone();
-    Job { lane, recipients: recipients.clone(), loaded: Arc::new(Loaded { message, recipients, body }) }
+    Job {
+        lane,
+        path: Default::default(),
+        recipients: recipients.clone(),
+        loaded: Arc::new(Loaded { message, recipients, body }),
+    }
+}
+
+/// A path by this loopback address.
+fn by(n: u8) -> Path {
+    Path { v4: Some(ip(n)), v6: None }
+}
+
+/// A speed rule with patterns on addresses and on MX hosts.
+fn rule(name: &str, recipients: &[&str], mx_hosts: &[&str]) -> Rule {
+    let patterns = |list: &[&str]| list.iter().map(|p| regex::Regex::new(p).expect("a pattern")).collect();
+    Rule { name: name.into(), recipients: patterns(recipients), mx_hosts: patterns(mx_hosts), ..Rule::default() }
 }
 
 /// A result in short: `delivered`, `deferred site` …, and the answer.

@@ -121,3 +121,29 @@ fn many_at_once_share_few_connections_and_all_arrive() {
     assert_eq!(peer.contents().len(), 100);
     assert!(peer.connections() <= 20, "{}", peer.connections());
 }
+
+#[test]
+fn a_connection_older_than_five_minutes_takes_no_further_message() {
+    let clock = Clock::manual(Timestamp::from_millis(86_400_000));
+    let world = World::noting(clock.clone(), &Arc::default(), |_| {});
+    let peer = world.domain("x.test", 1);
+    // Never idle for five seconds.
+    for _ in 0..75 {
+        check(&world.send(&["u@x.test"]), &[("delivered", "250")], SiteFeedback::Healthy);
+        clock.advance(Duration::from_secs(4));
+    }
+    assert_eq!(peer.connections(), 1);
+    check(&world.send(&["u@x.test"]), &[("delivered", "250")], SiteFeedback::Healthy);
+    assert_eq!(peer.connections(), 2);
+}
+
+#[test]
+fn a_peer_that_takes_few_messages_a_connection_gets_no_more() {
+    let world = World::new(|_| {});
+    let peer = world.domain("x.test", 1);
+    peer.offer("250-peer\n250 LIMITS MAILMAX=2");
+    for _ in 0..4 {
+        check(&world.send(&["u@x.test"]), &[("delivered", "250")], SiteFeedback::Healthy);
+    }
+    assert_eq!((peer.connections(), peer.contents().len()), (2, 4));
+}

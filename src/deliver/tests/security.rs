@@ -1,29 +1,10 @@
 //! TLS policies and the smarthost's login.
 
-use std::{fs, path::PathBuf};
-
 use super::*;
 use crate::{
     config::{HostPort, Mode},
-    net::tls::{ServerConfig, server_config},
     secret::Secret,
 };
-
-/// A certificate for a name, and itself as the root that it leads to.
-fn certificate(name: &str) -> (Arc<ServerConfig>, Trust) {
-    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
-    let dir = std::env::temp_dir().join(format!("hikyaku-deliver-{}-{name}-{:p}", std::process::id(), &made));
-    fs::create_dir_all(&dir).expect("a folder");
-    let write = |file: &str, text: String| -> PathBuf {
-        fs::write(dir.join(file), text).expect("written");
-        dir.join(file)
-    };
-    let cert = write("cert.pem", made.cert.pem());
-    let key = write("key.pem", made.signing_key.serialize_pem());
-    let config = server_config(&cert, &key).expect("a good pair");
-    let _ = fs::remove_dir_all(dir);
-    (config, Trust::Roots(vec![made.cert.der().to_vec()]))
-}
 
 const STARTTLS: &str = "250-peer\n250-PIPELINING\n250 STARTTLS";
 
@@ -47,6 +28,8 @@ fn tls_is_used_where_it_is_offered_and_said_in_the_log() {
     let outcome = world.send(&["u@y.test"]);
     check(&outcome, &[("delivered", "250")], SiteFeedback::Healthy);
     assert_eq!((outcome.results[0].detail.tls.as_str(), plain.connections()), ("", 1));
+    let m = &world.metrics;
+    assert_eq!((m.delivered_tls.get(), m.delivered_verified.get(), m.clear_after_tls.get()), (2, 0, 0));
 }
 
 #[test]
@@ -61,6 +44,7 @@ fn a_broken_handshake_falls_back_in_clear_within_the_same_try_and_is_remembered(
         check(&world.send(&["u@x.test"]), &[("delivered", "250")], SiteFeedback::Healthy);
         assert_eq!(peer.connections(), 3);
         assert_eq!(peer.heard().iter().filter(|c| *c == "STARTTLS").count(), 1);
+        assert_eq!((world.metrics.clear_after_tls.get(), world.metrics.delivered_tls.get()), (2, 0));
     }
 }
 
@@ -88,6 +72,7 @@ fn required_tls_never_goes_out_in_clear() {
             }
             check(&world.send(&["u@x.test"]), &[("site", want)], SiteFeedback::Trouble);
             assert!(!peer.heard().iter().any(|c| c.starts_with("MAIL")));
+            assert_eq!(world.metrics.tls_refused.get(), 1);
         }
     }
 }

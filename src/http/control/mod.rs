@@ -4,8 +4,11 @@
 //! Always: whoever gets here is root or the daemon's own user, told by the kernel; every act leaves an entry in the
 //! operation log with the Unix user's name; pages are bounded, and the next one's cursor is in `X-Next-Cursor`.
 
+mod explain;
 mod log;
+mod pauses;
 mod queue;
+pub(crate) mod tls_reports;
 mod users;
 
 use crate::{
@@ -42,6 +45,10 @@ pub(super) fn route(daemon: &dyn Daemon, request: &Request, path: &str) -> Respo
         ["queue"] => read(request, || queue::list(daemon, request)),
         ["destinations"] => read(request, || queue::destinations(daemon, request)),
         ["queue", verb] => act(request, || queue::act(daemon, request, verb)),
+        ["pauses"] if request.method == Method::Post => pauses::pause(daemon, request),
+        ["pauses"] => read(request, || pauses::list(daemon)),
+        ["pauses", "lift"] => act(request, || pauses::lift(daemon, request)),
+        ["explain"] => read(request, || explain::explain(daemon, request)),
         ["message", id] => read(request, || queue::show(daemon, &about, id)),
         ["find"] => read(request, || queue::find(daemon, &about, request)),
         ["log", "deliveries"] => read(request, || log::events(daemon, &about, request, false)),
@@ -51,6 +58,7 @@ pub(super) fn route(daemon: &dyn Daemon, request: &Request, path: &str) -> Respo
         ["users"] => read(request, || users::list(daemon)),
         ["users", "password"] => act(request, || users::password(daemon, request)),
         ["users", "remove"] => act(request, || users::remove(daemon, request)),
+        ["tls-reports", rest @ ..] => tls_reports::route(daemon, request, rest),
         ["backup"] => read(request, || backup(daemon, request)),
         _ => Err(Refused::new(404, "no such control route: command line and daemon are of different versions", "")),
     };

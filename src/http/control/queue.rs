@@ -1,20 +1,27 @@
 //! The queue over the control socket: list, show, find, and the operator's acts on waiting recipients.
 
+use std::time::Duration;
+
 use super::{Answer, Refused, number, operator, page_of, with_cursor};
 use crate::{
     http::{
         daemon::{About, Daemon, visible_story},
         exchange::{Request, Response},
-        rows::{ActOut, DestinationOut, QueueOut, StoryOut},
+        health,
+        rows::{ActOut, DestinationOut, FactOut, QueueOut, StoryOut},
     },
     ids::MessageId,
-    store::{QueueAct, QueueFilter, QueueVerb},
+    store::{QueueAct, QueueFilter, QueueVerb, RecipientState, Story},
 };
 
 /// Destinations listed at most.
 const DESTINATIONS_MAX: usize = 10_000;
 /// Messages that `find` answers at most.
 const FOUND_MAX: usize = 1000;
+/// Recipients of one answer whose facts are told at most: each may ask the DNS.
+const FACTS_MAX: usize = 10;
+/// After this long no further facts are asked for: the rest of the answer must not wait for a dead zone.
+const FACTS_PATIENCE: Duration = Duration::from_secs(5);
 /// Messages that `find` answers when nothing is said.
 const FOUND: usize = 20;
 
@@ -60,15 +67,9 @@ pub(super) fn list(daemon: &dyn Daemon, request: &Request) -> Answer {
 /// `queue list --destinations`.
 pub(super) fn destinations(daemon: &dyn Daemon, request: &Request) -> Answer {
     let limit = number(request, "limit")?.map_or(DESTINATIONS_MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let activity = daemon.activity();
-    let rows: Vec<DestinationOut> = daemon
-        .lanes(limit.clamp(1, DESTINATIONS_MAX))?
-        .iter()
-        .map(|row| {
-            let running = activity.iter().find(|a| a.lane == *row.lane.0).map_or(0, |a| a.running);
-            DestinationOut::new(row, running)
-        })
-        .collect();
+    let pauses = daemon.pauses()?;
+    let found = health::destinations(daemon, &pauses, limit.clamp(1, DESTINATIONS_MAX))?;
+    let rows: Vec<DestinationOut> = found.iter().map(DestinationOut::from).collect();
     Ok(Response::lines(&rows))
 }
 
@@ -105,10 +106,25 @@ pub(super) fn show(daemon: &dyn Daemon, about: &About, id: &str) -> Answer {
     match daemon.message_story(id)? {
         Some(story) => {
             let story = visible_story(story, &about.retention, daemon.now());
-            Ok(Response::lines(&[StoryOut::from(&story)]))
+            Ok(Response::lines(&[with_facts(daemon, &story, &mut { FACTS_MAX })]))
         }
         None => Err(Refused::new(404, format!("there is no message {id}"), "id")),
     }
+}
+
+/// A story whose first waiting recipients carry the reasons for how they are treated; `left` more may.
+fn with_facts(daemon: &dyn Daemon, story: &Story, left: &mut usize) -> StoryOut {
+    let mut out = StoryOut::from(story);
+    let began = daemon.now();
+    let waiting = story.recipients.iter().zip(&mut out.recipients);
+    for (recipient, row) in waiting.filter(|(r, _)| matches!(r.state, RecipientState::Waiting { .. })) {
+        if *left == 0 {
+            break;
+        }
+        *left = if daemon.now().since(began) > FACTS_PATIENCE { 0 } else { *left - 1 };
+        row.facts = daemon.facts_of(&story.message, recipient).iter().map(FactOut::from).collect();
+    }
+    out
 }
 
 /// `find KEY`: one story a line.
@@ -119,10 +135,12 @@ pub(super) fn find(daemon: &dyn Daemon, about: &About, request: &Request) -> Ans
     }
     let limit = number(request, "limit")?.map_or(FOUND, |n| usize::try_from(n).unwrap_or(usize::MAX));
     let mut rows = Vec::new();
+    let mut left = FACTS_MAX;
     for id in daemon.find(key, limit.clamp(1, FOUND_MAX))? {
         // A row may be pruned between the two reads.
         if let Some(story) = daemon.message_story(id)? {
-            rows.push(StoryOut::from(&visible_story(story, &about.retention, daemon.now())));
+            let story = visible_story(story, &about.retention, daemon.now());
+            rows.push(with_facts(daemon, &story, &mut left));
         }
     }
     Ok(Response::lines(&rows))

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    Answer, Frame,
+    Answer, Frame, care,
     chart::chart,
     foreign, layout,
     message::event_row,
@@ -18,9 +18,9 @@ use crate::{
     http::{
         daemon::{About, Daemon, Unready},
         exchange::{Request, Response},
-        health::{self, DESTINATIONS_MAX, Overview, State},
+        health::{self, DESTINATIONS_MAX, Destination, Overview, State},
     },
-    store::{LaneRow, LogQuery, LogRow, Page},
+    store::{LogQuery, LogRow, Page},
 };
 
 /// Events on the front page.
@@ -54,6 +54,9 @@ pub(super) fn page(daemon: &dyn Daemon, request: &Request) -> Answer {
         (find_box(lang, ""))
         @if let Some(mails) = &mails { (sandbox(lang, mails, &about, now)) }
         (queue(lang, &overview))
+        (care::pauses(lang, &overview.status, &about, now))
+        (care::warm_ups(lang, &overview.status))
+        (care::notes(lang, &overview.status))
         (latest(lang, &events.rows, &about, now))
     };
     let frame = Frame { lang, request, about: Some(&about), title, refresh: true };
@@ -66,6 +69,9 @@ fn state_line(lang: Lang, overview: &Overview) -> &'static str {
         (State::Trouble, Some(Unready::Draining)) => lang.say("Stopping", "停止処理中です"),
         (State::Trouble, Some(Unready::Starting)) => lang.say("Starting", "起動中です"),
         (State::Trouble, _) => lang.say("No new mail is taken", "新しいメールを受け付けていません"),
+        (State::Waiting, _) if overview.status.waiting == 0 => {
+            lang.say("Running; some destinations are paused", "稼働中・一時停止中の宛先があります")
+        }
         (State::Waiting, _) => {
             lang.say("Running; some mail waits for its next try", "稼働中・再送待ちのメールがあります")
         }
@@ -105,6 +111,9 @@ fn state(lang: Lang, about: &About, overview: &Overview, title: &str) -> Markup 
                     " · "
                     @let age = lang.duration(overview.now.since(about.started_at));
                     @if lang.japanese { "起動から " (age) } @else { "up " (age) }
+                    @if status.dns_validation.as_deref() == Some("yes") {
+                        " · " (lang.say("DNSSEC validated", "DNSSEC 検証あり"))
+                    }
                 }
             }
         }
@@ -178,11 +187,12 @@ fn queue(lang: Lang, overview: &Overview) -> Markup {
         section {
             h2 {
                 (lang.say("Queue by destination", "宛先ドメイン別のキュー"))
-                @if overview.lanes.len() >= DESTINATIONS_MAX {
+                @if overview.destinations.len() >= DESTINATIONS_MAX {
                     small { (lang.say("the largest 20", "上位20件")) }
                 }
             }
-            @if overview.lanes.is_empty() {
+            (care::ages(lang, &overview.status))
+            @if overview.destinations.is_empty() {
                 p class="empty" { (lang.say("Nothing waits. Mail that cannot be delivered at once shows up here, with the reason and the next try.",
                     "待機中のメールはありません。すぐに配信できなかったメールが、理由と次回の試行時刻とともにここに表示されます。")) }
             } @else {
@@ -197,7 +207,7 @@ fn queue(lang: Lang, overview: &Overview) -> Markup {
                         }
                     }
                     tbody {
-                        @for (row, running) in &overview.lanes { (lane(lang, row, *running, now)) }
+                        @for row in &overview.destinations { (destination(lang, row, now)) }
                     }
                 }
             }
@@ -205,13 +215,19 @@ fn queue(lang: Lang, overview: &Overview) -> Markup {
     }
 }
 
-fn lane(lang: Lang, row: &LaneRow, running: u32, now: Timestamp) -> Markup {
+fn destination(lang: Lang, row: &Destination, now: Timestamp) -> Markup {
     html! {
         tr {
-            td class="strong destination" { (foreign(&row.lane.0, 120)) }
-            td class="number big" { (number(row.count)) }
-            td class="number left" data-label=(lang.say("Running", "配信中")) { @if running > 0 { (running) } @else { span class="soft" { "–" } } }
-            td class="nowrap" data-label=(lang.say("Next try", "次回")) { (lang.next_try(row.earliest_due, now)) }
+            td class="strong destination" { (foreign(&row.name, 120)) }
+            td class="number big" { (number(row.waiting)) }
+            td class="number left" data-label=(lang.say("Running", "配信中")) { @if row.running > 0 { (row.running) } @else { span class="soft" { "–" } } }
+            td class="nowrap" data-label=(lang.say("Next try", "次回")) {
+                @if row.paused {
+                    span class="pill" { (lang.say("paused", "一時停止")) }
+                } @else {
+                    (lang.next_try(row.earliest_due, now))
+                }
+            }
             td class="wide reply" {
                 @if row.last_reply.is_empty() {
                     (lang.say("not tried yet", "未試行"))

@@ -3,14 +3,16 @@
 use maud::{Markup, html};
 
 use super::{
-    Answer, Frame, Missing, foreign,
+    Answer, Frame, Missing,
+    care::class_name,
+    foreign,
     home::{find_box, line_of},
     layout, subject,
     words::{Lang, size},
 };
 use crate::{
     clock::Timestamp,
-    event::{Event, EventKind},
+    event::{Event, EventKind, WaitReason},
     http::{
         daemon::{About, Daemon, visible_story},
         exchange::{Request, Response},
@@ -24,6 +26,8 @@ use crate::{
 const RECIPIENTS_MAX: usize = 200;
 /// Events shown of one message.
 const EVENTS_MAX: usize = 500;
+/// Waiting recipients whose treatment is explained: each may ask the DNS.
+const EXPLAINED_MAX: usize = 3;
 /// Messages that the search shows.
 const FOUND_MAX: usize = 50;
 
@@ -45,6 +49,7 @@ pub(super) fn page(daemon: &dyn Daemon, request: &Request, id: MessageId) -> Ans
         }
         section { (facts(lang, &story.message, &about)) }
         (recipients(lang, &story, now))
+        (reasons(lang, daemon, &story))
         (events(lang, &story, &about, now))
     };
     let frame = Frame { lang, request, about: Some(&about), title, refresh: false };
@@ -76,7 +81,7 @@ fn facts(lang: Lang, message: &Message, about: &About) -> Markup {
             ] {
                 @if !value.is_empty() { dt { (name) } dd { (foreign(value, 1000)) } }
             }
-            dt { (lang.say("Size and class", "サイズ・優先度")) } dd { (size(message.len)) " · " (message.class.word()) }
+            dt { (lang.say("Size and class", "サイズ・優先度")) } dd { (size(message.len)) " · " (class_name(lang, message.class)) }
         }
     }
 }
@@ -109,6 +114,7 @@ fn recipients(lang: Lang, story: &Story, now: Timestamp) -> Markup {
 fn recipient_row(lang: Lang, recipient: &Recipient, now: Timestamp) -> Markup {
     let (class, due) = match &recipient.state {
         RecipientState::Waiting { due, .. } if *due == Timestamp::MAX => ("held", None),
+        RecipientState::Waiting { due, wait: WaitReason::Scheduled } => ("scheduled", Some(*due)),
         RecipientState::Waiting { due, .. } => ("waiting", Some(*due)),
         RecipientState::Final(kind) => (kind.word(), None),
     };
@@ -119,6 +125,32 @@ fn recipient_row(lang: Lang, recipient: &Recipient, now: Timestamp) -> Markup {
             td class="number left" data-label=(lang.say("Tries", "試行")) { (recipient.attempts) }
             td class="nowrap" data-label=[due.map(|_| lang.say("Next try", "次回"))] { @if let Some(due) = due { (lang.next_try(due, now)) } }
             td class="wide reply" { (foreign(&recipient.last_reply, 1000)) }
+        }
+    }
+}
+
+/// How the first waiting recipients are treated, and why.
+fn reasons(lang: Lang, daemon: &dyn Daemon, story: &Story) -> Markup {
+    let waiting = story.recipients.iter().filter(|r| matches!(r.state, RecipientState::Waiting { .. }));
+    let explained: Vec<_> = waiting
+        .take(EXPLAINED_MAX)
+        .map(|recipient| (recipient, daemon.facts_of(&story.message, recipient)))
+        .filter(|(_, facts)| !facts.is_empty())
+        .collect();
+    html! {
+        @if !explained.is_empty() {
+            section {
+                h2 { (lang.say("How it goes, and why", "配信方法とその理由")) }
+                @for (recipient, facts) in &explained {
+                    @if explained.len() > 1 { p class="strong whom" { (foreign(recipient.address.as_str(), 320)) } }
+                    dl class="facts" {
+                        @for fact in facts {
+                            dt { (lang.topic(fact.topic)) }
+                            dd { (foreign(&fact.says, 1000)) }
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -228,6 +260,7 @@ fn story_row(lang: Lang, story: &Story, about: &About, now: Timestamp) -> Markup
     let word = match first.map(|r| &r.state) {
         Some(RecipientState::Final(kind)) => kind.word(),
         Some(RecipientState::Waiting { due, .. }) if *due == Timestamp::MAX => "held",
+        Some(RecipientState::Waiting { wait: WaitReason::Scheduled, .. }) => "scheduled",
         Some(RecipientState::Waiting { .. }) | None => "waiting",
     };
     html! {

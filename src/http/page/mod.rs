@@ -5,6 +5,7 @@
 //! rendered; every list is bounded.
 //! Sources: HTML Living Standard, WCAG 2.2 (contrast, names), CSP Level 3.
 
+mod care;
 mod chart;
 mod home;
 mod message;

@@ -103,7 +103,7 @@ fn the_front_page_tells_what_waits_and_why() {
         "1,204",
         "421 4.7.0 Too many",
         "in 4 min",
-        ">held<",
+        ">paused<",
         "hanako@example.co.jp",
         "22:34:59",
     ] {
@@ -120,6 +120,69 @@ fn the_front_page_tells_what_waits_and_why() {
     down.unready = vec![crate::http::daemon::Unready::DiskFull];
     let page = page_of(&down, "/");
     assert!(page.contains("No new mail is taken") && page.contains("452"));
+}
+
+#[test]
+fn what_needs_care_is_there_only_when_there_is_some() {
+    let fake = Fake::busy();
+    let (en, ja) = (page_of(&fake, "/"), page_of(&fake, "/?lang=ja"));
+    for text in [
+        "Oldest waiting mail",
+        "1 day",
+        "Paused by an operator",
+        "old.example.org",
+        "it is resumed",
+        "ticket 4711",
+        "New addresses, warming up",
+        "aspmx.l.google.com",
+        "3 / 15",
+        "Worth a look",
+        "does not validate DNSSEC",
+        "kddi",
+        "34 days",
+    ] {
+        assert!(en.contains(text), "{text}");
+    }
+    for text in [
+        "最も古い待機メール",
+        "一時停止中の宛先",
+        "手動で再開するまで",
+        "ウォームアップ中",
+        "DNSSEC を検証していない",
+        "34日間",
+    ] {
+        assert!(ja.contains(text), "{text}");
+    }
+    assert!(!en.contains("docomo-otp"), "a rule's lane is part of its destination");
+    for page in [page_of(&Fake::demo(), "/"), page_of(&Fake::empty(), "/")] {
+        for text in ["Oldest waiting", "Paused", "warming up", "Worth a look"] {
+            assert!(!page.contains(text), "{text}");
+        }
+    }
+    let mut fake = Fake::busy();
+    fake.validation = Some(crate::net::dns::Validation::Yes);
+    fake.rule_uses.clear();
+    let page = page_of(&fake, "/");
+    assert!(!page.contains("Worth a look") && page.contains("DNSSEC validated"));
+}
+
+#[test]
+fn scheduled_mail_and_reasons_are_told_in_both_languages() {
+    let mut fake = Fake::busy();
+    let last = fake.stories.last_mut().expect("a story");
+    last.recipients[0].state = crate::store::RecipientState::Waiting {
+        due: fake::now().plus(std::time::Duration::from_secs(7_200)),
+        wait: crate::event::WaitReason::Scheduled,
+    };
+    let target = format!("/message/{}", fake::id(8));
+    let (en, ja) = (page_of(&fake, &target), page_of(&fake, &format!("{target}?lang=ja")));
+    for text in [">scheduled<", "in 2 h", "How it goes, and why", "3 of 8 connections", "<dt>rule</dt>"] {
+        assert!(en.contains(text), "{text}");
+    }
+    for text in [">配信予約<", "配信方法とその理由", "<dt>配信速度</dt>"] {
+        assert!(ja.contains(text), "{text}");
+    }
+    assert!(!page_of(&fake, &format!("/message/{}", fake::id(1))).contains("and why"));
 }
 
 #[test]

@@ -102,6 +102,27 @@ impl Lang {
             "dropped" => self.say("dropped", "破棄"),
             "waiting" => self.say("waiting", "待機中"),
             "held" => self.say("held", "保留"),
+            "scheduled" => self.say("scheduled", "配信予約"),
+            other => other,
+        }
+    }
+
+    /// What a fact is about.
+    pub fn topic(self, topic: &'static str) -> &'static str {
+        match topic {
+            "policy" => self.say("policy", "受付ポリシー"),
+            "suppression" => self.say("suppression", "配信停止"),
+            "rewriting" => self.say("rewriting", "書き換え"),
+            "class" => self.say("class", "優先度"),
+            "route" => self.say("route", "経路"),
+            "site" => self.say("site", "配信先"),
+            "mx" => self.say("MX", "MX"),
+            "tls" => self.say("TLS", "TLS"),
+            "rule" => self.say("rule", "配信速度"),
+            "source" => self.say("source", "送信元"),
+            "pause" => self.say("pause", "一時停止"),
+            "now" => self.say("now", "現在"),
+            "next try" => self.say("next try", "次回の試行"),
             other => other,
         }
     }

@@ -20,7 +20,7 @@ use smol::{
 
 use super::{
     DnsError,
-    wire::{self, Answer, Type, Useless},
+    wire::{self, Reply, Type, Useless},
 };
 use crate::metrics::Metrics;
 
@@ -49,14 +49,14 @@ pub(super) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Asks server after server, round after round, until one answers.
-    pub(super) async fn query(&self, name: &str, kind: Type) -> Result<Answer, DnsError> {
+    /// Asks server after server, round after round, until one answers; says which did.
+    pub(super) async fn query(&self, name: &str, kind: Type) -> Result<(Reply, SocketAddr), DnsError> {
         let mut silence = None;
         let mut refusal = None;
         for wait in self.patience.rounds {
             for server in self.servers {
                 match self.ask(*server, name, kind, wait).await {
-                    Ok(answer) => return Ok(answer),
+                    Ok(reply) => return Ok((reply, *server)),
                     Err(Trouble::Refused(what)) => refusal = Some(what),
                     Err(Trouble::Silent(what)) => silence = Some(format!("{server}: {what}")),
                 }
@@ -73,7 +73,7 @@ impl Exchange<'_> {
         })
     }
 
-    async fn ask(&self, server: SocketAddr, name: &str, kind: Type, wait: Duration) -> Result<Answer, Trouble> {
+    async fn ask(&self, server: SocketAddr, name: &str, kind: Type, wait: Duration) -> Result<Reply, Trouble> {
         for edns in [true, false] {
             let id = random_u16()?;
             let Some(query) = wire::query(id, name, kind, edns) else {
@@ -130,7 +130,7 @@ async fn within<T>(wait: Duration, work: impl Future<Output = io::Result<T>>) ->
     work.or(late).await.map_err(Trouble::from)
 }
 
-async fn udp(server: SocketAddr, query: &[u8], id: u16, name: &str, kind: Type) -> io::Result<Result<Answer, Useless>> {
+async fn udp(server: SocketAddr, query: &[u8], id: u16, name: &str, kind: Type) -> io::Result<Result<Reply, Useless>> {
     // Port 0 makes the kernel choose one at random, which an off-path forger has to guess beside the id.
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = Async::<UdpSocket>::bind((any, 0))?;

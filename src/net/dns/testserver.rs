@@ -13,9 +13,11 @@ use std::{
 };
 
 use domain::{
-    base::{Message, MessageBuilder, Name, Rtype, Serial, Ttl, iana::Rcode},
-    rdata::{A, Aaaa, Cname, Mx, Ptr, Soa},
+    base::{CharStr, Message, MessageBuilder, Name, Rtype, Serial, Ttl, iana::Rcode},
+    rdata::{A, Aaaa, Cname, Mx, Ptr, Soa, Tlsa as TlsaData, Txt, rfc1035::TxtBuilder},
 };
+
+use super::Tlsa;
 
 /// What the table says of a name and type.
 #[derive(Clone, Debug)]
@@ -26,8 +28,14 @@ pub enum Says {
     Address(Vec<IpAddr>),
     /// An alias; the target's records are not put in.
     Alias(&'static str),
+    /// An alias together with the records of its target, as a recursive resolver answers.
+    Chain(&'static str),
     /// PTR.
     Ptr(&'static str),
+    /// TLSA records.
+    Tlsa(Vec<Tlsa>),
+    /// TXT records, cut into strings of 200 octets.
+    Txt(Vec<String>),
     /// SERVFAIL.
     Servfail,
     /// No answer at all.
@@ -56,6 +64,8 @@ struct Shared {
     forge: AtomicBool,
     /// FORMERR to whoever uses EDNS.
     no_edns: AtomicBool,
+    /// Zones whose names, absences included, are answered with AD to whoever asks for it.
+    signed: Mutex<Vec<String>>,
 }
 
 impl TestServer {
@@ -119,13 +129,15 @@ impl TestServer {
         let types = match &says {
             Says::Mx(_) => vec![Rtype::MX],
             Says::Ptr(_) => vec![Rtype::PTR],
+            Says::Tlsa(_) => vec![Rtype::TLSA],
+            Says::Txt(_) => vec![Rtype::TXT],
             Says::Address(list) => {
                 let mut types = Vec::new();
                 types.extend(list.iter().any(IpAddr::is_ipv4).then_some(Rtype::A));
                 types.extend(list.iter().any(IpAddr::is_ipv6).then_some(Rtype::AAAA));
                 types
             }
-            _ => vec![Rtype::MX, Rtype::A, Rtype::AAAA, Rtype::PTR],
+            _ => vec![Rtype::MX, Rtype::A, Rtype::AAAA, Rtype::PTR, Rtype::TLSA, Rtype::TXT, Rtype::CNAME, Rtype::SOA],
         };
         for rtype in types {
             self.set_type(name, rtype, says.clone());
@@ -136,6 +148,18 @@ impl TestServer {
     /// Puts an entry for one type into the table.
     pub fn set_type(&self, name: &str, rtype: Rtype, says: Says) -> &Self {
         self.shared.table.lock().expect("table").insert((name.to_owned(), rtype), says);
+        self
+    }
+
+    /// Answers for this name and those below it carry AD from now on; `.`: all do.
+    pub fn sign(&self, zone: &str) -> &Self {
+        self.shared.signed.lock().expect("zones").push(zone.to_owned());
+        self
+    }
+
+    /// No answer carries AD any more: the server stopped validating.
+    pub fn stop_signing(&self) -> &Self {
+        self.shared.signed.lock().expect("zones").clear();
         self
     }
 
@@ -188,48 +212,90 @@ fn forgeries(query: &[u8]) -> Vec<Vec<u8>> {
 }
 
 impl Shared {
+    fn known(&self, asked: &str, rtype: Rtype) -> Says {
+        let table = self.table.lock().expect("table");
+        match table.get(&(asked.to_owned(), rtype)) {
+            Some(says) => says.clone(),
+            None if table.keys().any(|(n, _)| n == asked) => Says::Nothing(60),
+            None => Says::NoSuchName(60),
+        }
+    }
+
+    fn is_signed(&self, asked: &str) -> bool {
+        let zones = self.signed.lock().expect("zones");
+        zones.iter().any(|zone| zone == "." || asked == zone || asked.ends_with(&format!(".{zone}")))
+    }
+
     fn answer(&self, query: &[u8], octets_max: Option<usize>) -> Option<Vec<u8>> {
         let message = Message::from_octets(query).ok()?;
         let question = message.sole_question().ok()?;
-        let asked = question.qname().to_string().to_ascii_lowercase();
+        let mut asked = question.qname().to_string().to_ascii_lowercase();
+        if asked.is_empty() {
+            asked = ".".to_owned();
+        }
         if self.no_edns.load(Ordering::SeqCst) && message.opt().is_some() {
             return Some(MessageBuilder::new_vec().start_answer(&message, Rcode::FORMERR).ok()?.finish());
         }
-        let known = {
-            let table = self.table.lock().expect("table");
-            let exists = table.keys().any(|(n, _)| *n == asked);
-            match table.get(&(asked.clone(), question.qtype())) {
-                Some(says) => says.clone(),
-                None if exists => Says::Nothing(60),
-                None => Says::NoSuchName(60),
-            }
-        };
+        let known = self.known(&asked, question.qtype());
         let rcode = match known {
             Says::Silence => return None,
             Says::Servfail => Rcode::SERVFAIL,
             Says::NoSuchName(_) => Rcode::NXDOMAIN,
             _ => Rcode::NOERROR,
         };
-        let owner = name(&asked);
         let ttl = Ttl::from_secs(u32::try_from(self.ttl.load(Ordering::SeqCst)).expect("fits"));
         let mut answer = MessageBuilder::new_vec().start_answer(&message, rcode).ok()?;
+        let mut authentic = message.header().ad() && rcode != Rcode::SERVFAIL;
         let mut negative = None;
-        match &known {
-            Says::Mx(list) => {
-                list.iter().for_each(|(p, h)| answer.push((&owner, ttl, Mx::new(*p, name(h)))).expect("fits"))
-            }
-            Says::Address(list) => list.iter().for_each(|a| match a {
-                IpAddr::V4(a) if question.qtype() == Rtype::A => answer.push((&owner, ttl, A::new(*a))).expect("fits"),
-                IpAddr::V6(a) if question.qtype() == Rtype::AAAA => {
-                    answer.push((&owner, ttl, Aaaa::new(*a))).expect("fits")
+        let (mut owner_text, mut says) = (asked, known);
+        // Within one answer, a chain of some steps.
+        for _ in 0..20 {
+            authentic &= self.is_signed(&owner_text);
+            let owner = name(&owner_text);
+            match &says {
+                Says::Mx(list) => {
+                    list.iter().for_each(|(p, h)| answer.push((&owner, ttl, Mx::new(*p, name(h)))).expect("fits"))
                 }
-                _ => {}
-            }),
-            Says::Alias(target) => answer.push((&owner, ttl, Cname::new(name(target)))).expect("fits"),
-            Says::Ptr(target) => answer.push((&owner, ttl, Ptr::new(name(target)))).expect("fits"),
-            Says::Nothing(ttl) | Says::NoSuchName(ttl) => negative = Some(*ttl),
-            Says::Servfail | Says::Silence => {}
+                Says::Address(list) => list.iter().for_each(|a| match a {
+                    IpAddr::V4(a) if question.qtype() == Rtype::A => {
+                        answer.push((&owner, ttl, A::new(*a))).expect("fits")
+                    }
+                    IpAddr::V6(a) if question.qtype() == Rtype::AAAA => {
+                        answer.push((&owner, ttl, Aaaa::new(*a))).expect("fits")
+                    }
+                    _ => {}
+                }),
+                Says::Alias(target) => answer.push((&owner, ttl, Cname::new(name(target)))).expect("fits"),
+                Says::Chain(target) => {
+                    answer.push((&owner, ttl, Cname::new(name(target)))).expect("fits");
+                    if question.qtype() != Rtype::CNAME {
+                        owner_text = (*target).to_owned();
+                        says = self.known(&owner_text, question.qtype());
+                        if matches!(says, Says::NoSuchName(_)) {
+                            answer.header_mut().set_rcode(Rcode::NXDOMAIN);
+                        }
+                        continue;
+                    }
+                }
+                Says::Ptr(target) => answer.push((&owner, ttl, Ptr::new(name(target)))).expect("fits"),
+                Says::Tlsa(list) => list.iter().for_each(|t| {
+                    let data = TlsaData::new(t.usage.into(), t.selector.into(), t.matching.into(), t.data.as_slice());
+                    answer.push((&owner, ttl, data)).expect("fits")
+                }),
+                Says::Txt(list) => list.iter().for_each(|text| {
+                    let mut strings = TxtBuilder::<Vec<u8>>::new();
+                    for part in text.as_bytes().chunks(200) {
+                        strings.append_charstr(CharStr::from_slice(part).expect("short")).expect("fits");
+                    }
+                    let txt: Txt<Vec<u8>> = strings.finish().expect("fits");
+                    answer.push((&owner, ttl, txt)).expect("fits")
+                }),
+                Says::Nothing(ttl) | Says::NoSuchName(ttl) => negative = Some(*ttl),
+                Says::Servfail | Says::Silence => {}
+            }
+            break;
         }
+        answer.header_mut().set_ad(authentic);
         let mut authority = answer.authority();
         if let Some(negative) = negative {
             let t = Ttl::from_secs(negative);

@@ -2,8 +2,8 @@
 //!
 //! In: a name and type, or the octets of a response.  Out: the octets of a query, or what the response says.
 //! Always: a response counts only when its id and question are those of the query; every name is checked; records beyond
-//! [`RECORDS_MAX`] are passed over.
-//! Sources: RFC 1035 §4, RFC 2308 §2, RFC 6891.
+//! [`RECORDS_MAX`] (fewer of the types that hostile zones can make large) are passed over.
+//! Sources: RFC 1035 §4, RFC 2308 §2, RFC 6698 §2.1, RFC 6840 §5.7 (the AD bit of a query), RFC 6891.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -13,19 +13,27 @@ use std::{
 
 use domain::{
     base::{
-        Message, MessageBuilder, Name, ParsedName, Rtype,
+        Message, MessageBuilder, Name, ParsedName, ParsedRecord, Rtype,
         iana::{Class, Rcode},
         name::ToName,
+        rdata::UnknownRecordData,
     },
-    rdata::{A, Aaaa, Cname, Mx, Ptr, Soa},
+    rdata::{A, Aaaa, Cname, Mx, Ptr, Soa, Txt},
 };
 
-use super::CNAME_STEPS_MAX;
+use super::{CNAME_STEPS_MAX, Tlsa};
 
 /// Octets that we take in a UDP response (the DNS flag day's value: it fits every path).
 pub(super) const UDP_OCTETS_MAX: u16 = 1232;
 /// Records of one answer that are used.
 const RECORDS_MAX: usize = 256;
+/// TLSA and TXT records of one answer that are used: no host needs more, and a zone can hold thousands.
+pub(super) const LARGE_RECORDS_MAX: usize = 100;
+/// Octets of a TLSA record's data that are kept: a certificate has some two thousand. What is cut is no certificate any
+/// more, so it counts as a record that cannot be used, never as one that is not there.
+pub(super) const TLSA_OCTETS_MAX: usize = 8 * 1024;
+/// Octets of a TXT record; longer ones are passed over, since half a policy says something else than the whole.
+pub(super) const TXT_OCTETS_MAX: usize = 4 * 1024;
 /// How long an absence without SOA is kept (RFC 2308 §5 leaves it open).
 const NEGATIVE_TTL_DEFAULT: Duration = Duration::from_secs(60);
 
@@ -36,6 +44,10 @@ pub(super) enum Type {
     Aaaa,
     Mx,
     Ptr,
+    Tlsa,
+    Txt,
+    Cname,
+    Soa,
 }
 
 impl Type {
@@ -45,6 +57,10 @@ impl Type {
             Type::Aaaa => Rtype::AAAA,
             Type::Mx => Rtype::MX,
             Type::Ptr => Rtype::PTR,
+            Type::Tlsa => Rtype::TLSA,
+            Type::Txt => Rtype::TXT,
+            Type::Cname => Rtype::CNAME,
+            Type::Soa => Rtype::SOA,
         }
     }
 }
@@ -56,10 +72,37 @@ pub(super) enum Record {
     Aaaa(Ipv6Addr),
     Mx(u16, String),
     Ptr(String),
+    Tlsa(Tlsa),
+    Txt(String),
+    Cname(String),
+    /// That there is one is all that is asked for.
+    Soa,
+}
+
+impl Record {
+    /// Octets that it takes in memory, about.
+    pub(super) fn octets(&self) -> usize {
+        let heap = match self {
+            Record::A(_) | Record::Aaaa(_) | Record::Soa => 0,
+            Record::Mx(_, text) | Record::Ptr(text) | Record::Txt(text) | Record::Cname(text) => text.capacity(),
+            Record::Tlsa(tlsa) => tlsa.data.capacity(),
+        };
+        size_of::<Record>() + heap
+    }
 }
 
 /// Records as the cache shares them.
 pub(super) type Records = Arc<[Record]>;
+
+/// A response that answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Reply {
+    pub(super) answer: Answer,
+    /// The resolver says (AD) that it validated all of the answer, the aliases and the proof of an absence included.
+    pub(super) authentic: bool,
+    /// Where the aliases within the response led, if there were any.
+    pub(super) alias: Option<String>,
+}
 
 /// What a response says; each with its TTL.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,11 +157,12 @@ pub(super) fn reverse_name(address: IpAddr) -> String {
     }
 }
 
-/// A query with recursion desired; `None`: the name is none.
+/// A query with recursion desired, which asks to hear whether the answer was validated; `None`: the name is none.
 pub(super) fn query(id: u16, name: &str, kind: Type, edns: bool) -> Option<Vec<u8>> {
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_id(id);
     builder.header_mut().set_rd(true);
+    builder.header_mut().set_ad(true);
     let mut builder = builder.question();
     builder.push((parse_name(name)?, kind.rtype())).ok()?;
     let mut builder = builder.additional();
@@ -134,7 +178,7 @@ pub(super) fn query(id: u16, name: &str, kind: Type, edns: bool) -> Option<Vec<u
 }
 
 /// Reads a response to that query.
-pub(super) fn read(octets: &[u8], id: u16, name: &str, kind: Type) -> Result<Answer, Useless> {
+pub(super) fn read(octets: &[u8], id: u16, name: &str, kind: Type) -> Result<Reply, Useless> {
     let message = Message::from_slice(octets).map_err(|_| Useless::NotOurs)?;
     let header = message.header();
     let asked = parse_name(name).ok_or(Useless::NotOurs)?;
@@ -155,11 +199,14 @@ pub(super) fn read(octets: &[u8], id: u16, name: &str, kind: Type) -> Result<Ans
         Rcode::FORMERR | Rcode::NOTIMP => return Err(Useless::NoEdns),
         other => return Err(Useless::Refused(other.to_string())),
     }
-    answer_of(message, asked, kind).ok_or_else(|| Useless::Refused("a malformed answer".into()))
+    let (answer, alias) =
+        answer_of(message, asked, kind).ok_or_else(|| Useless::Refused("a malformed or endless answer".into()))?;
+    Ok(Reply { answer, authentic: header.ad(), alias })
 }
 
-/// Follows the aliases within the answer, then takes the records at their end. `None`: it cannot be parsed.
-fn answer_of(message: &Message<[u8]>, asked: Name<Vec<u8>>, kind: Type) -> Option<Answer> {
+/// Follows the aliases within the answer, then takes the records at their end. `None`: it cannot be parsed, or has too many
+/// aliases.
+fn answer_of(message: &Message<[u8]>, asked: Name<Vec<u8>>, kind: Type) -> Option<(Answer, Option<String>)> {
     let mut records = Vec::new();
     let mut aliases = Vec::new();
     for record in message.answer().ok()?.take(RECORDS_MAX) {
@@ -167,21 +214,12 @@ fn answer_of(message: &Message<[u8]>, asked: Name<Vec<u8>>, kind: Type) -> Optio
         if record.class() != Class::IN {
             continue;
         }
-        let (owner, ttl) = (record.owner(), record.ttl().as_secs());
-        if record.rtype() == Rtype::CNAME {
+        let (owner, ttl) = (record.owner().to_vec(), record.ttl().as_secs());
+        if record.rtype() == kind.rtype() {
+            records.extend(data_of(&record, kind)?.map(|data| (owner, data, ttl)));
+        } else if record.rtype() == Rtype::CNAME {
             let alias = record.into_record::<Cname<ParsedName<_>>>().ok()??;
-            aliases.push((owner.to_vec(), alias.data().cname().to_vec(), ttl));
-        } else if record.rtype() == kind.rtype() {
-            let data = match kind {
-                Type::A => Record::A(record.to_record::<A>().ok()??.data().addr()),
-                Type::Aaaa => Record::Aaaa(record.to_record::<Aaaa>().ok()??.data().addr()),
-                Type::Mx => {
-                    let mx = record.to_record::<Mx<ParsedName<_>>>().ok()??;
-                    Record::Mx(mx.data().preference(), text_of(mx.data().exchange()))
-                }
-                Type::Ptr => Record::Ptr(text_of(record.to_record::<Ptr<ParsedName<_>>>().ok()??.data().ptrdname())),
-            };
-            records.push((owner.to_vec(), data, ttl));
+            aliases.push((owner, alias.data().cname().to_vec(), ttl));
         }
     }
     let mut name = asked;
@@ -192,29 +230,69 @@ fn answer_of(message: &Message<[u8]>, asked: Name<Vec<u8>>, kind: Type) -> Optio
         name = target.clone();
         steps += 1;
         if steps > CNAME_STEPS_MAX {
-            return Some(Answer::NoData(NEGATIVE_TTL_DEFAULT));
+            return None;
         }
     }
+    let alias = (steps > 0).then(|| text_of(&name));
     let mut found = Vec::new();
+    let found_max = if matches!(kind, Type::Tlsa | Type::Txt) { LARGE_RECORDS_MAX } else { RECORDS_MAX };
     for (owner, data, t) in records {
-        if owner.name_eq(&name) {
+        if owner.name_eq(&name) && found.len() < found_max {
             ttl = ttl.min(t);
             found.push(data);
         }
     }
     let seconds = |ttl: u32| Duration::from_secs(ttl.into());
     if !found.is_empty() {
-        return Some(Answer::Records(found, seconds(ttl)));
+        return Some((Answer::Records(found, seconds(ttl)), alias));
     }
     let negative = negative_ttl(message).map(|t| seconds(t.min(ttl)));
-    if message.header().rcode() == Rcode::NXDOMAIN {
-        return Some(Answer::NxDomain(negative.unwrap_or(NEGATIVE_TTL_DEFAULT)));
-    }
-    match negative {
-        // Only the SOA of the alias's target says that the target has nothing; else the chain was not followed to its end.
-        None if steps > 0 => Some(Answer::Alias(text_of(&name), seconds(ttl))),
-        negative => Some(Answer::NoData(negative.unwrap_or(NEGATIVE_TTL_DEFAULT))),
-    }
+    let answer = if message.header().rcode() == Rcode::NXDOMAIN {
+        Answer::NxDomain(negative.unwrap_or(NEGATIVE_TTL_DEFAULT))
+    } else {
+        match negative {
+            // Only the SOA of the alias's target says that the target has nothing; else the chain was not followed to its end.
+            None if steps > 0 => Answer::Alias(text_of(&name), seconds(ttl)),
+            negative => Answer::NoData(negative.unwrap_or(NEGATIVE_TTL_DEFAULT)),
+        }
+    };
+    Some((answer, alias))
+}
+
+/// The data of a record of the type asked for. `None`: it is malformed; `Some(None)`: it is passed over.
+fn data_of(record: &ParsedRecord<'_, [u8]>, kind: Type) -> Option<Option<Record>> {
+    Some(Some(match kind {
+        Type::A => Record::A(record.to_record::<A>().ok()??.data().addr()),
+        Type::Aaaa => Record::Aaaa(record.to_record::<Aaaa>().ok()??.data().addr()),
+        Type::Mx => {
+            let mx = record.to_record::<Mx<ParsedName<_>>>().ok()??;
+            Record::Mx(mx.data().preference(), text_of(mx.data().exchange()))
+        }
+        Type::Ptr => Record::Ptr(text_of(record.to_record::<Ptr<ParsedName<_>>>().ok()??.data().ptrdname())),
+        Type::Tlsa => {
+            let record = record.to_record::<UnknownRecordData<_>>().ok()??;
+            Record::Tlsa(match record.data().data() {
+                [usage, selector, matching, data @ ..] => Tlsa {
+                    usage: *usage,
+                    selector: *selector,
+                    matching: *matching,
+                    data: data[..data.len().min(TLSA_OCTETS_MAX)].to_vec(),
+                },
+                // Too short for its three numbers: a record that cannot be used is still a record.
+                _ => Tlsa { usage: 255, selector: 255, matching: 255, data: Vec::new() },
+            })
+        }
+        Type::Txt => {
+            let txt = record.to_record::<Txt<_>>().ok()??;
+            let octets: Vec<u8> = txt.data().iter_charstrs().flat_map(|part| part.iter().collect::<Vec<_>>()).collect();
+            if octets.len() > TXT_OCTETS_MAX {
+                return Some(None);
+            }
+            Record::Txt(String::from_utf8_lossy(&octets).into_owned())
+        }
+        Type::Cname => Record::Cname(text_of(record.to_record::<Cname<ParsedName<_>>>().ok()??.data().cname())),
+        Type::Soa => Record::Soa,
+    }))
 }
 
 /// The lesser of the SOA's TTL and its MINIMUM (RFC 2308 §5).
@@ -258,20 +336,22 @@ mod tests {
     proptest! {
         #[test]
         fn anything_at_all_is_read_without_harm(octets in prop::collection::vec(any::<u8>(), 0..600)) {
-            for kind in [Type::A, Type::Aaaa, Type::Mx, Type::Ptr] {
+            for kind in [Type::A, Type::Mx, Type::Ptr, Type::Tlsa, Type::Txt, Type::Cname, Type::Soa] {
                 let _ = read(&octets, 1, "example.org", kind);
             }
         }
 
         #[test]
         fn a_query_with_a_damaged_tail_is_read_without_harm(tail in prop::collection::vec(any::<u8>(), 0..300), counts: [u8; 3]) {
-            let mut octets = query(1, "example.org", Type::Mx, false).expect("a query");
+            for kind in [Type::Mx, Type::Tlsa, Type::Txt] {
+            let mut octets = query(1, "example.org", kind, false).expect("a query");
             octets[2] |= 0x80;
             octets[7] = counts[0];
             octets[9] = counts[1];
             octets[11] = counts[2];
-            octets.extend(tail);
-            let _ = read(&octets, 1, "example.org", Type::Mx);
+            octets.extend(&tail);
+            let _ = read(&octets, 1, "example.org", kind);
+            }
         }
     }
 }

@@ -29,6 +29,14 @@ pub struct Peer {
     pub mail_max: Option<u32>,
     /// Recipients of a transaction at most (RFC 9422 RCPTMAX).
     pub rcpt_max: Option<u32>,
+    /// MT-PRIORITY (RFC 6710).
+    pub mt_priority: bool,
+    /// DELIVERBY (RFC 2852): the least seconds that it takes with `R`; 0: it names none. `None`: not offered.
+    pub deliver_by: Option<u32>,
+    /// REQUIRETLS (RFC 8689); counts only when it was said under TLS.
+    pub require_tls: bool,
+    /// FUTURERELEASE (RFC 4865); a relay never uses it: the hold is over before the mail leaves us.
+    pub future_release: bool,
 }
 
 impl Peer {
@@ -48,6 +56,13 @@ impl Peer {
                 "SMTPUTF8" => peer.smtputf8 = true,
                 "DSN" => peer.dsn = true,
                 "STARTTLS" => peer.starttls = true,
+                "MT-PRIORITY" => peer.mt_priority = true,
+                // A least time that cannot be read is one that we cannot promise to keep.
+                "DELIVERBY" => {
+                    peer.deliver_by = words.next().map_or(Some(0), |n| n.parse().ok());
+                }
+                "REQUIRETLS" => peer.require_tls = true,
+                "FUTURERELEASE" => peer.future_release = true,
                 "AUTH" => words.for_each(|w| peer.add_mechanism(w)),
                 "LIMITS" => words.for_each(|w| peer.add_limit(w)),
                 // Servers of the last century write AUTH=LOGIN for the sake of clients of their time.
@@ -88,6 +103,7 @@ mod tests {
         let reply = Reply::plain(
             250,
             "mx.example STARTTLS\npipelining\nSize 1000\n8BITMIME\nDSN\nAUTH CRAM-MD5 plain\nAUTH=LOGIN\n\
+             MT-PRIORITY MIXER\nDeliverBy 240\nREQUIRETLS\nFUTURERELEASE 100 2027-01-01T00:00:00Z\n\
              LIMITS RCPTMAX=50 MAILMAX=0 X=1 Y\nXCLIENT NAME\n",
         );
         assert_eq!(
@@ -101,9 +117,16 @@ mod tests {
                 auth_plain: true,
                 auth_login: true,
                 rcpt_max: Some(50),
+                mt_priority: true,
+                deliver_by: Some(240),
+                require_tls: true,
+                future_release: true,
                 ..Peer::default()
             }
         );
         assert_eq!(Peer::of_ehlo(&Reply::plain(250, "mx.example")), Peer::default());
+        for (line, expected) in [("DELIVERBY", Some(0)), ("DELIVERBY 60", Some(60)), ("DELIVERBY soon", None)] {
+            assert_eq!(Peer::of_ehlo(&Reply::plain(250, format!("mx.example\n{line}"))).deliver_by, expected, "{line}");
+        }
     }
 }

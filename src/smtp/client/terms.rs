@@ -107,6 +107,17 @@ pub enum Trouble {
     NeedsUtf8Header,
     /// An address cannot be written in a command.
     BadAddress,
+    /// The message must travel under REQUIRETLS, and the peer does not offer it under TLS (RFC 8689 §4.2.1).
+    NeedsRequireTls,
+    /// The message must come back when its time is over (BY with `R`), and the peer does not know deadlines.
+    NeedsDeliverBy,
+    /// The deadline of a message with `R` has passed, or is nearer than the least that the peer takes.
+    TooLate {
+        /// Seconds that are left.
+        left: i64,
+        /// Seconds that the peer asks for; 0: nothing is known.
+        least: u32,
+    },
 }
 
 /// Trouble, and where it was met.

@@ -1,5 +1,7 @@
 //! Dialogs: what the client says to each answer.
 
+mod delivery;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -80,11 +82,21 @@ impl Play {
     }
 
     fn begin(&mut self, to: &[&str], params: &MailParams) -> &mut Self {
-        let (from, to) = (Mailbox::parse("a@us.example").expect("an address"), boxes(to));
-        let rcpt = RcptParams::default();
+        self.begin_from(Some("a@us.example"), to, params, None)
+    }
+
+    fn begin_from(&mut self, from: Option<&str>, to: &[&str], params: &MailParams, by_left: Option<i64>) -> &mut Self {
+        let from = from.map(|from| Mailbox::parse(from).expect("an address"));
+        let (to, rcpt) = (boxes(to), RcptParams::default());
         let recipients: Vec<_> = to.iter().map(|m| (m, &rcpt)).collect();
-        let t = Transaction { sender: Some(&from), params, size: 1000, header_is_8bit: false, recipients: &recipients };
-        self.client.begin(&t);
+        self.client.begin(&Transaction {
+            sender: from.as_ref(),
+            params,
+            size: 1000,
+            header_is_8bit: false,
+            by_left,
+            recipients: &recipients,
+        });
         self
     }
 
@@ -373,6 +385,7 @@ fn what_the_peer_cannot_take_fails_before_a_word_is_said() {
             params: &params,
             size: 1,
             header_is_8bit: true,
+            by_left: None,
             recipients: &recipients,
         });
         assert_eq!(play.client.out.is_empty(), want);
@@ -395,7 +408,14 @@ fn dsn_parameters_go_where_dsn_is_offered_and_nowhere_else() {
         RcptParams::default(),
     ];
     let recipients: Vec<_> = to.iter().zip(&asked).collect();
-    let t = Transaction { sender: None, params: &params, size: 1, header_is_8bit: false, recipients: &recipients };
+    let t = Transaction {
+        sender: None,
+        params: &params,
+        size: 1,
+        header_is_8bit: false,
+        by_left: None,
+        recipients: &recipients,
+    };
     let mut play = ready(&["DSN", "PIPELINING"]);
     play.client.begin(&t);
     play.run(

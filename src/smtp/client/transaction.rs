@@ -2,11 +2,12 @@
 //!
 //! In: an envelope and what the peer offers.  Out: command lines in order, with whom each is about.
 //! Always: a command line is built from checked parts only: nothing in an address or parameter can end the line.
-//! Sources: RFC 5321 §4.1.1, RFC 1870, 6152, 6531, 3461.
+//! Sources: RFC 5321 §4.1.1, RFC 1870, 6152, 6531, 3461, 6710 §4, 2852 §4.1, 8689 §4.2.1 and §5.
 
 use crate::smtp::{
     address::Mailbox,
-    params::{BodyType, MailParams, RcptParams, Ret},
+    delivery_params::SECONDS_MAX,
+    params::{BodyType, ByMode, MailParams, RcptParams, Ret},
 };
 
 use super::{Trouble, peer::Peer};
@@ -22,6 +23,8 @@ pub struct Transaction<'a> {
     pub size: u64,
     /// The header has bytes over 127.
     pub header_is_8bit: bool,
+    /// Whole seconds until the deadline of its BY, from now ([`crate::smtp::params::DeliverBy::left`]); `None`: it has none.
+    pub by_left: Option<i64>,
     /// RCPT TO.
     pub recipients: &'a [(&'a Mailbox, &'a RcptParams)],
 }
@@ -55,7 +58,14 @@ impl Lines {
 }
 
 /// Why the whole message cannot go to this peer; `None`: it can.
-pub(super) fn obstacle(t: &Transaction<'_>, peer: &Peer) -> Option<Trouble> {
+pub(super) fn obstacle(t: &Transaction<'_>, peer: &Peer, secure: bool) -> Option<Trouble> {
+    // A notice goes out all the same: its loss would be worse (RFC 8689 §5).
+    if t.params.require_tls && t.sender.is_some() && !(secure && peer.require_tls) {
+        return Some(Trouble::NeedsRequireTls);
+    }
+    if let Some(trouble) = deadline_obstacle(t, peer) {
+        return Some(trouble);
+    }
     if peer.size_max > 0 && t.size > peer.size_max {
         return Some(Trouble::TooLarge { limit: peer.size_max });
     }
@@ -70,6 +80,16 @@ pub(super) fn obstacle(t: &Transaction<'_>, peer: &Peer) -> Option<Trouble> {
     (t.params.smtputf8 && t.header_is_8bit && !peer.smtputf8).then_some(Trouble::NeedsUtf8Header)
 }
 
+/// RFC 2852 §4.1: with `R` the peer must know deadlines, and take one that is this near; with `N` any peer will do.
+fn deadline_obstacle(t: &Transaction<'_>, peer: &Peer) -> Option<Trouble> {
+    let left = t.by_left.filter(|_| t.params.by.is_some_and(|by| by.mode == ByMode::Return))?;
+    let least = peer.deliver_by.unwrap_or(0);
+    if left < i64::from(least.max(1)) {
+        return Some(Trouble::TooLate { left, least });
+    }
+    peer.deliver_by.is_none().then_some(Trouble::NeedsDeliverBy)
+}
+
 /// Why this recipient cannot go to this peer.
 pub(super) fn recipient_obstacle(address: &Mailbox, peer: &Peer) -> Option<Trouble> {
     if address.needs_smtputf8() && !peer.smtputf8 {
@@ -79,14 +99,20 @@ pub(super) fn recipient_obstacle(address: &Mailbox, peer: &Peer) -> Option<Troub
 }
 
 /// The lines of a transaction for the recipients that `wanted` names.
-pub(super) fn lines(t: &Transaction<'_>, peer: &Peer, reset: bool, wanted: impl Iterator<Item = usize>) -> Lines {
+pub(super) fn lines(
+    t: &Transaction<'_>,
+    peer: &Peer,
+    secure: bool,
+    reset: bool,
+    wanted: impl Iterator<Item = usize>,
+) -> Lines {
     let mut lines = Lines::default();
     lines.bytes.reserve(256);
     if reset {
         lines.bytes.extend_from_slice(b"RSET");
         lines.end(Command::Rset);
     }
-    mail_line(&mut lines.bytes, t, peer);
+    mail_line(&mut lines.bytes, t, peer, secure);
     lines.end(Command::Mail);
     for index in wanted {
         let (address, params) = t.recipients[index];
@@ -98,7 +124,7 @@ pub(super) fn lines(t: &Transaction<'_>, peer: &Peer, reset: bool, wanted: impl 
     lines
 }
 
-fn mail_line(out: &mut Vec<u8>, t: &Transaction<'_>, peer: &Peer) {
+fn mail_line(out: &mut Vec<u8>, t: &Transaction<'_>, peer: &Peer, secure: bool) {
     out.extend_from_slice(b"MAIL FROM:<");
     out.extend_from_slice(t.sender.map_or("", Mailbox::as_str).as_bytes());
     out.push(b'>');
@@ -123,6 +149,28 @@ fn mail_line(out: &mut Vec<u8>, t: &Transaction<'_>, peer: &Peer) {
             out.extend_from_slice(b" ENVID=");
             out.extend_from_slice(envid.as_bytes());
         }
+    }
+    delivery_params(out, t, peer, secure);
+}
+
+/// What the message says about its delivery, as far as the peer knows the words. A hold is over: it is not passed on.
+fn delivery_params(out: &mut Vec<u8>, t: &Transaction<'_>, peer: &Peer, secure: bool) {
+    if let Some(priority) = t.params.mt_priority.filter(|_| peer.mt_priority) {
+        out.extend_from_slice(b" MT-PRIORITY=");
+        out.extend_from_slice(priority.to_string().as_bytes());
+    }
+    if let (Some(by), Some(left), Some(_)) = (t.params.by, t.by_left, peer.deliver_by) {
+        // Nine digits and a sign is what a server must read.
+        let left = left.clamp(-i64::from(SECONDS_MAX), i64::from(SECONDS_MAX));
+        out.extend_from_slice(b" BY=");
+        out.extend_from_slice(left.to_string().as_bytes());
+        out.extend_from_slice(if by.mode == ByMode::Return { b";R" } else { b";N" });
+        if by.trace {
+            out.push(b'T');
+        }
+    }
+    if t.params.require_tls && peer.require_tls && secure {
+        out.extend_from_slice(b" REQUIRETLS");
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: a line, or an [`Answer`].  Out: a reply, and what follows.
 //! Always: order is judged before syntax, so that a misplaced command is 503 whatever its arguments are.
-//! Sources: RFC 5321 §4.1.1 and §4.1.4; RFC 1870 §6; RFC 3030 §2; RFC 3207 §4; RFC 4954 §4; RFC 6531 §3.
+//! Sources: RFC 5321 §4.1.1 and §4.1.4; RFC 1870 §6; RFC 3030 §2; RFC 8689 §2; RFC 3207 §4; RFC 4954 §4; RFC 6531 §3.
 
 use std::{fmt, mem};
 
@@ -12,7 +12,7 @@ use crate::smtp::{
     capability::Capabilities,
     command::{Command, Verb, is_hello_name, parse_bdat, split_path},
     content::Scanner,
-    params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
+    params::{Envelope, EnvelopeRecipient, HoldLimits, MailParams, Offered, RcptParams},
     reply::Reply,
 };
 
@@ -74,12 +74,25 @@ impl<R: fmt::Display> Session<R> {
                 recipients_max: self.config.recipients_max,
                 start_tls: self.config.tls == TlsOffer::Offered,
                 auth: self.takes_auth() && self.user.is_none(),
+                delivery: self.offered(),
             }
             .reply()
         } else {
             Reply::hello(&self.config.hostname)
         };
         self.idle_command(reply)
+    }
+
+    /// What MAIL takes about the delivery, now. REQUIRETLS exists under TLS only (RFC 8689 §2).
+    fn offered(&self) -> Offered {
+        let extensions = self.config.extensions;
+        let hold = HoldLimits { seconds_max: extensions.future_release_seconds_max, now: self.now.unix_seconds };
+        Offered {
+            mt_priority: extensions.mt_priority,
+            hold: (hold.seconds_max > 0).then_some(hold),
+            deliver_by: extensions.deliver_by,
+            require_tls: extensions.require_tls && self.tls().is_some(),
+        }
     }
 
     fn mail(&mut self, arguments: &str) -> Flow {
@@ -104,7 +117,7 @@ impl<R: fmt::Display> Session<R> {
                 Err(error) => return self.refuse(Reply::bad_sender(error)),
             },
         };
-        let params = match MailParams::parse(params) {
+        let params = match MailParams::parse(params, self.offered()) {
             Ok(params) => params,
             Err(reply) => return self.error(reply),
         };
@@ -221,6 +234,7 @@ impl<R: fmt::Display> Session<R> {
         if let Some(transaction) = self.take_transaction() {
             let scanner = Scanner::data(self.config.message_size_max, self.config.bare_newline_normalize);
             self.state = State::Data(Transfer::new(transaction.envelope, scanner));
+            self.content_begins();
             self.say(&Reply::send_data());
         }
         Flow::Go
@@ -234,16 +248,18 @@ impl<R: fmt::Display> Session<R> {
         if let Some(reply) = self.not_ready_for_content() {
             // RFC 3030 §2: what was pipelined behind a failure is taken and thrown away.
             let then = Box::new(mem::replace(&mut self.state, State::Closed));
+            self.content_begins();
             self.state = State::UnwantedChunk { octets_left: octets, drained: 0, reply, then };
             return Flow::Go;
         }
         let chunk = Chunk { octets, octets_left: octets, last };
         let mut transfer = match mem::replace(&mut self.state, State::Closed) {
             State::BetweenChunks(transfer) => transfer,
-            State::Mail(transaction) => Transfer::new(
-                transaction.envelope,
-                Scanner::chunks(self.config.message_size_max, self.config.bare_newline_normalize),
-            ),
+            State::Mail(transaction) => {
+                self.content_begins();
+                let scanner = Scanner::chunks(self.config.message_size_max, self.config.bare_newline_normalize);
+                Transfer::new(transaction.envelope, scanner)
+            }
             other => {
                 self.state = other;
                 return self.error(Reply::wrong_order(MAIL_FIRST));

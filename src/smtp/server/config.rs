@@ -30,6 +30,30 @@ pub struct SessionConfig {
     /// A bare LF ends a command line, and a bare LF or CR in a message becomes CR LF, instead of being refused. A NUL is
     /// refused all the same, and only CR LF . CR LF ends a message.
     pub bare_newline_normalize: bool,
+    /// What may be said about the delivery.
+    pub extensions: Extensions,
+}
+
+/// Extensions about the delivery. Default: none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Extensions {
+    /// MT-PRIORITY (RFC 6710).
+    pub mt_priority: bool,
+    /// FUTURERELEASE (RFC 4865): seconds ahead at most; 0: not offered.
+    pub future_release_seconds_max: u32,
+    /// DELIVERBY (RFC 2852).
+    pub deliver_by: bool,
+    /// REQUIRETLS (RFC 8689); offered under TLS only.
+    pub require_tls: bool,
+}
+
+/// The time, as the shell tells it before each [`super::Session::receive`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Now {
+    /// By the wall clock, in seconds since 1970.
+    pub unix_seconds: u64,
+    /// By a clock that never steps, in seconds since some moment.
+    pub steady_seconds: u64,
 }
 
 /// What a listener is for.

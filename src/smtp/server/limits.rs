@@ -37,3 +37,10 @@ pub const COMMAND_WITHIN: Duration = Duration::from_secs(300);
 
 /// How long the peer may pause within a message: the time a client waits for a block to be taken (RFC 5321 §4.5.3.2.5).
 pub const CONTENT_WITHIN: Duration = Duration::from_secs(180);
+
+/// A message may take this long, however slowly it comes: three times what RFC 5321 §4.5.3.2.5 gives a single block, and more …
+pub const CONTENT_GRACE_SECONDS: u64 = 600;
+
+/// … and a second more for each so many octets that came: 20 MiB over the slowest mobile line still arrive, while one octet
+/// a minute does not hold a session for days.
+pub const CONTENT_OCTETS_PER_SECOND_MIN: u64 = 1024;

@@ -8,7 +8,7 @@
 //!
 //! The shell's loop, and all it has to know:
 //! 1. `start`, then carry out the steps in order. Write is collected; Content is spooled.
-//! 2. Read: flush, read once, then `receive`, `closed` or `timed_out`. Before it reads, the shell may look at
+//! 2. Read: flush, read once, then `time_is` and `receive`, or `closed`, or `timed_out`. Before it reads, the shell may look at
 //!    [`Session::content_wanted`]: false means that what was spooled can go.
 //! 3. Ask: decide, then `answer`. Flush first if the decision takes long (Login, Message); a Sender or Recipient brings no
 //!    Write before it. A Sender begins a new message: what was spooled before it belongs to none.
@@ -21,9 +21,9 @@ mod content;
 pub mod limits;
 mod state;
 
-use std::{fmt, marker::PhantomData, mem};
+use std::{fmt, marker::PhantomData, mem, time::Duration};
 
-pub use config::{Answer, AuthOffer, Question, Role, SessionConfig, Steps, TlsOffer};
+pub use config::{Answer, AuthOffer, Extensions, Now, Question, Role, SessionConfig, Steps, TlsOffer};
 pub use state::StateName;
 
 use state::{State, Transaction};
@@ -56,6 +56,10 @@ pub struct Session<R> {
     out: Vec<u8>,
     /// What to say at the next command boundary.
     stopping: Option<Reply>,
+    now: Now,
+    /// When the message on its way in began, by the steady clock, and how many of its octets came.
+    content_since: u64,
+    content_octets: u64,
     receipt: PhantomData<fn(R)>,
 }
 
@@ -96,6 +100,9 @@ impl<R: fmt::Display> Session<R> {
             taken: 0,
             out: Vec::new(),
             stopping: None,
+            now: Now::default(),
+            content_since: 0,
+            content_octets: 0,
             receipt: PhantomData,
         }
     }
@@ -112,6 +119,11 @@ impl<R: fmt::Display> Session<R> {
         steps
     }
 
+    /// The time, for FUTURERELEASE and for how long a message may take; before each [`Session::receive`].
+    pub fn time_is(&mut self, now: Now) {
+        self.now = now;
+    }
+
     /// Octets of the peer came. All of them are consumed or kept.
     pub fn receive(&mut self, bytes: &[u8]) -> Steps {
         let mut steps = Steps::new();
@@ -122,6 +134,10 @@ impl<R: fmt::Display> Session<R> {
             }
             // What comes in clear between STARTTLS and the handshake is dropped (RFC 3207 §4.2).
             State::Handshake | State::Closed => {}
+            _ if self.state.is_message() && self.content_left().is_zero() => {
+                self.say(&Reply::too_slow());
+                self.stop(Flow::Close, &mut steps);
+            }
             // Commands mostly come whole: then they are read where they are, without a copy.
             _ if self.input.len() == self.taken && !self.owes_an_answer() => {
                 let used = self.run(bytes, &mut steps);
@@ -301,7 +317,9 @@ impl<R: fmt::Display> Session<R> {
                 return at;
             }
             let (used, flow) = if self.state.is_content() {
-                self.content(rest, steps)
+                let (used, flow) = self.content(rest, steps);
+                self.content_octets += used as u64;
+                (used, flow)
             } else {
                 match self.next_line(rest) {
                     (used, Some(flow)) => (used, flow),
@@ -402,8 +420,24 @@ impl<R: fmt::Display> Session<R> {
         }
     }
 
-    fn patience(&self) -> std::time::Duration {
-        if self.state.is_content() { limits::CONTENT_WITHIN } else { limits::COMMAND_WITHIN }
+    fn patience(&self) -> Duration {
+        if !self.state.is_content() {
+            return limits::COMMAND_WITHIN;
+        }
+        // At least a second, so that a read is always a wait.
+        limits::CONTENT_WITHIN.min(self.content_left()).max(Duration::from_secs(1))
+    }
+
+    /// A message's octets follow: its time begins.
+    fn content_begins(&mut self) {
+        self.content_since = self.now.steady_seconds;
+        self.content_octets = 0;
+    }
+
+    /// How long the rest of the message may take, as far as it is known now.
+    fn content_left(&self) -> Duration {
+        let allowed = limits::CONTENT_GRACE_SECONDS + self.content_octets / limits::CONTENT_OCTETS_PER_SECOND_MIN;
+        Duration::from_secs(self.content_since.saturating_add(allowed).saturating_sub(self.now.steady_seconds))
     }
 
     fn say(&mut self, reply: &Reply) {

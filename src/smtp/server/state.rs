@@ -183,6 +183,11 @@ impl State {
         matches!(self, State::Data(_) | State::Chunk(..) | State::UnwantedChunk { .. })
     }
 
+    /// A message is on its way in, in a chunk or between two.
+    pub fn is_message(&self) -> bool {
+        self.is_content() || matches!(self, State::BetweenChunks(_))
+    }
+
     /// A chunk whose octets all came, or that has none: it can end without further input.
     pub fn is_ended_chunk(&self) -> bool {
         matches!(self, State::Chunk(_, Chunk { octets_left: 0, .. }) | State::UnwantedChunk { octets_left: 0, .. })

@@ -5,7 +5,7 @@
 use hikyaku::smtp::{
     address::{ADDRESS_OCTETS_MAX, LOCAL_OCTETS_MAX, Mailbox},
     command::{is_hello_name, parse_bdat, split_path},
-    params::{MailParams, RcptParams},
+    params::{HoldLimits, MailParams, Offered, RcptParams},
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -22,7 +22,12 @@ fuzz_target!(|text: &str| {
     if let Some((path, params)) = split_path(text, "FROM:") {
         assert!(path.len() + params.len() < text.len());
     }
-    let _ = (MailParams::parse(text), RcptParams::parse(text), parse_bdat(text));
+    let hold = Some(HoldLimits { seconds_max: 3_600, now: 1_795_527_310 });
+    let all = Offered { mt_priority: true, hold, deliver_by: true, require_tls: true };
+    if let Ok(params) = MailParams::parse(text, all) {
+        assert!(params.mt_priority.is_none_or(|p| (-9..=9).contains(&p)));
+    }
+    let _ = (MailParams::parse(text, Offered::default()), RcptParams::parse(text), parse_bdat(text));
     if is_hello_name(text) {
         assert!(text.bytes().all(|b| b.is_ascii_graphic()));
     }

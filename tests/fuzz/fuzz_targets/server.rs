@@ -5,7 +5,7 @@
 
 use hikyaku::smtp::{
     reply::Reply,
-    server::{Answer, AuthOffer, Question, Role, Session, SessionConfig, Steps, TlsOffer},
+    server::{Answer, AuthOffer, Extensions, Now, Question, Role, Session, SessionConfig, Steps, TlsOffer},
     step::Step,
 };
 use libfuzzer_sys::fuzz_target;
@@ -37,17 +37,24 @@ fn run(choices: u8, piece: usize, input: &[u8]) -> Told {
         message_size_max: MESSAGE_SIZE_MAX,
         recipients_max: 3,
         bare_newline_normalize: on(5),
+        extensions: Extensions {
+            mt_priority: on(7),
+            future_release_seconds_max: if on(7) { 3_600 } else { 0 },
+            deliver_by: on(7),
+            require_tls: on(7),
+        },
     });
     let mut told = Told::default();
     let mut spool = Vec::new();
     let steps = session.start();
-    let mut goes_on = carry_out(&mut session, steps, &mut told, &mut spool, on(6));
+    let mut goes_on = carry_out(&mut session, steps, &mut told, &mut spool, on(6), on(7));
     for piece in input.chunks(piece) {
         if !goes_on {
             break;
         }
+        session.time_is(Now { unix_seconds: 1_795_527_310, steady_seconds: 0 });
         let steps = session.receive(piece);
-        goes_on = carry_out(&mut session, steps, &mut told, &mut spool, on(6));
+        goes_on = carry_out(&mut session, steps, &mut told, &mut spool, on(6), on(7));
     }
     let said = told.said.strip_suffix(b"\r\n").unwrap_or(&told.said);
     for line in said.split(|b| *b == b'\n') {
@@ -65,6 +72,7 @@ fn carry_out(
     told: &mut Told,
     spool: &mut Vec<u8>,
     refuses: bool,
+    choices_offer: bool,
 ) -> bool {
     loop {
         let mut answer = None;
@@ -83,7 +91,9 @@ fn carry_out(
                 Step::Close => return false,
                 Step::SendContent { .. } => unreachable!("a server sends no content"),
                 Step::Ask(Question::Login { name, .. }) => answer = Some(Answer::LoggedIn { name }),
-                Step::Ask(Question::Sender { .. }) => {
+                Step::Ask(Question::Sender { params, .. }) => {
+                    assert!(choices_offer || (params.mt_priority, params.hold, params.by) == (None, None, None));
+                    assert!(!params.require_tls, "there is no TLS here");
                     spool.clear();
                     answer = Some(Answer::Yes);
                 }

@@ -1,0 +1,148 @@
+//! How a mail would be treated, and why: the decision chain, gathered from the rooms that decide.
+//!
+//! In: a question of the command line or a page.  Out: facts in the order of the decisions: who may submit, the class, the
+//! route, the site with its limits, and when the next try is due.
+//! Always: nothing is sent and nothing changes; questions to DNS are bounded by the resolver's patience.
+
+use std::sync::Arc;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    config::{Config, InForce, RelayPolicy},
+    deliver::{attempt::Deliverer, rules::lane_of},
+    event::WaitReason,
+    fact::Fact,
+    http::daemon::ExplainQuery,
+    intake::policy::{self, ClassHints, ClassSource},
+    schedule::task::Handle,
+    smtp::address::Mailbox,
+    store::{Message, Recipient, RecipientState, Store},
+};
+
+/// Those who decide.
+#[derive(Clone)]
+pub struct Deciders {
+    /// The config in force.
+    pub config: InForce,
+    /// Users and their classes.
+    pub store: Store,
+    /// `None` in the sandbox.
+    pub deliverer: Option<Arc<Deliverer>>,
+    /// Limits and their use.
+    pub scheduler: Handle,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Deciders {
+    /// How a mail would be treated. Blocks while DNS is asked.
+    pub fn explain(&self, query: &ExplainQuery) -> Vec<Fact> {
+        let config = self.config.get();
+        let mut facts = vec![Fact::new("policy", policy_words(&config, query)), self.class(&config, query)];
+        facts.extend(self.route(&config, &query.recipient, &query.user));
+        facts
+    }
+
+    /// How a waiting recipient is treated. Blocks while DNS is asked.
+    pub fn facts_of(&self, message: &Message, recipient: &Recipient) -> Vec<Fact> {
+        let config = self.config.get();
+        let mut facts = vec![Fact::new("class", message.class.word())];
+        let RecipientState::Waiting { due, wait } = &recipient.state else { return facts };
+        facts.extend(self.route(&config, &recipient.address, &message.user));
+        facts.push(Fact::new("next try", next_try(*due, *wait, self.clock.now())));
+        facts
+    }
+
+    fn class(&self, config: &Config, query: &ExplainQuery) -> Fact {
+        let account = self.store.accounts().ok().and_then(|all| all.into_iter().find(|a| a.name == query.user));
+        let hints = ClassHints {
+            header: None,
+            mt_priority: None,
+            user_class: account.and_then(|a| a.class),
+            user: &query.user,
+            sender: query.sender.as_ref(),
+        };
+        let (class, source) = policy::class_of(config, hints, std::iter::once(&query.recipient));
+        let why = match source {
+            ClassSource::Header | ClassSource::MtPriority => "the mail says so".to_owned(),
+            ClassSource::User => format!("the class of {}", query.user),
+            ClassSource::Rule(n) => format!("[[delivery.priority.rule]] number {}", n + 1),
+            ClassSource::Default => "nobody says otherwise".to_owned(),
+        };
+        let header = &config.delivery.priority.header;
+        Fact::new("class", format!("{}: {why}; {header} and MT-PRIORITY in the mail come first", class.word()))
+    }
+
+    fn route(&self, config: &Config, recipient: &Mailbox, user: &str) -> Vec<Fact> {
+        let lane = lane_of(&config.delivery, recipient);
+        let mut facts = match &self.deliverer {
+            Some(deliverer) => async_io::block_on(deliverer.explain(recipient, user)),
+            None => vec![Fact::new("route", "the built-in sandbox: nothing leaves this machine")],
+        };
+        facts.extend(self.scheduler.facts(&lane, self.clock.now()));
+        facts
+    }
+}
+
+fn policy_words(config: &Config, query: &ExplainQuery) -> String {
+    let networks = || config.relay.networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut words = match (config.relay.policy, query.user.is_empty()) {
+        (RelayPolicy::NetworkOrAuth | RelayPolicy::Auth, false) => format!("{} may submit after its login", query.user),
+        (RelayPolicy::NetworkAndAuth, false) => {
+            format!("{} may submit after its login, from {}", query.user, networks())
+        }
+        (RelayPolicy::NetworkOrAuth | RelayPolicy::Network, true) => format!("taken from {}", networks()),
+        (RelayPolicy::Network, false) => format!("taken from {}; a login changes nothing", networks()),
+        (RelayPolicy::Auth | RelayPolicy::NetworkAndAuth, true) => {
+            "refused without a login (550 5.7.1): relay.policy asks for one".to_owned()
+        }
+    };
+    if config.relay.sender_domains_only {
+        words.push_str("; the header From must be of a configured [[domain]]");
+    }
+    words
+}
+
+fn next_try(due: Timestamp, wait: WaitReason, now: Timestamp) -> String {
+    if due == Timestamp::MAX {
+        return format!("never by itself: {}", wait.word());
+    }
+    if due <= now {
+        return format!("now, when its turn comes ({})", wait.word());
+    }
+    format!("{due}, in {} s ({})", due.since(now).as_secs(), wait.word())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_try_is_told_with_its_reason() {
+        let now = Timestamp::from_millis(1_764_000_000_000);
+        let later = now.plus(std::time::Duration::from_secs(90));
+        assert_eq!(next_try(Timestamp::MAX, WaitReason::Held, now), "never by itself: held");
+        assert_eq!(next_try(now, WaitReason::Fresh, now), "now, when its turn comes (fresh)");
+        assert!(next_try(later, WaitReason::Site, now).ends_with("in 90 s (site)"));
+    }
+
+    #[test]
+    fn who_may_submit_is_told_for_every_policy() {
+        let mut config = Config::default();
+        let query = |user: &str| ExplainQuery {
+            recipient: Mailbox::parse("a@example.org").expect("an address"),
+            sender: None,
+            user: user.to_owned(),
+        };
+        for (policy, user, words) in [
+            (RelayPolicy::NetworkOrAuth, "", "taken from"),
+            (RelayPolicy::NetworkOrAuth, "shop", "shop may submit"),
+            (RelayPolicy::Network, "shop", "changes nothing"),
+            (RelayPolicy::Auth, "", "refused without a login"),
+            (RelayPolicy::NetworkAndAuth, "shop", "after its login, from"),
+        ] {
+            config.relay.policy = policy;
+            assert!(policy_words(&config, &query(user)).contains(words), "{policy:?} {user}");
+        }
+    }
+}

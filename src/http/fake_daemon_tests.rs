@@ -1,0 +1,286 @@
+//! The made-up daemon's answers: what [`Fake`] says to the routes.
+
+use std::{io, sync::Arc, time::Duration};
+
+use super::fake::{Fake, HOSTILE, now};
+use crate::{
+    account::AccountError,
+    clock::Timestamp,
+    deliver::sandbox::SandboxMail,
+    event::EventKind,
+    fact::Fact,
+    http::{
+        daemon::{About, Daemon, ExplainQuery, LaneActivity, RuleUse, Unready, WarmUpView},
+        exchange::Stream,
+        when::Zone,
+    },
+    ids::MessageId,
+    metrics::Metrics,
+    net::dns::Validation,
+    secret::Secret,
+    smtp::address::Mailbox,
+    store::{
+        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, Message, MinuteCounts, Page, Pause,
+        QueueAct, QueueFilter, QueuePage, QueueRow, Recipient, RecipientState, RetentionPeriods, StoreError, Story,
+        Totals,
+    },
+};
+
+/// What is decided about a destination; one of the facts quotes what came from outside.
+fn decisions(destination: &str) -> Vec<Fact> {
+    vec![
+        Fact::new("class", "normal: nothing says otherwise"),
+        Fact::new("site", format!("mx1.{destination} (+2), 3 of 8 connections")),
+        Fact::new("tls", format!("opportunistic, from [delivery] tls; {HOSTILE}")),
+        Fact::new("rule", "docomo: recipients matches @docomo; 4 connections, 250 ms apart"),
+        Fact::new("next try", "in 4 min"),
+    ]
+}
+
+/// A page out of all rows; the cursor is an offset.
+fn paged<T>(rows: Vec<T>, page: &Page) -> (Vec<T>, Option<String>) {
+    let from: usize = page.cursor.as_deref().map_or(0, |c| c.parse().expect("our cursor"));
+    let more = rows.len() > from + page.rows_max;
+    let rows = rows.into_iter().skip(from).take(page.rows_max).collect();
+    (rows, more.then(|| (from + page.rows_max).to_string()))
+}
+
+impl Daemon for Fake {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn about(&self) -> About {
+        let days = |n: u64| Duration::from_secs(n * 86_400);
+        About {
+            hostname: "relay.example.jp".into(),
+            version: "0.1.0",
+            mode: self.mode,
+            smarthost: String::new(),
+            zone: Zone::named("Asia/Tokyo"),
+            started_at: now().minus(days(3)),
+            retention: RetentionPeriods {
+                delivery_log: days(40),
+                error_log: days(40),
+                audit_log: days(90),
+                message_bodies: Duration::ZERO,
+            },
+        }
+    }
+
+    fn unready(&self) -> Vec<Unready> {
+        self.unready.clone()
+    }
+
+    fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    fn panics(&self) -> u64 {
+        0
+    }
+
+    fn activity(&self) -> Vec<LaneActivity> {
+        self.activity.clone()
+    }
+
+    fn validation(&self) -> Option<Validation> {
+        self.validation
+    }
+
+    fn rule_uses(&self) -> Vec<RuleUse> {
+        self.rule_uses.clone()
+    }
+
+    fn warm_ups(&self) -> Vec<WarmUpView> {
+        self.warm_ups.clone()
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Vec<Fact>, StoreError> {
+        self.check()?;
+        let from = query.sender.as_ref().map_or("<>", Mailbox::as_str);
+        let mut facts = vec![Fact::new("policy", format!("{from} may send, user {:?}", query.user))];
+        facts.extend(decisions(query.recipient.domain()));
+        Ok(facts)
+    }
+
+    fn facts_of(&self, _: &Message, recipient: &Recipient) -> Vec<Fact> {
+        decisions(recipient.lane.destination())
+    }
+
+    fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn lanes(&self, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
+        self.check()?;
+        Ok(self.lanes.iter().take(limit).cloned().collect())
+    }
+
+    fn oldest(&self) -> Result<[Option<Timestamp>; 3], StoreError> {
+        self.check()?;
+        Ok(self.oldest)
+    }
+
+    fn minutes(&self, from: Timestamp, to: Timestamp) -> Result<Vec<MinuteCounts>, StoreError> {
+        self.check()?;
+        let minutes = (from.as_millis() / 60_000..to.as_millis() / 60_000).filter(|_| !self.quiet);
+        Ok(minutes
+            .map(|minute| {
+                let wave = ((minute % 60) as f64 / 9.0).sin() * 90.0 + ((minute * 7919) % 53) as f64 + 140.0;
+                let queued = wave as u64;
+                let late = minute % 60 > 12 && minute % 60 < 24;
+                MinuteCounts {
+                    minute: Timestamp::from_millis(minute * 60_000),
+                    queued,
+                    deferred: if late { queued / 4 } else { queued / 30 },
+                    succeeded: if late { queued * 7 / 10 } else { queued * 96 / 100 },
+                    failed: (minute * 31) % 7,
+                }
+            })
+            .collect())
+    }
+
+    fn queue_page(&self, filter: &QueueFilter, page: &Page) -> Result<QueuePage, StoreError> {
+        self.check()?;
+        let mut rows = Vec::new();
+        for story in &self.stories {
+            for recipient in &story.recipients {
+                let waits = matches!(recipient.state, RecipientState::Waiting { .. });
+                if waits
+                    && recipient.address.as_str().contains(&filter.recipient)
+                    && filter.message.is_none_or(|m| m == story.message.id)
+                    && (filter.destination.is_empty() || recipient.lane.destination() == filter.destination)
+                    && !filter.held
+                {
+                    rows.push(QueueRow { message: story.message.clone(), recipient: recipient.clone() });
+                }
+            }
+        }
+        let (rows, next) = paged(rows, page);
+        Ok(QueuePage { rows, next })
+    }
+
+    fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError> {
+        self.check()?;
+        let mut rows = self.log_rows();
+        rows.retain(|r| {
+            query.from.is_none_or(|t| r.event.at >= t)
+                && query.to.is_none_or(|t| r.event.at < t)
+                && r.recipient.contains(&query.recipient)
+                && r.message.facts.message_id.contains(&query.message_id)
+                && r.message.facts.api_data.contains(&query.api_data)
+                && (query.user.is_empty() || r.message.user == query.user)
+                && (query.kinds.is_empty() || query.kinds.contains(&r.event.kind))
+                && (!query.errors_only || r.event.kind == EventKind::Failed)
+        });
+        let (rows, next) = paged(rows, page);
+        Ok(LogPage { rows, next, looked_back_to: None })
+    }
+
+    fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError> {
+        self.check()?;
+        let mut rows = self.audits.lock().expect("no panic").clone();
+        rows.retain(|r| r.act.contains(&query.act) && r.who.contains(&query.who));
+        rows.reverse();
+        let (rows, next) = paged(rows, page);
+        Ok(AuditPage { rows, next })
+    }
+
+    fn message_story(&self, id: MessageId) -> Result<Option<Story>, StoreError> {
+        self.check()?;
+        Ok(self.stories.iter().find(|s| s.message.id == id).cloned())
+    }
+
+    fn find(&self, key: &str, limit: usize) -> Result<Vec<MessageId>, StoreError> {
+        self.check()?;
+        let hit = |s: &&Story| {
+            s.message.id.to_string() == key
+                || s.message.facts.message_id == key
+                || s.message.facts.api_data == key
+                || s.recipients.iter().any(|r| r.address.as_str() == key)
+                || (key == "shop@example.jp" && s.message.user == "shop-app")
+        };
+        Ok(self.stories.iter().filter(hit).map(|s| s.message.id).take(limit).collect())
+    }
+
+    fn backup(&self) -> Option<Stream> {
+        let content = self.backup.clone();
+        Some(Box::new(move |to| match content {
+            Ok(tar) => to.write_all(&tar),
+            Err(part) => {
+                to.write_all(&part)?;
+                Err(io::Error::other("the disk broke"))
+            }
+        }))
+    }
+
+    fn act(&self, act: QueueAct) -> Result<u64, StoreError> {
+        self.check()?;
+        let n = self.queue_page(&act.filter, &Page::default())?.rows.len() as u64;
+        self.acts.lock().expect("no panic").push(act);
+        Ok(n)
+    }
+
+    fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        self.check()?;
+        Ok(self.pauses.lock().expect("no panic").clone())
+    }
+
+    fn pause(&self, pause: Pause) -> Result<(), StoreError> {
+        self.check()?;
+        self.pauses.lock().expect("no panic").push(pause);
+        Ok(())
+    }
+
+    fn unpause(&self, destination: &str, _: &str) -> Result<bool, StoreError> {
+        self.check()?;
+        let mut pauses = self.pauses.lock().expect("no panic");
+        let before = pauses.len();
+        pauses.retain(|p| p.destination != destination);
+        Ok(pauses.len() < before)
+    }
+
+    fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.audits.lock().expect("no panic").push(entry);
+        Ok(())
+    }
+
+    fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        self.check()?;
+        Ok(self.users.lock().expect("no panic").clone())
+    }
+
+    fn add_api_user(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
+        let mut users = self.users.lock().expect("no panic");
+        if users.iter().any(|u| u.name == name) {
+            return Err(AccountError::Refused(format!("there is a user {name:?} already")));
+        }
+        let mut user = users.first().cloned().expect("a user to copy");
+        user.name = name.into();
+        users.push(user);
+        Ok(key.unwrap_or_else(|| Secret::new("k3y-that-was-made".into())))
+    }
+
+    fn set_key(&self, _: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
+        Ok(key.unwrap_or_else(|| Secret::new("k3y-that-was-made".into())))
+    }
+
+    fn remove_user(&self, name: &str) -> Result<bool, AccountError> {
+        let mut users = self.users.lock().expect("no panic");
+        let before = users.len();
+        users.retain(|u| u.name != name);
+        Ok(users.len() < before)
+    }
+
+    fn tls_reports(&self) -> &dyn crate::tls_report::receive::Shelf {
+        &self.tls_reports
+    }
+    fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>> {
+        Ok(self.mails.as_ref().map(|all| all.iter().map(|(m, _)| m.clone()).take(limit).collect()))
+    }
+
+    fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>> {
+        Ok(self.mails.iter().flatten().find(|(m, _)| m.message == id).cloned())
+    }
+}

@@ -1,0 +1,291 @@
+//! What people see of the scheduler: lanes, sites, and the facts about one destination.
+//!
+//! In: the state.  Out: copies of it, and sentences.
+//! Always: short; nothing here changes anything.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    super::{
+        lane::Lane,
+        limits::PROBE_WAIT_MAX,
+        pace::Pace,
+        place::Way,
+        site::{Site, SiteRef},
+    },
+    Core,
+};
+use crate::{
+    clock::Timestamp,
+    event::{AttemptDetail, Class},
+    fact::Fact,
+};
+
+/// Lanes that a site's view names.
+const LANES_NAMED_MAX: usize = 20;
+
+/// A lane as people see it.
+#[derive(Clone, Debug)]
+pub struct LaneView {
+    /// Its name.
+    pub lane: Arc<str>,
+    /// Its site, for people; `None`: not located yet.
+    pub site: Option<Arc<str>>,
+    /// Attempts that run.
+    pub in_flight: usize,
+    /// Tickets in RAM.
+    pub queued: usize,
+    /// There is more on disk that is due.
+    pub more: bool,
+    /// Troubles of its site since the last success.
+    pub troubles: u32,
+    /// The next probe, while the site is in trouble.
+    pub probe_at: Option<Timestamp>,
+    /// What the last attempt that found trouble met.
+    pub trouble: Option<Arc<AttemptDetail>>,
+    /// The operator paused it until then; [`Timestamp::MAX`]: until it is lifted.
+    pub paused: Option<Timestamp>,
+}
+
+/// A way as people see it.
+#[derive(Clone, Debug)]
+pub struct PathView {
+    /// The way.
+    pub way: Way,
+    /// Its share against the others.
+    pub weight: u32,
+    /// Connections that it bears now.
+    pub window: usize,
+    /// Attempts that run.
+    pub running: usize,
+    /// Recipients that may still go by it until the next answer.
+    pub cap: Option<u64>,
+    /// Troubles since the last success.
+    pub troubles: u32,
+    /// Dead since then, and probed next at the other.
+    pub dead: Option<(Timestamp, Timestamp)>,
+    /// What the last bad conversation met.
+    pub last: Option<Arc<AttemptDetail>>,
+    /// Held down by a response rule until then.
+    pub slow_until: Option<Timestamp>,
+}
+
+/// A rule's speed as people see it.
+#[derive(Clone, Debug)]
+pub struct PaceView {
+    /// The rule.
+    pub rule: Arc<str>,
+    /// Connections that all its sites share; `None`: not limited by it.
+    pub connections_max: Option<usize>,
+    /// Attempts of all its sites that run.
+    pub running: usize,
+    /// Least time between two starts; zero: none.
+    pub interval: Duration,
+    /// When the next start may be.
+    pub next_at: Timestamp,
+    /// The speed stays when the destination pushes back.
+    pub fixed: bool,
+    /// Sites that wait for it.
+    pub waiting: usize,
+}
+
+/// A site as people see it.
+#[derive(Clone, Debug)]
+pub struct SiteView {
+    /// The site, for people.
+    pub name: Arc<str>,
+    /// Its lanes in RAM, at most twenty of them.
+    pub lanes: Vec<Arc<str>>,
+    /// How many lanes there are.
+    pub lanes_count: usize,
+    /// N: connections that all its ways together bear now.
+    pub window: usize,
+    /// Attempts that run.
+    pub running: usize,
+    /// Tickets in RAM.
+    pub queued: usize,
+    /// All its ways are dead: since when, and when the next probe is.
+    pub trouble: Option<(Timestamp, Timestamp)>,
+    /// What the last bad conversation met.
+    pub last: Option<Arc<AttemptDetail>>,
+    /// Its rule's speed.
+    pub pace: Option<PaceView>,
+    /// The response rule that pauses it, and until when.
+    pub pause: Option<(Arc<str>, Timestamp)>,
+    /// Its ways.
+    pub paths: Vec<PathView>,
+}
+
+impl<P> Core<P> {
+    /// The busiest lanes, at most `limit`: sites in trouble first, then by attempts and tickets.
+    pub fn views(&self, limit: usize) -> Vec<LaneView> {
+        let site = |lane: &Lane<P>| lane.site.and_then(|at| self.sites[at.0 as usize].as_ref());
+        let shown = |lane: &&Lane<P>| {
+            !lane.is_idle() || lane.paused.is_some() || site(lane).is_some_and(|s| s.offered().any(|p| p.troubles > 0))
+        };
+        let mut lanes: Vec<&Lane<P>> = self.lanes.iter().flatten().filter(shown).collect();
+        let rank = |lane: &&Lane<P>| {
+            (site(lane).is_some_and(|s| s.trouble().is_some()), lane.paused.is_some(), lane.in_flight + lane.queued())
+        };
+        lanes.sort_by_cached_key(|lane| std::cmp::Reverse(rank(lane)));
+        let view = |lane: &&Lane<P>| LaneView {
+            lane: lane.name.clone(),
+            site: site(lane).map(|s| s.name.clone()),
+            in_flight: lane.in_flight,
+            queued: lane.queued(),
+            more: lane.has_more(),
+            troubles: site(lane).and_then(|s| s.offered().map(|p| p.troubles).max()).unwrap_or(0),
+            probe_at: site(lane).and_then(Site::trouble).map(|(_, probe_at)| probe_at),
+            trouble: site(lane).and_then(|s| s.last().cloned()),
+            paused: lane.paused,
+        };
+        lanes.iter().take(limit).map(view).collect()
+    }
+
+    /// The busiest sites, at most `limit`: those in trouble first, then by attempts and tickets.
+    pub fn site_views(&self, limit: usize, now: Timestamp) -> Vec<SiteView> {
+        let mut tickets = vec![0usize; self.sites.len()];
+        for lane in self.lanes.iter().flatten() {
+            if let Some(SiteRef(at)) = lane.site {
+                tickets[at as usize] += lane.queued();
+            }
+        }
+        let mut sites: Vec<(usize, &Site)> =
+            self.sites.iter().enumerate().filter_map(|(at, site)| site.as_ref().map(|site| (at, site))).collect();
+        sites.sort_by_cached_key(|(at, site)| {
+            std::cmp::Reverse((site.trouble().is_some(), site.pause(now).is_some(), site.in_flight() + tickets[*at]))
+        });
+        sites.truncate(limit);
+        let mut names: std::collections::HashMap<usize, Vec<Arc<str>>> =
+            sites.iter().map(|(at, _)| (*at, Vec::new())).collect();
+        for lane in self.lanes.iter().flatten() {
+            if let Some(named) = lane.site.and_then(|at| names.get_mut(&(at.0 as usize)))
+                && named.len() < LANES_NAMED_MAX
+            {
+                named.push(lane.name.clone());
+            }
+        }
+        let view = |(at, site): (usize, &Site)| {
+            let speed = self.speed(SiteRef(at as u32));
+            let path = |path: &super::super::site::Path| PathView {
+                way: path.offer.way,
+                weight: path.offer.weight,
+                window: path.limit(speed, now),
+                running: path.busy,
+                cap: path.offer.cap,
+                troubles: path.troubles,
+                dead: path.dead.map(|dead| (dead.since, dead.probe_at)),
+                last: path.last.clone(),
+                slow_until: path.slow.map(|(_, until)| until).filter(|until| now < *until),
+            };
+            SiteView {
+                name: site.name.clone(),
+                lanes: names.remove(&at).unwrap_or_default(),
+                lanes_count: site.lanes,
+                window: site.window(speed, now),
+                running: site.in_flight(),
+                queued: tickets[at],
+                trouble: site.trouble(),
+                last: site.last().cloned(),
+                pace: site.pace.and_then(|pace| self.paces.get(pace)).map(pace_view),
+                pause: site.pause(now).map(|(rule, until)| (rule.clone(), until)),
+                paths: site.offered().map(path).collect(),
+            }
+        };
+        sites.into_iter().map(view).collect()
+    }
+
+    /// What is true now of a lane, in sentences: its site, its rule, connections, ways, troubles and pauses.
+    pub fn facts(&self, lane: &str, now: Timestamp) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        let until = |until: Timestamp| match until {
+            Timestamp::MAX => "until it is lifted".to_owned(),
+            time => format!("until {time}"),
+        };
+        if let Some(time) = self.pauses.get(super::destination(lane)).copied().filter(|time| now < *time) {
+            facts.push(Fact::new("pause", format!("paused by the operator, {}", until(time))));
+        }
+        let known = self.by_name.get(lane).and_then(|at| self.lanes[at.0 as usize].as_ref());
+        let Some(known) = known else {
+            facts.push(Fact::new("site", "nothing waits for it in RAM now; it is located when mail comes"));
+            return facts;
+        };
+        let Some((at, site)) = known.site.and_then(|at| self.sites[at.0 as usize].as_ref().map(|site| (at, site)))
+        else {
+            facts.push(Fact::new("site", "being located"));
+            return facts;
+        };
+        let speed = self.speed(at);
+        let (running, window) = (site.in_flight(), site.window(speed, now));
+        let shared = if site.lanes > 1 { format!(", shared by {} destinations", site.lanes) } else { String::new() };
+        facts.push(Fact::new("site", format!("{}{shared}: {running} of {window} connections", site.name)));
+        let classes = Class::ALL.map(|class| format!("{} {}", site.busy[class as usize], class.word())).join(", ");
+        facts.push(Fact::new("class", format!("connections: {classes}")));
+        if let Some(pace) = site.pace.and_then(|pace| self.paces.get(pace)) {
+            facts.push(Fact::new("rule", pace_says(pace, now)));
+        }
+        if let Some((rule, time)) = site.pause(now) {
+            facts.push(Fact::new("pause", format!("paused by the response rule {rule:?} until {time}")));
+        }
+        for path in site.offered() {
+            facts.push(Fact::new("source", path_says(path, speed, now)));
+        }
+        if let Some((since, probe_at)) = site.trouble() {
+            let last = site.last().map_or(String::new(), |last| format!("; its last answer: {}", last.reply));
+            let next = if probe_at <= now { "now".to_owned() } else { format!("at {probe_at}") };
+            facts.push(Fact::new("trouble", format!("in trouble since {since}, probed next {next}{last}")));
+        }
+        facts.push(Fact::new(
+            "now",
+            format!(
+                "{} recipients wait in RAM, {} attempts run, {}",
+                known.queued(),
+                known.in_flight,
+                if known.has_more() { "more wait on disk" } else { "no more that are due wait on disk" }
+            ),
+        ));
+        facts
+    }
+}
+
+fn pace_view(pace: &Pace) -> PaceView {
+    PaceView {
+        rule: pace.rate.rule.clone(),
+        connections_max: pace.rate.connections_max,
+        running: pace.busy.iter().sum(),
+        interval: pace.rate.interval,
+        next_at: pace.next_at(),
+        fixed: pace.rate.fixed,
+        waiting: pace.waiting(),
+    }
+}
+
+fn pace_says(pace: &Pace, now: Timestamp) -> String {
+    let view = pace_view(pace);
+    let connections = match view.connections_max {
+        Some(max) => format!("{} of {max} connections of all its sites", view.running),
+        None => format!("{} connections of all its sites, no limit of its own", view.running),
+    };
+    let tokens = match (view.interval.is_zero(), view.next_at.since(now)) {
+        (true, _) => String::new(),
+        (false, Duration::ZERO) => format!(", one start each {:?}, the next now", view.interval),
+        (false, wait) => format!(", one start each {:?}, the next in {:?}", view.interval, wait.min(PROBE_WAIT_MAX)),
+    };
+    let fixed = if view.fixed { ", fixed" } else { "" };
+    format!("{:?}: {connections}{tokens}{fixed}", view.rule)
+}
+
+fn path_says(path: &super::super::site::Path, speed: super::super::limits::Speed, now: Timestamp) -> String {
+    let mut says = format!("from {}: {} of {} connections", path.offer.way, path.busy, path.limit(speed, now));
+    if let Some(cap) = path.offer.cap {
+        says += &format!(", {cap} recipients left until it is asked again");
+    }
+    if let Some((_, until)) = path.slow.filter(|(_, until)| now < *until) {
+        says += &format!(", slowed by a response rule until {until}");
+    }
+    match path.dead {
+        Some(dead) => says + &format!(", dead since {}, probed next at {}", dead.since, dead.probe_at),
+        None if path.troubles > 0 => says + &format!(", {} troubles since the last success", path.troubles),
+        None => says,
+    }
+}

@@ -1,0 +1,252 @@
+//! A database of schema 1 is brought up to date, wherever the power is cut.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{super::*, *};
+use crate::{
+    budget::Budget,
+    event::{Event, EventKind, WaitReason},
+    mail::header::Facts,
+    smtp::{
+        address::Mailbox,
+        params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
+    },
+    store::{
+        message_rows::write_message_v1,
+        pages::DatabaseFile,
+        sim::{DIR, Fate, SimDisk},
+        tables::{AGES, DATABASE_FILE, DUE, MAIL, MEMOS, META, PAUSES, read_due_key, read_mail_key},
+    },
+};
+
+const START: Timestamp = Timestamp::from_millis(1_793_491_200_000);
+
+fn open(disk: &SimDisk, clock: &Clock) -> Result<Opened, StoreError> {
+    let day = Duration::from_secs(86_400);
+    let retention =
+        RetentionPeriods { delivery_log: day, error_log: day, audit_log: day, message_bodies: Duration::ZERO };
+    let options = StoreOptions { data_dir: DIR.into(), clock: clock.clone(), disk_free_min: 0, retention };
+    let tuning = Tuning {
+        disk: Arc::new(disk.clone()),
+        segment_octets: 8 * 1024,
+        jobs_inline: true,
+        company_wait: Duration::ZERO,
+        idle_tick: Duration::from_secs(60),
+        migration_step: 7,
+        redo_octets: 192 * 1024,
+    };
+    Store::open_tuned(options, tuning)
+}
+
+fn submit(store: &Store, now: Timestamp, n: usize) -> MessageId {
+    let id = store.ids().next(now);
+    let mailbox = |text: &str| Mailbox::parse(text).unwrap();
+    let to: Vec<Mailbox> = (0..3).map(|r| mailbox(&format!("u{r}@d{}.example", (n + r) % 4))).collect();
+    let body = Bytes::from_static(b"body");
+    let submission = Submission {
+        id,
+        accepted_at: now,
+        expires_at: now.plus(Duration::from_secs(1000)),
+        lanes: to.iter().map(|a| Lane(a.domain_key().into())).collect(),
+        envelope: Envelope {
+            sender: Some(mailbox("me@example.jp")),
+            params: MailParams::default(),
+            recipients: to
+                .into_iter()
+                .map(|address| EnvelopeRecipient { address, params: RcptParams::default() })
+                .collect(),
+        },
+        class: Class::ALL[n % 3],
+        facts: Facts { subject: format!("mail {n}"), ..Facts::default() },
+        user: ["", "shop", "crm"][n % 3].to_owned(),
+        source_ip: None,
+        origin: Origin::Smtp,
+        release_at: None,
+        body: BodyIn::Ram { lease: Budget::new(usize::MAX).take(body.len()).unwrap(), bytes: body },
+        settles: Vec::new(),
+    };
+    smol::block_on(store.submit(submission)).unwrap().id()
+}
+
+/// Twelve messages to three each; some delivered, some deferred, some held.
+fn filled(clock: &Clock) -> (SimDisk, Vec<MessageId>) {
+    let disk = SimDisk::default();
+    let store = open(&disk, clock).unwrap().store;
+    let mut ids = Vec::new();
+    for n in 0..12 {
+        clock.advance(Duration::from_millis(700));
+        ids.push(submit(&store, clock.now(), n));
+    }
+    for (n, id) in ids.iter().enumerate() {
+        let kind = if n % 4 == 0 { EventKind::Succeeded } else { EventKind::Deferred };
+        let deferred = kind == EventKind::Deferred;
+        let event = Event {
+            at: clock.now(),
+            key: RecipientKey { message: *id, index: 1 },
+            kind,
+            attempt: 1,
+            next_try: deferred.then(|| clock.now().plus(Duration::from_secs(60))),
+            wait: deferred.then_some(WaitReason::Retry),
+            operator: None,
+            detail: None,
+        };
+        smol::block_on(store.apply(vec![Change { event, notice: None }])).unwrap();
+    }
+    let filter = QueueFilter { destination: "d3.example".into(), ..QueueFilter::default() };
+    smol::block_on(store.act(QueueAct { verb: QueueVerb::Hold, filter, operator: "op".into() })).unwrap();
+    smol::block_on(store.stop()).unwrap();
+    (disk, ids)
+}
+
+fn database(disk: &SimDisk) -> Database {
+    use crate::store::disk::{Disk, OpenHow};
+    let path = Path::new(DIR).join(DATABASE_FILE);
+    let file = disk.open(&path, OpenHow::Write).unwrap();
+    crate::store::redo::replay(disk, &path, &file).unwrap();
+    Database::builder().create_with_backend(DatabaseFile::new(file, None)).unwrap()
+}
+
+/// Makes of the database what schema 1 wrote.
+fn downgrade(disk: &SimDisk) {
+    let db = database(disk);
+    let txn = db.begin_write().unwrap();
+    {
+        let due = txn.open_table(DUE).unwrap();
+        let mut old = txn.open_table(OLD_DUE).unwrap();
+        for entry in due.iter().unwrap() {
+            let (key, value) = entry.unwrap();
+            let k = read_due_key(key.value()).unwrap();
+            let mut out = k.lane.as_bytes().to_vec();
+            out.extend([0, k.class as u8]);
+            out.extend(k.due.as_millis().to_be_bytes());
+            out.extend(k.key.message.as_u64().to_be_bytes());
+            out.extend(k.key.index.to_be_bytes());
+            assert_eq!(read_old_key(&out), Some((k.lane, k.class, k.due, k.key)));
+            old.insert(out.as_slice(), value.value()).unwrap();
+        }
+        let mut mail = txn.open_table(MAIL).unwrap();
+        let rows: Vec<_> = mail
+            .iter()
+            .unwrap()
+            .filter_map(|entry| {
+                let (key, row) = entry.unwrap();
+                let (id, None) = read_mail_key(key.value()) else { return None };
+                let head = MessageHead::read(row.value()).unwrap();
+                Some((*key.value(), write_message_v1(&head, &rows::read_message(id, row.value()).unwrap())))
+            })
+            .collect();
+        for (key, row) in rows {
+            mail.insert(&key, row.as_slice()).unwrap();
+        }
+        txn.open_table(META).unwrap().insert(META_SCHEMA, write_numbers(&[1]).as_slice()).unwrap();
+    }
+    txn.delete_table(DUE).unwrap();
+    txn.delete_table(AGES).unwrap();
+    txn.delete_table(MEMOS).unwrap();
+    txn.delete_table(PAUSES).unwrap();
+    txn.commit().unwrap();
+}
+
+fn assert_sound(disk: &SimDisk, context: &str) {
+    let report = Store::verify_on(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+    assert!(report.damage.is_empty(), "{context}: {:#?}", report.damage);
+    assert_eq!((report.messages, report.recipients), (12, 36), "{context}");
+}
+
+/// Everybody who waits is found under his submitter, and nothing else changed.
+fn check(store: &Store, ids: &[MessageId], context: &str) {
+    assert_eq!((store.totals().waiting, store.totals().held), (33, 9), "{context}");
+    assert_eq!(store.lanes(10).unwrap().iter().map(|l| l.count).sum::<u64>(), 33, "{context}");
+    let mut due = 0;
+    for class in Class::ALL {
+        for lane in store.lanes(10).unwrap() {
+            let limits = HeadLimits { rows: 100, per_message: 9 };
+            let head = store.head(&lane.lane, class, Timestamp::MAX, limits, &|_| false).unwrap();
+            for t in &head.tickets {
+                let message = store.load(t.key.message, &[]).unwrap().unwrap().0;
+                assert_eq!(t.user, UserKey::of(&message.user), "{context}");
+            }
+            due += head.tickets.len();
+        }
+    }
+    assert_eq!(due, 24, "{context}");
+    let oldest = store.oldest().unwrap();
+    for class in Class::ALL {
+        let first = ids.iter().find_map(|id| {
+            let (message, recipients) = store.load(*id, &[0, 1, 2]).unwrap().unwrap();
+            let waits = |r: &Recipient| matches!(r.state, RecipientState::Waiting { due, .. } if due != Timestamp::MAX);
+            (message.class == class && recipients.iter().any(waits)).then_some(message.accepted_at)
+        });
+        assert_eq!(oldest[class as usize], first, "{context}");
+    }
+}
+
+#[test]
+fn a_database_of_schema_1_is_brought_up_to_date_wherever_the_power_is_cut() {
+    let clock = Clock::manual(START);
+    let total = {
+        let (disk, ids) = filled(&clock);
+        assert_sound(&disk, "before");
+        downgrade(&disk);
+        assert!(matches!(Store::verify_on(Arc::new(disk.clone()), Path::new(DIR)), Err(StoreError::Read { .. })));
+        disk.plan(None);
+        let opened = open(&disk, &clock).unwrap();
+        assert!(opened.clean);
+        let operations = disk.operations();
+        check(&opened.store, &ids, "uncut");
+        smol::block_on(opened.store.stop()).unwrap();
+        drop(opened);
+        assert_sound(&disk, "uncut");
+        operations
+    };
+    assert!(total > 20, "{total}");
+    for at in (1..=total).step_by(if std::env::var_os("HIKYAKU_LONG").is_some() { 1 } else { 3 }) {
+        let context = format!("cut at {at} of {total}");
+        let (disk, ids) = filled(&clock);
+        downgrade(&disk);
+        disk.plan(Some(Fate::CrashAt(at)));
+        let _ = open(&disk, &clock);
+        disk.restart(at);
+        let opened = open(&disk, &clock).unwrap_or_else(|e| panic!("{context}: {e}"));
+        check(&opened.store, &ids, &context);
+        // It works on.
+        let id = submit(&opened.store, clock.now(), 1);
+        assert!(ids.iter().all(|known| *known < id));
+        let filter = QueueFilter { message: Some(id), ..QueueFilter::default() };
+        let act = QueueAct { verb: QueueVerb::Drop, filter, operator: "op".into() };
+        assert_eq!(smol::block_on(opened.store.act(act)).unwrap(), 3);
+        smol::block_on(opened.store.stop()).unwrap();
+        drop(opened);
+        let report = Store::verify_on(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+        assert!(report.damage.is_empty(), "{context}: {:#?}", report.damage);
+    }
+}
+
+#[test]
+fn a_half_moved_database_is_refused_by_an_older_program() {
+    let clock = Clock::manual(START);
+    let (disk, _) = filled(&clock);
+    downgrade(&disk);
+    let mut half = 0;
+    for at in 1.. {
+        let copy = {
+            let (disk, _) = filled(&clock);
+            downgrade(&disk);
+            disk
+        };
+        copy.plan(Some(Fate::CrashAt(at)));
+        let opened = open(&copy, &clock).is_ok();
+        copy.restart(at);
+        let db = database(&copy);
+        let txn = db.begin_read().unwrap();
+        let moved = txn.open_table(DUE).is_ok();
+        assert_eq!(read_schema(&txn).unwrap(), if moved { SCHEMA } else { 1 }, "cut at {at}");
+        half += usize::from(moved && txn.open_table(OLD_DUE).is_ok());
+        if opened || at > 400 {
+            break;
+        }
+    }
+    assert!(half > 0, "no cut hit the middle");
+}
