@@ -82,6 +82,9 @@ impl Shelf for Nothing {
     async fn apply(&self, changes: Vec<Change>) -> Result<Applied, StoreError> {
         Ok(Applied { applied: black_box(changes).len(), too_late: 0 })
     }
+    async fn site_is_back(&self, _: &Lane) -> Result<u64, StoreError> {
+        Ok(0)
+    }
     fn verdicts_are_stuck(&self) -> bool {
         false
     }

@@ -7,11 +7,12 @@
 //! is only marked as "more on disk"; within a site the classes have their shares (R5), within a class submitters take turns.
 //! Sources: architecture.md "Due index" and "Connections"; algorithms F2 and F14.
 //!
-//! `core/choice` finds the next start, `core/reading` keeps the window full, `core/sites` knows where lanes go,
-//! `core/views` tells people.
+//! `core/choice` finds the next start, `core/reading` keeps the window full, `core/recovery` brings back who waited for a dead
+//! site, `core/sites` knows where lanes go, `core/views` tells people.
 
 mod choice;
 mod reading;
+mod recovery;
 mod sites;
 mod views;
 
@@ -23,7 +24,7 @@ use std::{
 
 use super::{
     fair::CLASSES,
-    lane::Lane,
+    lane::{Back, Lane},
     limits::{LOW_WATER, Limits, ROW_BYTES, SITE_MEMORY, SITES_KEPT_MAX, TICKET_BYTES, USER_MESSAGES_FLOOR},
     pace::{PaceRef, Paces},
     site::{Site, SiteRef, Stand},
@@ -32,7 +33,7 @@ use super::{
 use crate::{clock::Timestamp, event::Class, ids::RecipientKey};
 
 pub use super::lane::{
-    Conversation, DueLane, End, HeldBack, Keys, LaneRef, Load, Locate, Page, Slip, Start, Turn, destination,
+    Conversation, DueLane, End, HeldBack, Keys, LaneRef, Load, Locate, Page, Recovered, Slip, Start, Turn, destination,
 };
 pub use views::{LaneView, PaceView, PathView, SiteView};
 
@@ -51,6 +52,9 @@ enum Alarm {
     Lane(LaneRef),
     Site(SiteRef),
     Pace(PaceRef),
+    /// Sites that were dead answer again.
+    Back,
+    Walk(LaneRef),
 }
 
 /// The scheduler's state. `P` is what a queued ticket keeps of its message.
@@ -70,6 +74,8 @@ pub struct Core<P> {
     alarms: BTreeSet<(Timestamp, Alarm)>,
     loads: VecDeque<(LaneRef, Class)>,
     locates: VecDeque<LaneRef>,
+    /// Lanes whose site was dead and answers again.
+    recoveries: VecDeque<LaneRef>,
     /// Destinations that the operator paused, and until when.
     pauses: HashMap<Arc<str>, Timestamp>,
     tickets: usize,
@@ -81,6 +87,8 @@ pub struct Core<P> {
     scan_at: Timestamp,
     scanned_at: Timestamp,
     swept_at: Timestamp,
+    /// When sites that came back were looked for.
+    looked_back_at: Timestamp,
     held_back: (Timestamp, u32),
     look_again: bool,
     memory_short: bool,
@@ -103,6 +111,7 @@ impl<P> Core<P> {
             alarms: BTreeSet::new(),
             loads: VecDeque::new(),
             locates: VecDeque::new(),
+            recoveries: VecDeque::new(),
             pauses: HashMap::new(),
             tickets: 0,
             rows: 0,
@@ -113,6 +122,7 @@ impl<P> Core<P> {
             scan_at: Timestamp::ZERO,
             scanned_at: Timestamp::ZERO,
             swept_at: Timestamp::ZERO,
+            looked_back_at: Timestamp::ZERO,
             held_back: (Timestamp::ZERO, 0),
             look_again: false,
             memory_short: false,
@@ -179,10 +189,15 @@ impl<P> Core<P> {
                 Some(_) | None => 0,
             };
             let before = troubled(site);
+            let back_before = site.back_at;
             site.ended(path, class, end, speed, now);
+            let back_at = site.back_at.filter(|_| site.back_at != back_before);
             self.busy_troubled = (self.busy_troubled + troubled(site)).saturating_sub(before);
             self.sites_in_flight -= usize::from(site.in_flight() == 0);
             self.busy[class as usize] -= 1;
+            if let Some(time) = back_at {
+                self.alarms.insert((time, Alarm::Back));
+            }
         }
         if let Some(pace) = pace {
             self.paces.finished(pace, class);
@@ -307,7 +322,7 @@ impl<P> Core<P> {
         for i in 0..self.lanes.len() {
             if let Some(lane) = &self.lanes[i]
                 && lane.is_idle()
-                && (places_needed || now >= lane.locate_at)
+                && (places_needed || (now >= lane.locate_at && lane.back == Back::No))
             {
                 self.by_name.remove(&lane.name);
                 if let Some(site) = lane.site {
@@ -377,6 +392,8 @@ impl<P> Core<P> {
                     self.rotate(at);
                 }
                 Alarm::Pace(at) => self.call(at, now),
+                Alarm::Back => self.bring_back(now),
+                Alarm::Walk(at) => self.wake_walk(at, now),
             }
         }
     }

@@ -187,6 +187,28 @@ pub struct DueLane {
     pub count: u64,
 }
 
+/// A lane whose site was dead and answers again.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// Named again in [`Core::walked`](super::core::Core::walked).
+    pub at: LaneRef,
+    /// The lane's name.
+    pub lane: Arc<str>,
+}
+
+/// The walk over a lane's recipients that wait for their site.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Back {
+    /// None is wanted.
+    No,
+    /// It is on the list.
+    Wanted,
+    /// It runs; `again`: the site was dead and came back once more.
+    Runs { again: bool },
+    /// One has run; the next must wait until then.
+    Rests { until: Timestamp, again: bool },
+}
+
 /// A lane in RAM: its queues, who is known of it, and where it goes.
 #[derive(Debug)]
 pub(super) struct Lane<P> {
@@ -215,6 +237,8 @@ pub(super) struct Lane<P> {
     pub(super) locate_at: Timestamp,
     /// The operator lets nothing go, until this time. RAM holds no tickets then.
     pub(super) paused: Option<Timestamp>,
+    /// Whether those who wait for its site are made due.
+    pub(super) back: Back,
 }
 
 impl<P> Lane<P> {
@@ -236,6 +260,7 @@ impl<P> Lane<P> {
             asked: false,
             locate_at: Timestamp::ZERO,
             paused: None,
+            back: Back::No,
         }
     }
 
@@ -249,6 +274,7 @@ impl<P> Lane<P> {
             && !self.asked
             && self.loading == [false; CLASSES]
             && self.more == [false; CLASSES]
+            && !matches!(self.back, Back::Runs { .. })
     }
 
     pub(super) fn is_loading(&self) -> bool {

@@ -40,6 +40,8 @@ const EVER: Timestamp = Timestamp::from_millis(u64::MAX - 1);
 pub trait Shelf: Clone + Send + Sync + 'static {
     /// See [`Store::apply`].
     fn apply(&self, changes: Vec<Change>) -> impl Future<Output = Result<Applied, StoreError>> + Send;
+    /// See [`Store::site_is_back`].
+    fn site_is_back(&self, lane: &Lane) -> impl Future<Output = Result<u64, StoreError>> + Send;
     /// See [`Store::verdicts_are_stuck`].
     fn verdicts_are_stuck(&self) -> bool;
     /// See [`Store::lanes_due`].
@@ -62,6 +64,9 @@ pub trait Shelf: Clone + Send + Sync + 'static {
 impl Shelf for Store {
     fn apply(&self, changes: Vec<Change>) -> impl Future<Output = Result<Applied, StoreError>> + Send {
         Store::apply(self, changes)
+    }
+    fn site_is_back(&self, lane: &Lane) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        Store::site_is_back(self, lane)
     }
     fn verdicts_are_stuck(&self) -> bool {
         Store::verdicts_are_stuck(self)

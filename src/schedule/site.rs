@@ -5,7 +5,7 @@
 //! bears one probe at a time; ways are chosen by their weights among those that can take one more.
 //! Sources: algorithms F2 and F4.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     fair::{CLASSES, Ring, Turns},
@@ -23,6 +23,10 @@ use crate::{
 
 /// A conversation by a way of weight 1 moves its turn by this much; by others by a part of it.
 const TURN: u64 = 1 << 20;
+
+/// A way that was dead must answer this long before everybody who waits for it is made due. What was held back in its last
+/// dead moment is on disk by then.
+pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
 /// A site in RAM.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -93,6 +97,8 @@ pub(super) struct Site {
     pub(super) alarm: Option<Timestamp>,
     /// Lanes in RAM that go here.
     pub(super) lanes: usize,
+    /// A dead way answers again: when those who wait for the site are made due.
+    pub(super) back_at: Option<Timestamp>,
     /// The response rule that pauses it, until when, and what it answered to.
     pub(super) pause: Option<(Arc<str>, Timestamp, Option<Arc<AttemptDetail>>)>,
     /// When its last conversation ended that says something about it.
@@ -138,7 +144,9 @@ impl Path {
         self.offer.users.is_empty() || self.offer.users.contains(&user)
     }
 
-    fn ended(&mut self, end: &End<'_>, busy: usize, speed: Speed, now: Timestamp) {
+    /// True when the way was dead and is no longer.
+    fn ended(&mut self, end: &End<'_>, busy: usize, speed: Speed, now: Timestamp) -> bool {
+        let was_dead = self.dead.is_some();
         let fixed = speed.fixed.then_some(speed.connections_max);
         match end.feedback {
             Feedback::Healthy => {
@@ -161,6 +169,7 @@ impl Path {
             }
             Feedback::Unknown => self.next_probe(0, now),
         }
+        was_dead && self.dead.is_none()
     }
 
     /// Connections that were open when the trouble began are one piece of news, not many: the last of them sets the probe.
@@ -187,6 +196,7 @@ impl Site {
             stand: Stand::Rest,
             alarm: None,
             lanes: 0,
+            back_at: None,
             pause: None,
             tried_at: Timestamp::ZERO,
             restricted: false,
@@ -338,7 +348,9 @@ impl Site {
         if let Some(path) = self.paths.get_mut(usize::from(at)) {
             let busy = path.busy;
             path.busy = busy.saturating_sub(1);
-            path.ended(end, busy, speed, now);
+            if path.ended(end, busy, speed, now) {
+                self.back_at = Some(now.plus(SETTLE));
+            }
         }
         if let Some(push) = end.push {
             self.push(push, end.said, speed, now);
@@ -382,8 +394,6 @@ impl Site {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::schedule::place::Way;
 

@@ -53,6 +53,8 @@ const LOADS_MAX: usize = 32;
 const READS_MAX: usize = 2;
 /// Lanes that are located at once: enough that some whose DNS is slow do not make the others wait.
 const LOCATES_MAX: usize = 256;
+/// Lanes of sites that came back whose recipients are made due at once: the disk has other things to do.
+const WALKS_MAX: usize = 2;
 /// The scheduler looks around at least this often, whatever the clock did.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// The least time between two looks that nothing else asked for.
@@ -154,6 +156,7 @@ impl Scheduler {
             attempts: 0,
             reading: 0,
             locating: 0,
+            walking: 0,
             scanning: false,
             _alive: alive,
         };
@@ -248,9 +251,24 @@ enum Note {
     Loaded(Vec<(Load, Option<Page<Arc<Loaded>>>)>),
     Scanned(Option<Scan>),
     Located(Locate, Option<Place>),
+    /// A lane, and whether recipients of it may have been made due.
+    Walked(LaneRef, bool),
     Kick,
     Pauses(Vec<Pause>),
     Settings(Settings),
+}
+
+/// Tells the scheduler how a walk ended, even when it broke off.
+struct Walk {
+    at: LaneRef,
+    moved: bool,
+    notes: channel::Sender<Note>,
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        let _ = self.notes.try_send(Note::Walked(self.at, self.moved));
+    }
 }
 
 /// Verdicts that go to the writer together.
@@ -276,6 +294,7 @@ struct Task<S> {
     attempts: usize,
     reading: usize,
     locating: usize,
+    walking: usize,
     scanning: bool,
     /// Closes when the task ends, however it ends.
     _alive: channel::Sender<()>,
@@ -367,6 +386,10 @@ impl<S: Shelf> Task<S> {
                     None => core.not_located(asked.at, now),
                 }
             }
+            Note::Walked(at, moved) => {
+                self.walking -= 1;
+                lock(&self.shared.core).walked(at, moved, now);
+            }
             Note::Kick => lock(&self.shared.core).kick(now),
             Note::Pauses(pauses) => {
                 let until = |p: Pause| (p.destination.into(), p.until.unwrap_or(Timestamp::MAX));
@@ -428,6 +451,9 @@ impl<S: Shelf> Task<S> {
                 self.runtime.spawn("attempt", attempt(context, policy, start, report));
             }
         }
+        if !stuck {
+            self.bring_back(&mut core, now);
+        }
         // A start may have shown that a place is old.
         self.locate(&mut core);
         self.read(&mut core, now);
@@ -446,6 +472,25 @@ impl<S: Shelf> Task<S> {
                 let _ = notes.try_send(Note::Located(asked, place));
             };
             self.runtime.spawn("locate", locate(self.context.clone(), asked, report));
+        }
+    }
+
+    /// Makes recipients due that waited for a site which answers again.
+    fn bring_back(&mut self, core: &mut Core<Arc<Loaded>>, now: Timestamp) {
+        while self.walking < WALKS_MAX
+            && let Some(found) = core.recovered(now)
+        {
+            self.walking += 1;
+            let mut walk = Walk { at: found.at, moved: true, notes: self.shared.notes.clone() };
+            let context = self.context.clone();
+            self.runtime.spawn("site-is-back", async move {
+                match context.store.site_is_back(&Lane(found.lane.clone())).await {
+                    Ok(0) => walk.moved = false,
+                    Ok(moved) => log::info!("lane={} recipients={moved} due now: the site answers again", found.lane),
+                    Err(error) => log::error!("lane={} its recipients wait on: {error}", found.lane),
+                }
+                drop(walk);
+            });
         }
     }
 

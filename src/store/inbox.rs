@@ -45,7 +45,7 @@ pub(super) enum Line {
     Verdicts,
     /// Submissions and all else.
     Others,
-    /// Memos: they go with the next commit, behind all others; one operation of each commit at least.
+    /// Memos, and what else has time: they go with the next commit, behind all others; one operation of each commit at least.
     Memos,
     /// Questions that are answered at once, ahead of both lines (ping, stop).
     Urgent,

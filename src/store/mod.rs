@@ -5,7 +5,7 @@
 //! event are one transaction (P4); memory does not grow with the backlog (P5); a damaged database is reported by name and
 //! never silently made anew.
 //!
-//! The files, in the order of the flow: `inbox` (the writer's door) → `accept`, `verdicts` (what is done) → `batch` (one
+//! The files, in the order of the flow: `inbox` (the writer's door) → `accept`, `verdicts`, `recovery` (what is done) → `batch` (one
 //! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `head`, `queue`, `events`, `ages`, `audit`,
 //! `accounts`, `memos`, `pauses` (reading) → `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`,
 //! `codec`, and `migrate` for older schemas; below all, `pages` and `redo` (redb's file) and `disk`.
@@ -31,6 +31,7 @@ mod open;
 mod pages;
 mod pauses;
 mod queue;
+mod recovery;
 mod redo;
 mod restore;
 mod retention;
@@ -162,6 +163,32 @@ impl Store {
                 return Ok(count);
             }
             page.cursor = got.next;
+        }
+    }
+
+    /// The site of a lane answers again: recipients that wait for nothing else ([`WaitReason::Site`](crate::event::WaitReason))
+    /// are due now, without an event; held, scheduled, damaged and merely refused ones stay. In bounded steps, which come
+    /// behind verdicts and mail; answers how many were moved. Dropped between two steps, or cut by a stop, what is left has
+    /// its old time, and a later call finds it.
+    ///
+    /// # Errors
+    /// As for [`Store::apply`]; steps done before it are done.
+    pub async fn site_is_back(&self, lane: &Lane) -> Result<u64, StoreError> {
+        let (mut moved, mut cursor) = (0, None);
+        loop {
+            let (store, lane) = (self.clone(), lane.clone());
+            let step = move || {
+                let s = &store.0;
+                recovery::step(&s.db, s.shared.unclean, &lane, s.clock.now(), cursor)
+            };
+            let (keys, next) = smol::unblock(step).await?;
+            if !keys.is_empty() {
+                moved += self.ask(|answer| Op::MakeDue(keys, answer)).await?;
+            }
+            if next.is_none() {
+                return Ok(moved);
+            }
+            cursor = next;
         }
     }
 

@@ -199,7 +199,8 @@ fn operators_event(
     Event { at, key, kind, attempt: 0, next_try: None, wait: None, operator, detail }
 }
 
-fn move_to(
+/// Lets a waiting recipient wait until another time, or for another reason, without an event.
+pub(super) fn move_to(
     work: &mut Work<'_, '_>,
     mut row: RecipientRow,
     due: Timestamp,

@@ -20,7 +20,7 @@ use super::{
     inbox::{Answer, Group, Inbox, Line, Weigh},
     memos,
     pages::DatabaseFile,
-    pauses,
+    pauses, recovery,
     retention::{self, Housework, StepTime},
     segments::{Appender, NoPlace, Segments},
     shared::Shared,
@@ -35,6 +35,8 @@ pub(super) enum Op {
     Submit(Box<Prepared>),
     Apply(Vec<Change>, Answer<Result<Applied, StoreError>>),
     Act(Box<ActStep>, Answer<Result<u64, StoreError>>),
+    /// Recipients whose site answers again.
+    MakeDue(Vec<RecipientKey>, Answer<Result<u64, StoreError>>),
     Settle(Vec<RecipientKey>, Answer<Result<usize, StoreError>>),
     Audit(Box<AuditEntry>, Answer<Result<(), StoreError>>),
     PutAccount(Box<Account>, bool, Answer<Result<bool, StoreError>>),
@@ -62,7 +64,7 @@ impl Weigh for Op {
             Op::Submit(p) => p.weight(),
             Op::Apply(changes, _) => changes.len().max(1),
             Op::Act(step, _) => step.keys.len().max(1),
-            Op::Settle(keys, _) => keys.len().max(1),
+            Op::Settle(keys, _) | Op::MakeDue(keys, _) => keys.len().max(1),
             Op::PutMemos(changes, _) => changes.len().max(1),
             Op::Audit(..)
             | Op::PutAccount(..)
@@ -91,7 +93,7 @@ impl Op {
         match self {
             Op::Apply(..) => Line::Verdicts,
             Op::Ping(_) => Line::Urgent,
-            Op::PutMemos(..) => Line::Memos,
+            Op::PutMemos(..) | Op::MakeDue(..) => Line::Memos,
             // A stop waits its turn: what was handed over before it is still stored.
             Op::Submit(_)
             | Op::Act(..)
@@ -109,7 +111,7 @@ impl Op {
         match self {
             Op::Submit(p) => p.answer.give(Err(why)),
             Op::Apply(_, a) => a.give(Err(why)),
-            Op::Act(_, a) => a.give(Err(why)),
+            Op::Act(_, a) | Op::MakeDue(_, a) => a.give(Err(why)),
             Op::Settle(_, a) => a.give(Err(why)),
             Op::Audit(_, a) | Op::PutMemos(_, a) | Op::Pause(_, a) | Op::Ping(a) | Op::Stop(a) => a.give(Err(why)),
             Op::PutAccount(_, _, a) | Op::RemoveAccount(_, a) | Op::Unpause(_, _, a) => a.give(Err(why)),
@@ -447,6 +449,16 @@ fn run(work: &mut Work<'_, '_>, op: Op, place: BodyPlace, told: &mut Vec<Told>) 
             if let Some((entry, before)) = step.audit {
                 let detail = format!("recipients={}", before + count);
                 audit::write(work, &AuditEntry { detail, ..entry })?;
+            }
+            told.push(Told::Count(count, answer));
+        }
+        Op::MakeDue(keys, answer) => {
+            let mut count = 0;
+            for key in keys {
+                match recovery::make_due(work, key) {
+                    Ok(did) => count += u64::from(did),
+                    Err(e) => return spoiled(e, answer),
+                }
             }
             told.push(Told::Count(count, answer));
         }

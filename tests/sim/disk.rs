@@ -22,6 +22,8 @@ pub struct Row {
     pub tries: u32,
     pub accepted: Timestamp,
     pub expires_at: Timestamp,
+    /// It waits because its site was dead.
+    pub for_site: bool,
     /// When its last entry was written.
     pub entry_at: Timestamp,
 }
@@ -75,6 +77,13 @@ impl Disk {
             }
         });
         Some(row)
+    }
+
+    /// Those of a lane that wait for their site until later than `now`, in the order of the disk.
+    pub fn waits_for_site(&self, lane: &Arc<str>, now: Timestamp) -> Vec<RecipientKey> {
+        let users = self.queue.get(lane).into_iter().flatten().flat_map(BTreeMap::values);
+        let later = users.flatten().filter(|(due, key)| *due > now && self.rows[key].for_site);
+        later.map(|(_, key)| *key).collect()
     }
 
     pub fn lanes_due(&self, until: Timestamp, limit: usize) -> Vec<DueLane> {

@@ -250,3 +250,54 @@ fn a_site_that_comes_back_is_used_again() {
     world.run(after(3 * 3_600));
     assert_eq!(world.delivered.len(), 200);
 }
+
+#[test]
+fn a_dead_sites_backlog_drains_at_full_speed_when_it_comes_back() {
+    for seed in seeds(71..74) {
+        let mut world = World::new(seed, limits(200, 20));
+        let lane = world.site("d.example", Peer::Dead);
+        let other = world.site("other.example", Peer::Dead);
+        for _ in 0..3_000 {
+            world.accept(&lane, Class::Normal, 1, true);
+        }
+        world.accept(&other, Class::Normal, 10, true);
+        // By now the next tries are hours apart.
+        world.run(after(8 * 3_600));
+        assert!(world.delivered.is_empty() && world.walks_begun == 0, "seed {seed}");
+        world.site("d.example", Peer::Fast);
+        // Probes go on; the one that gets through is the news.
+        let mut back = 8 * 3_600;
+        while world.delivered.is_empty() {
+            back += 1;
+            world.run(after(back));
+        }
+        let probe = back - 8 * 3_600;
+        assert!(probe <= 3_600, "seed {seed}: no probe for {probe} s");
+        world.run(after(back + 30));
+        assert_eq!(world.delivered.len(), 3_000, "seed {seed}: delivered half a minute after it came back");
+        assert!(world.delivered.values().all(|n| *n == 1), "seed {seed}");
+        assert_eq!((world.walks_begun, world.disk.rows.len()), (1, 10), "seed {seed}: the other is dead still");
+    }
+}
+
+#[test]
+fn a_site_that_flaps_is_walked_over_once_a_minute_at_most() {
+    let mut world = World::new(75, limits(200, 20));
+    let lane = world.site("d.example", Peer::Refusing);
+    for _ in 0..2_000 {
+        world.accept(&lane, Class::Normal, 1, true);
+    }
+    world.run(after(600));
+    // It takes a mail or two, then refuses again: the operator's impatience makes it worse. The world asserts the minute.
+    for second in 0..600 {
+        world.site("d.example", if second % 6 < 5 { Peer::Limiter(1) } else { Peer::Refusing });
+        if second % 6 == 0 {
+            world.core.kick(world.now);
+        }
+        world.run(after(601 + second));
+    }
+    assert!((1..=11).contains(&world.walks_begun), "{} walks in ten minutes", world.walks_begun);
+    world.site("d.example", Peer::Fast);
+    world.run(after(3 * 3_600));
+    assert_eq!(world.delivered.len(), 2_000, "nobody is lost");
+}

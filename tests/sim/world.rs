@@ -16,8 +16,8 @@ use hikyaku::{
     ids::{IdSource, MessageId, RecipientKey, UserKey},
     schedule::{
         backoff::{self, Jitter, NextTry},
-        core::{Core, DueLane, End, LaneRef, Load, Locate, Page, Slip, Start, Turn},
-        limits::Limits,
+        core::{Core, DueLane, End, LaneRef, Load, Locate, Page, Recovered, Slip, Start, Turn},
+        limits::{Feedback, Limits},
         place::{Place, PushKind, Way},
     },
 };
@@ -38,6 +38,7 @@ enum What {
     Read(usize),
     Scanned(usize),
     Located(usize),
+    Walked(usize),
 }
 
 struct Running {
@@ -58,7 +59,15 @@ struct Applying {
 enum Fate {
     Delivered,
     Expired,
-    DueAt(Timestamp),
+    /// Whether it waits for its site.
+    DueAt(Timestamp, bool),
+}
+
+/// A walk over those who wait for a site that came back.
+struct Walk {
+    found: Recovered,
+    left: Vec<RecipientKey>,
+    moved: bool,
 }
 
 /// A conversation that was started.
@@ -107,6 +116,11 @@ pub struct World {
     reads: HashMap<usize, (Load, Page<()>)>,
     scans: HashMap<usize, (Vec<DueLane>, bool, Option<Timestamp>)>,
     locates: HashMap<usize, Locate>,
+    walks: HashMap<usize, Walk>,
+    /// When a lane was last walked over.
+    walked: HashMap<Arc<str>, Timestamp>,
+    /// Walks begun.
+    pub walks_begun: usize,
     next_id: usize,
     busy: HashSet<RecipientKey>,
     open: HashMap<(Arc<str>, Option<Way>), usize>,
@@ -155,6 +169,9 @@ impl World {
             reads: HashMap::new(),
             scans: HashMap::new(),
             locates: HashMap::new(),
+            walks: HashMap::new(),
+            walked: HashMap::new(),
+            walks_begun: 0,
             next_id: 0,
             busy: HashSet::new(),
             open: HashMap::new(),
@@ -204,7 +221,17 @@ impl World {
         for index in 0..recipients {
             let key = RecipientKey { message, index };
             let lane = lane.clone();
-            let row = Row { lane, class, user, due: now, tries: 0, accepted: now, expires_at, entry_at: now };
+            let row = Row {
+                lane,
+                class,
+                user,
+                due: now,
+                tries: 0,
+                accepted: now,
+                expires_at,
+                for_site: false,
+                entry_at: now,
+            };
             self.disk.put(key, row);
             if told {
                 self.on_their_way.insert(key);
@@ -227,7 +254,7 @@ impl World {
         for key in keys {
             if self.rng.below(n) == 0 && !self.busy.contains(&key) && !self.on_their_way.contains(&key) {
                 let row = self.disk.rows[&key].clone();
-                self.disk.put(key, Row { due: self.now.plus(Duration::from_secs(3_600)), ..row });
+                self.disk.put(key, Row { due: self.now.plus(Duration::from_secs(3_600)), for_site: false, ..row });
             }
         }
         self.core.kick(self.now);
@@ -255,6 +282,8 @@ impl World {
         self.reads.clear();
         self.scans.clear();
         self.locates.clear();
+        self.walks.clear();
+        self.walked.clear();
         self.busy.clear();
         self.open.clear();
         self.of_rule.clear();
@@ -319,6 +348,15 @@ impl World {
             let (id, wait) = (self.id(), self.rng.millis(0, self.read_millis));
             self.reads.insert(id, (load, page));
             self.at(wait, What::Read(id));
+        }
+        while let Some(found) = self.core.recovered(self.now) {
+            let (seed, now, lane) = (self.seed, self.now, found.lane.clone());
+            let last = self.walked.insert(lane.clone(), now).unwrap_or(Timestamp::ZERO);
+            assert!(now.since(last) >= Duration::from_secs(60), "seed {seed}: {lane} is walked over too often");
+            self.walks_begun += 1;
+            let (id, wait, left) = (self.id(), self.rng.millis(1, 20), self.disk.waits_for_site(&lane, now));
+            self.walks.insert(id, Walk { found, left, moved: false });
+            self.at(wait, What::Walked(id));
         }
         let seed = self.seed;
         self.tickets_seen = self.tickets_seen.max(self.core.tickets());
@@ -426,12 +464,34 @@ impl World {
                 let (lanes, more, next) = self.scans.remove(&id).expect("asked for");
                 self.core.scanned(lanes, more, next, self.now);
             }
+            What::Walked(id) => self.walk(id),
             What::Located(id) => {
                 let asked = self.locates.remove(&id).expect("asked for");
                 let place = self.place(&asked.lane);
                 self.core.located(asked.at, &place, self.now);
                 self.believed.insert(asked.lane, place);
             }
+        }
+    }
+
+    /// One step of a walk.
+    fn walk(&mut self, id: usize) {
+        let mut walk = self.walks.remove(&id).expect("it runs");
+        let rest = walk.left.split_off(walk.left.len().min(256));
+        for key in std::mem::replace(&mut walk.left, rest) {
+            if let Some(row) = self.disk.rows.get(&key).filter(|row| row.for_site && row.due > self.now).cloned() {
+                assert!(!self.busy.contains(&key), "who is tried is due");
+                self.disk.put(key, Row { due: self.now, ..row });
+                walk.moved = true;
+            }
+        }
+        if walk.left.is_empty() {
+            self.walked.insert(walk.found.lane, self.now);
+            self.core.walked(walk.found.at, walk.moved, self.now);
+        } else {
+            self.walks.insert(id, walk);
+            let wait = self.rng.millis(1, 20);
+            self.at(wait, What::Walked(id));
         }
     }
 
@@ -464,7 +524,7 @@ impl World {
                 self.delay_of.entry(slip.key).or_insert(self.now.since(row.accepted));
                 self.lost_replies += usize::from(!heard);
             }
-            let fate = if heard { Fate::Delivered } else { self.fate(slip.key, &row, &place, meeting.is_some()) };
+            let fate = if heard { Fate::Delivered } else { self.fate(slip.key, &row, &place, meeting.as_ref()) };
             changes.push((slip.key, fate));
         }
         let (id, wait) = (self.id(), self.rng.millis(1, 20));
@@ -472,10 +532,12 @@ impl World {
         self.at(wait, What::Applied(id));
     }
 
-    fn fate(&self, key: RecipientKey, row: &Row, place: &Place, tried: bool) -> Fate {
+    fn fate(&self, key: RecipientKey, row: &Row, place: &Place, meeting: Option<&Meeting>) -> Fate {
+        let tried = meeting.is_some();
+        let for_site = meeting.is_none_or(|m| m.feedback == Feedback::Trouble);
         let jitter = Jitter::of(key.message, row.tries + 1);
         match backoff::next_try(&self.schedule, row.tries + 1, self.now, row.expires_at, jitter) {
-            NextTry::At(at) => Fate::DueAt(at),
+            NextTry::At(at) => Fate::DueAt(at, for_site),
             NextTry::Expired => {
                 let last = self.tried.get(&place.site).copied().unwrap_or(Timestamp::ZERO);
                 let seed = self.seed;
@@ -492,9 +554,9 @@ impl World {
             match *fate {
                 Fate::Delivered => {}
                 Fate::Expired => self.expired += 1,
-                Fate::DueAt(due) => {
+                Fate::DueAt(due, for_site) => {
                     let (tries, entry_at) = (row.tries + 1, self.now);
-                    self.disk.put(*key, Row { due, tries, entry_at, ..row });
+                    self.disk.put(*key, Row { due, tries, for_site, entry_at, ..row });
                     self.core.due_at(due);
                 }
             }

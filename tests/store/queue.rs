@@ -236,3 +236,87 @@ fn the_queue_is_paged_without_gap_or_repetition() {
         assert_eq!(seen.len(), expected, "{filter:?}");
     }
 }
+
+#[test]
+fn who_waits_for_a_site_that_is_back_is_due_and_nobody_else() {
+    let (disk, clock, store) = new_store();
+    let mut ids = Vec::new();
+    for n in 0..700 {
+        let user = ["", "shop", "bulk"][n % 3].into();
+        let mail = Mail { user, class: Class::ALL[n / 3 % 3], ..Mail::to(&["x@a.example", "y@b.example"]) };
+        ids.push(submit(&store, &clock, mail).unwrap().id());
+    }
+    let scheduled = START.plus(Duration::from_secs(7_200));
+    let later = Mail { release_at: Some(scheduled), ..Mail::to(&["x@a.example"]) };
+    let later = submit(&store, &clock, later).unwrap().id();
+    let alike = Mail { lane: Some(lane("a.example#rule")), ..Mail::to(&["x@a.example"]) };
+    let alike = submit(&store, &clock, alike).unwrap().id();
+
+    // Of a.example: some were refused, some are held, damaged, or due still; all others wait for the site, as b.example's do.
+    clock.advance(Duration::from_secs(10));
+    let next = clock.now().plus(Duration::from_secs(4 * 3_600));
+    let waits = |key, wait, next| {
+        let mut change = deferred(key, clock.now(), next);
+        change.event.wait = Some(wait);
+        change
+    };
+    let (mut changes, mut expected) = (vec![waits(key(alike, 0), WaitReason::Site, next)], 0);
+    for (n, id) in ids.iter().enumerate() {
+        match n % 10 {
+            0 => changes.push(waits(key(*id, 0), WaitReason::Retry, next)),
+            1 => changes.push(waits(key(*id, 0), WaitReason::Damaged, Timestamp::MAX)),
+            2 => {}
+            _ => {
+                changes.push(waits(key(*id, 0), WaitReason::Site, next));
+                expected += u64::from(n % 10 != 3);
+            }
+        }
+        changes.push(waits(key(*id, 1), WaitReason::Site, next));
+    }
+    apply(&store, changes).unwrap();
+    for id in ids.iter().skip(3).step_by(10) {
+        let filter = QueueFilter { message: Some(*id), index: Some(0), ..QueueFilter::default() };
+        let hold = QueueAct { verb: QueueVerb::Hold, filter, operator: "op".into() };
+        assert_eq!(smol::block_on(store.act(hold)).unwrap(), 1);
+    }
+    // A commit is counted after its answers are given: the round trip waits for that.
+    let count = || {
+        smol::block_on(store.ping()).unwrap();
+        store.commits().0
+    };
+    let audit = || store.audit_page(&AuditQuery::default(), &Page::default()).unwrap().rows.len();
+    let events = || store.message_story(ids[5]).unwrap().unwrap().events.len();
+    let (acts, logged, held, commits) = (audit(), events(), store.totals().held, count());
+
+    clock.advance(Duration::from_secs(1));
+    let now = clock.now();
+    assert_eq!(smol::block_on(store.site_is_back(&lane("a.example"))).unwrap(), expected);
+    assert_eq!(count() - commits, expected.div_ceil(256), "in bounded steps");
+    for (n, id) in ids.iter().enumerate() {
+        let recipients = load(&store, *id).unwrap().1;
+        let (due, wait) = match n % 10 {
+            0 => (next, WaitReason::Retry),
+            1 => (Timestamp::MAX, WaitReason::Damaged),
+            2 => (START, WaitReason::Fresh),
+            3 => (Timestamp::MAX, WaitReason::Held),
+            _ => (now, WaitReason::Site),
+        };
+        assert_eq!(recipients[0].state, RecipientState::Waiting { due, wait }, "{n}");
+        assert_eq!(recipients[0].attempts, u32::from(n % 10 != 2), "tries stay as they were");
+        assert_eq!(recipients[1].state, RecipientState::Waiting { due: next, wait: WaitReason::Site }, "{n}");
+    }
+    assert_eq!(
+        load(&store, later).unwrap().1[0].state,
+        RecipientState::Waiting { due: scheduled, wait: WaitReason::Scheduled }
+    );
+    assert_eq!(load(&store, alike).unwrap().1[0].state, RecipientState::Waiting { due: next, wait: WaitReason::Site });
+    assert_eq!((audit(), events(), store.totals().held), (acts, logged, held), "no entry of its own");
+    // Who is due already is passed over.
+    assert_eq!(smol::block_on(store.site_is_back(&lane("a.example"))).unwrap(), 0);
+    assert_eq!(count() - commits, expected.div_ceil(256), "nothing to write");
+    assert_eq!(smol::block_on(store.site_is_back(&lane("none.example"))).unwrap(), 0);
+    assert_eq!((store.totals().waiting, store.totals().held), (1_402, held));
+    assert_eq!(store.lanes_due(now, 10).unwrap()[0].lane, lane("a.example"));
+    drop(store);
+    assert_sound(&disk);
+}
