@@ -1,6 +1,6 @@
 //! Brings together what is known of TLS with one host, and counts how its sessions went.
 //!
-//! In: the demand, the host, what DNS and the MTA-STS cache say.  Out: a [`HostTls`] that connections are opened by, or why
+//! In: the demand, the host, what DNS and the MTA-STS cache say.  Out: a `HostTls` that connections are opened by, or why
 //! the host gets no mail; results for the reports.
 //! Always: the decision itself is [`super::tls_policy::decide`]; sessions of a receiver whose policy is left aside, and of
 //! report mail itself, are not counted.
