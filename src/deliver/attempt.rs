@@ -33,7 +33,7 @@ use super::{
     hosts::{self, Way},
     job::{Deliver, Job, Located, Outcome, RecipientResult, SiteFeedback},
     memory::Memory,
-    notes::{self, Memos, RuleUse, RuleUses},
+    notes::{self, RuleUse, RuleUses},
     pool::Pool,
     responses::{Hits, Responses},
     rules::Rules,
@@ -58,7 +58,7 @@ use crate::{
     },
     runtime::{Runtime, Shutdown, Stage},
     smtp::client::{Login, Timeouts},
-    store::{Lane, MemoKind, Store},
+    store::{Lane, MEMOS_MAX, MemoKind, Store},
 };
 
 /// Addresses that one attempt connects to, at most, over all hosts.
@@ -107,7 +107,6 @@ pub(super) struct Shared {
     pub(super) warm_ups: WarmUps,
     pub(super) uses: RuleUses,
     pub(super) hits: Hits,
-    memos: Option<Arc<dyn Memos>>,
     settings: RwLock<Arc<Settings>>,
     tuning: Tuning,
     seed: AtomicU64,
@@ -193,10 +192,9 @@ impl Deliverer {
     /// Starts delivering under this configuration. Reads the system's root certificates.
     pub fn new(parts: DelivererParts, config: &Config) -> Self {
         let shelf: Arc<dyn Shelf> = Arc::new(parts.store.clone());
-        let bodies: Arc<dyn Bodies> = Arc::new(parts.store.clone());
+        let bodies: Arc<dyn Bodies> = Arc::new(parts.store);
         let policy_host = Arc::new(LivePolicyHost::new(parts.resolver.clone(), Trust::System));
         let rest = Rest {
-            memos: Some(Arc::new(parts.store)),
             runtime: parts.runtime,
             clock: parts.clock,
             metrics: parts.metrics,
@@ -209,7 +207,7 @@ impl Deliverer {
     }
 
     pub(super) fn assemble(rest: Rest, bodies: Arc<dyn Bodies>, config: &Config, tuning: Tuning) -> Self {
-        let Rest { runtime, clock, metrics, resolver, shutdown, memos, shelf, policy_host } = rest;
+        let Rest { runtime, clock, metrics, resolver, shutdown, shelf, policy_host } = rest;
         let mut seed = [0; 8];
         // Without randomness hosts of equal preference are tried in a fixed order: no reason to stop.
         let _ = aws_lc_rs::rand::fill(&mut seed);
@@ -233,7 +231,6 @@ impl Deliverer {
             warm_ups: WarmUps::default(),
             uses: RuleUses::default(),
             hits: Hits::default(),
-            memos,
             settings: RwLock::new(Arc::new(Settings::new(config, &tuning, 0))),
             tuning,
             seed: AtomicU64::new(u64::from_ne_bytes(seed)),
@@ -389,9 +386,7 @@ pub(super) struct Rest {
     pub metrics: Arc<Metrics>,
     pub resolver: Resolver,
     pub shutdown: Shutdown,
-    /// Where notes are kept; `None`: nowhere.
-    pub memos: Option<Arc<dyn Memos>>,
-    /// Where TLS policies and results are kept.
+    /// Where notes, TLS policies and results are kept.
     pub shelf: Arc<dyn Shelf>,
     /// Where MTA-STS policies come from.
     pub policy_host: Arc<dyn PolicyHost>,
@@ -414,9 +409,8 @@ impl Shared {
     }
 
     fn load_notes(&self) {
-        let Some(memos) = &self.memos else { return };
         let all = |kind| {
-            memos.all(kind).unwrap_or_else(|error| {
+            self.tls.shelf.page(kind, None, MEMOS_MAX).unwrap_or_else(|error| {
                 log::warn!("notes of the deliverer could not be read: {error}; they begin anew");
                 Vec::new()
             })
@@ -426,14 +420,14 @@ impl Shared {
     }
 
     async fn write_notes(&self, stopping: bool) {
-        let Some(memos) = &self.memos else { return };
+        let shelf = &*self.tls.shelf;
         let now = self.clock.now();
         let changes = self.warm_ups.changes(now.day());
-        if let Err(changes) = notes::write(&**memos, changes).await {
+        if let Err(changes) = notes::write(shelf, changes).await {
             self.warm_ups.write_again(changes);
         }
         let changes = self.uses.changes(now, stopping);
-        if let Err(changes) = notes::write(&**memos, changes).await {
+        if let Err(changes) = notes::write(shelf, changes).await {
             self.uses.write_again(&changes);
         }
     }

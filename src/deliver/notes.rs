@@ -6,15 +6,14 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
-    pin::Pin,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
+use super::shelf::Shelf;
 use crate::{
     clock::Timestamp,
-    store::{MEMOS_MAX, MemoChange, MemoKind, Store, StoreError},
+    store::{MemoChange, MemoKind},
 };
 
 /// How often notes are written.
@@ -26,30 +25,11 @@ const GONE_KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
 /// Changes of one transaction.
 const CHANGES_MAX: usize = 1_000;
 
-/// Where notes are kept: the store, or a test's.
-pub(super) trait Memos: Send + Sync + 'static {
-    /// All of a kind. Blocking.
-    fn all(&self, kind: MemoKind) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
-
-    /// Writes some.
-    fn put(&self, changes: Vec<MemoChange>) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
-}
-
-impl Memos for Store {
-    fn all(&self, kind: MemoKind) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.memos(kind, "", None, MEMOS_MAX)
-    }
-
-    fn put(&self, changes: Vec<MemoChange>) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
-        Box::pin(self.put_memos(changes))
-    }
-}
-
 /// Writes changes in transactions of bounded size; answers those that could not be written.
-pub(super) async fn write(memos: &dyn Memos, mut changes: Vec<MemoChange>) -> Result<(), Vec<MemoChange>> {
+pub(super) async fn write(shelf: &dyn Shelf, mut changes: Vec<MemoChange>) -> Result<(), Vec<MemoChange>> {
     while !changes.is_empty() {
         let rest = changes.split_off(changes.len().min(CHANGES_MAX));
-        if let Err(error) = memos.put(changes.clone()).await {
+        if let Err(error) = shelf.put(changes.clone()).await {
             log::warn!("notes of the deliverer could not be written: {error}; they are kept");
             changes.extend(rest);
             return Err(changes);

@@ -1,4 +1,4 @@
-//! Where the TLS policies and results of domains are kept over a restart: the store's memos, or a test's map.
+//! Where what the deliverer knows is kept over a restart: the store's memos, or a test's map.
 
 use std::{future::Future, pin::Pin};
 

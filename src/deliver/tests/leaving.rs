@@ -79,12 +79,12 @@ fn an_address_that_the_machine_lacks_is_avoided_and_named_when_it_is_the_only_on
 
 #[test]
 fn a_new_address_takes_no_more_than_its_day_allows_and_the_warm_one_takes_the_rest() {
-    let (clock, memos) = (noon(), Arc::new(TestMemos::default()));
+    let (clock, shelf) = (noon(), Arc::default());
     let change = |c: &mut Config| {
         c.delivery.sources = vec![warming(6), source(5)];
         c.delivery.warm_up.schedule = vec![3, 10];
     };
-    let world = World::noting(clock.clone(), &memos, change);
+    let world = World::noting(clock.clone(), &shelf, change);
     let peer = world.domain("x.test", 1);
     let cap = |world: &World| world.locate("x.test").paths.iter().find(|o| o.path == by(6)).and_then(|o| o.cap);
     assert_eq!(cap(&world), Some(3));
@@ -101,7 +101,7 @@ fn a_new_address_takes_no_more_than_its_day_allows_and_the_warm_one_takes_the_re
     // A restart remembers; the next day allows more.
     smol::block_on(world.deliverer.flush());
     drop((world, peer));
-    let world = World::noting(clock.clone(), &memos, change);
+    let world = World::noting(clock.clone(), &shelf, change);
     let _peer = world.domain("x.test", 1);
     assert_eq!(cap(&world), Some(0));
     clock.advance(Duration::from_secs(86_400));

@@ -13,13 +13,11 @@ mod tls;
 mod verdicts;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fs,
-    future::Future,
     io::{self, Cursor, Read},
     net::{IpAddr, SocketAddr, TcpListener},
     path::PathBuf,
-    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -34,7 +32,6 @@ use super::{
     attempt::{Deliverer, Rest, Tuning},
     body::Bodies,
     job::{Deliver, Job, Located, Outcome, Pace, Path, Push, PushKind, SiteFeedback, Verdict},
-    notes::Memos,
     shelf::{Boxed, RamShelf},
     sts_host::{FetchError, PolicyHost},
     tls_results::{DayResults, ResultType},
@@ -60,7 +57,7 @@ use crate::{
         client::Timeouts,
         params::{MailParams, RcptParams},
     },
-    store::{BodyPlace, Lane, Loaded, MemoChange, MemoKind, Message, Origin, Recipient, RecipientState, StoreError},
+    store::{BodyPlace, Lane, Loaded, MemoKind, Message, Origin, Recipient, RecipientState, StoreError},
 };
 
 /// One deliverer, its DNS, and a port that is free on several loopback addresses.
@@ -122,28 +119,6 @@ impl Read for Fails {
     }
 }
 
-/// Notes of tests: one deliverer's outlive it.
-#[derive(Default)]
-struct TestMemos(Mutex<BTreeMap<(MemoKind, String), Vec<u8>>>);
-
-impl Memos for TestMemos {
-    fn all(&self, kind: MemoKind) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let rows = self.0.lock().expect("memos");
-        Ok(rows.iter().filter(|((k, _), _)| *k == kind).map(|((_, key), v)| (key.clone(), v.clone())).collect())
-    }
-
-    fn put(&self, changes: Vec<MemoChange>) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
-        let mut rows = self.0.lock().expect("memos");
-        for MemoChange { kind, key, value } in changes {
-            match value {
-                Some(value) => rows.insert((kind, key), value),
-                None => rows.remove(&(kind, key)),
-            };
-        }
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
-
 /// Long enough for a busy machine.
 fn patient() -> Timeouts {
     let long = Duration::from_secs(20);
@@ -179,22 +154,22 @@ impl World {
 
     fn build(bodies: TestBodies, trust: Trust, timeouts: Timeouts, change: impl FnOnce(&mut Config)) -> Self {
         let tuning = Tuning { timeouts, connect: Duration::from_secs(5), tick: Duration::from_millis(50), trust };
-        Self::start(bodies, tuning, Clock::system(), None, change)
+        Self::start(bodies, tuning, Clock::system(), Arc::default(), change)
     }
 
     /// With a clock of its own, and notes that survive.
-    fn noting(clock: Clock, memos: &Arc<TestMemos>, change: impl FnOnce(&mut Config)) -> Self {
+    fn noting(clock: Clock, shelf: &Arc<RamShelf>, change: impl FnOnce(&mut Config)) -> Self {
         let long = Duration::from_secs(5);
         let tuning =
             Tuning { timeouts: patient(), connect: long, tick: Duration::from_millis(50), trust: Trust::Anybody };
-        Self::start(TestBodies(Vec::new(), None), tuning, clock, Some(memos.clone()), change)
+        Self::start(TestBodies(Vec::new(), None), tuning, clock, shelf.clone(), change)
     }
 
     fn start(
         bodies: TestBodies,
         tuning: Tuning,
         clock: Clock,
-        memos: Option<Arc<TestMemos>>,
+        shelf: Arc<RamShelf>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
         let dns = TestServer::start();
@@ -209,7 +184,7 @@ impl World {
         let metrics = Arc::new(Metrics::default());
         let shutdown = Shutdown::new();
         let resolver = Resolver::new(clock.clone(), metrics.clone(), &config.dns);
-        let (shelf, policies) = (Arc::new(RamShelf::default()), Arc::new(Policies::default()));
+        let policies = Arc::new(Policies::default());
         let rest = Rest {
             runtime,
             clock,
@@ -218,7 +193,6 @@ impl World {
             shutdown: shutdown.clone(),
             shelf: shelf.clone(),
             policy_host: policies.clone(),
-            memos: memos.map(|memos| memos as Arc<dyn Memos>),
         };
         let deliverer = Deliverer::assemble(rest, Arc::new(bodies), &config, tuning);
         World { deliverer, dns, shutdown, metrics, port: config.delivery.port, shelf, policies }

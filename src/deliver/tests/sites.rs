@@ -134,10 +134,10 @@ fn a_rules_smarthost_and_addresses_apply_by_address_and_by_mx_host() {
 #[test]
 fn a_rules_last_use_survives_a_restart_and_an_unused_one_is_seen() {
     let clock = Clock::manual(Timestamp::from_millis(86_400_000));
-    let memos = Arc::new(TestMemos::default());
+    let shelf = Arc::default();
     let rules =
         |c: &mut Config| c.delivery.rules = vec![rule("used", &["@a\\.test$"], &[]), rule("idle", &["@b"], &[])];
-    let world = World::noting(clock.clone(), &memos, rules);
+    let world = World::noting(clock.clone(), &shelf, rules);
     let begin = clock.now();
     clock.advance(Duration::from_secs(60));
     world.locate("a.test");
@@ -145,7 +145,7 @@ fn a_rules_last_use_survives_a_restart_and_an_unused_one_is_seen() {
     smol::block_on(world.deliverer.flush());
     drop(world);
     clock.advance(Duration::from_secs(31 * 86_400));
-    let world = World::noting(clock.clone(), &memos, rules);
+    let world = World::noting(clock.clone(), &shelf, rules);
     let uses = world.deliverer.rule_uses();
     assert_eq!(uses.iter().map(|u| u.rule.as_str()).collect::<Vec<_>>(), ["used", "idle"]);
     assert_eq!((uses[0].last, uses[0].since), (Some(used), begin));
