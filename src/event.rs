@@ -87,6 +87,21 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase, in the order of a try, which is also that of their stored numbers.
+    pub const ALL: [Phase; 11] = [
+        Phase::Queue,
+        Phase::Route,
+        Phase::Connect,
+        Phase::Greeting,
+        Phase::Ehlo,
+        Phase::StartTls,
+        Phase::Auth,
+        Phase::Mail,
+        Phase::Rcpt,
+        Phase::Data,
+        Phase::Content,
+    ];
+
     /// The word in logs.
     pub fn word(self) -> &'static str {
         match self {

@@ -263,19 +263,6 @@ pub fn class_of_reply(phase: Phase, reply: &Reply) -> ErrorClass {
 mod tests {
     use super::*;
 
-    const PHASES: [Phase; 11] = [
-        Phase::Queue,
-        Phase::Route,
-        Phase::Connect,
-        Phase::Greeting,
-        Phase::Ehlo,
-        Phase::StartTls,
-        Phase::Auth,
-        Phase::Mail,
-        Phase::Rcpt,
-        Phase::Data,
-        Phase::Content,
-    ];
     const KINDS: [Kind; 25] = [
         Kind::Permanent,
         Kind::Transient,
@@ -338,8 +325,8 @@ mod tests {
     fn every_cell_of_the_table_is_as_the_prose_says() {
         assert_eq!(TABLE.map(|(kind, _)| kind), KINDS);
         for (kind, row) in TABLE {
-            assert_eq!(row.len(), PHASES.len());
-            for (phase, cell) in PHASES.into_iter().zip(row.chars()) {
+            assert_eq!(row.len(), Phase::ALL.len());
+            for (phase, cell) in Phase::ALL.into_iter().zip(row.chars()) {
                 for left in [false, true] {
                     let got = judge(phase, kind, left);
                     let what = format!("{phase:?} {kind:?} another={left}: {got:?}");
@@ -360,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_site_is_blamed_for_what_it_did_and_for_nothing_else() {
-        for phase in PHASES {
+        for phase in Phase::ALL {
             for kind in KINDS {
                 let got = judge(phase, kind, false);
                 match kind {

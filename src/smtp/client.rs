@@ -242,11 +242,6 @@ impl Client {
         matches!(self.state, State::Ready) && self.peer.mail_max.is_none_or(|max| self.transactions < max)
     }
 
-    /// The content's final dot may have reached the peer, and its reply is not known.
-    pub fn is_past_dot(&self) -> bool {
-        matches!(self.state, State::Final)
-    }
-
     // ---- replies ----
 
     fn read_replies(&mut self) {

@@ -430,11 +430,6 @@ impl Reply {
         Reply::new(421, Enhanced(4, 3, 2), format!("{hostname} is shutting down; try again later."))
     }
 
-    /// 421 as greeting: all sessions are in use.
-    pub fn too_many_sessions(hostname: &str) -> Self {
-        Reply::new(421, Enhanced(4, 7, 0), format!("{hostname} has too many sessions; try again later."))
-    }
-
     /// 421: nothing came in time.
     pub fn timed_out(seconds: u64) -> Self {
         Reply::new(421, Enhanced(4, 4, 2), format!("Nothing came for {seconds} seconds; closing."))

@@ -307,22 +307,6 @@ impl Store {
         queue::next_due(&self.0.db, after)
     }
 
-    /// Waiting recipients of a lane and class, earliest due first whoever submitted them, skipping those for which `skip`
-    /// says true; for those who need no turns.
-    pub fn lane_head(
-        &self,
-        lane: &Lane,
-        class: Class,
-        until: Timestamp,
-        limit: usize,
-        skip: &dyn Fn(RecipientKey) -> bool,
-    ) -> Result<Vec<Ticket>, StoreError> {
-        let limits = HeadLimits { rows: limit, per_message: usize::MAX };
-        let mut tickets = self.head(lane, class, until, limits, skip)?.tickets;
-        tickets.sort_by_key(|t| (t.due, t.key));
-        Ok(tickets)
-    }
-
     /// Waiting recipients of a lane and class that are due, skipping those for which `skip` says true. Submitters have equal
     /// shares of the rows, and what some leave goes to the others; with more submitters than rows, each call begins with
     /// another one. Bounded work, whatever waits.

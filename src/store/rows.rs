@@ -271,20 +271,6 @@ pub(super) fn read_event(number: u64, row: &[u8]) -> Result<(Event, u64), RowErr
     Ok((event, prev))
 }
 
-const PHASES: [Phase; 11] = [
-    Phase::Queue,
-    Phase::Route,
-    Phase::Connect,
-    Phase::Greeting,
-    Phase::Ehlo,
-    Phase::StartTls,
-    Phase::Auth,
-    Phase::Mail,
-    Phase::Rcpt,
-    Phase::Data,
-    Phase::Content,
-];
-
 fn write_detail(pen: &mut Pen, d: &AttemptDetail) {
     pen.text(&d.destination);
     pen.text(&d.host);
@@ -308,7 +294,7 @@ fn read_detail(eye: &mut Eye<'_>) -> Result<AttemptDetail, RowError> {
         tls: eye.text()?.to_owned(),
         phase: match eye.byte()? {
             0 => None,
-            n => Some(*PHASES.get(usize::from(n) - 1).ok_or(RowError::Nonsense)?),
+            n => Some(*Phase::ALL.get(usize::from(n) - 1).ok_or(RowError::Nonsense)?),
         },
         reply: eye.text()?.to_owned(),
         duration: {

@@ -97,7 +97,7 @@ prop_compose! {
         // A flow label is no part of an address that we store.
         let address = address.map(|a| std::net::SocketAddr::new(a.ip(), a.port()));
         AttemptDetail {
-            destination, host, address, sender_ip, tls, phase: phase.map(|n| PHASES[n]), reply, duration,
+            destination, host, address, sender_ip, tls, phase: phase.map(|n| Phase::ALL[n]), reply, duration,
             error: error.map(|c| ErrorClass::from_code(c).unwrap()), possible_duplicate,
         }
     }

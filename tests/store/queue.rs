@@ -17,7 +17,7 @@ fn lane(name: &str) -> Lane {
 }
 
 fn head(store: &Store, name: &str, class: Class, until: Timestamp) -> Vec<hikyaku::ids::MessageId> {
-    store.lane_head(&lane(name), class, until, 100, &|_| false).unwrap().iter().map(|t| t.key.message).collect()
+    lane_head(store, &lane(name), class, until, 100, &|_| false).iter().map(|t| t.key.message).collect()
 }
 
 fn new_store() -> (SimDisk, Clock, Store) {
@@ -48,7 +48,7 @@ fn each_lane_and_class_is_read_in_the_order_of_its_due_times() {
     assert_eq!(store.lanes_due(now, 1).unwrap().len(), 1);
 
     // In flight: skipped. Deferred: behind the others, and the lane's earliest due time follows.
-    let tickets = store.lane_head(&lane("a.example"), Class::Normal, now, 1, &|k| k.message == a).unwrap();
+    let tickets = lane_head(&store, &lane("a.example"), Class::Normal, now, 1, &|k| k.message == a);
     assert_eq!(tickets[0].key, key(c, 0));
     let next = now.plus(Duration::from_secs(300));
     apply(&store, vec![deferred(key(a, 0), now, next), succeeded(key(high, 0), now), succeeded(key(b, 0), now)])
@@ -60,7 +60,7 @@ fn each_lane_and_class_is_read_in_the_order_of_its_due_times() {
     assert_eq!(store.lanes_due(now, 10).unwrap().len(), 0);
     let l = store.lanes(10).unwrap().remove(0);
     assert_eq!((l.count, l.earliest_due, l.last_reply.as_str()), (1, next, "450 4.2.1 later"));
-    let t = store.lane_head(&lane("a.example"), Class::Normal, next, 9, &|_| false).unwrap().remove(0);
+    let t = lane_head(&store, &lane("a.example"), Class::Normal, next, 9, &|_| false).remove(0);
     assert_eq!((t.attempts, t.due, t.expires_at), (1, next, START.plus(4 * DAY)));
     apply(&store, vec![succeeded(key(a, 0), now)]).unwrap();
     assert_eq!((store.lanes(10).unwrap().len(), store.next_due(Timestamp::ZERO).unwrap()), (0, None));

@@ -236,3 +236,20 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     }
     panic!("never came true: {what}");
 }
+
+/// The first waiting recipients of a lane and class, earliest due first whoever submitted them.
+pub fn lane_head(
+    store: &Store,
+    lane: &Lane,
+    class: Class,
+    until: Timestamp,
+    rows: usize,
+    skip: &dyn Fn(RecipientKey) -> bool,
+) -> Vec<hikyaku::store::Ticket> {
+    let mut tickets = store
+        .head(lane, class, until, hikyaku::store::HeadLimits { rows, per_message: usize::MAX }, skip)
+        .unwrap()
+        .tickets;
+    tickets.sort_by_key(|t| (t.due, t.key));
+    tickets
+}
