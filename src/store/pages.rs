@@ -6,6 +6,8 @@
 //! syncs the header that makes the commit the current one, and go to their places later, many commits at once. Of redb's two
 //! syncs a commit the first only asks for order, and one record is all or nothing: it costs nothing. RAM is bounded by the
 //! log: what does not fit is put in place first.
+//! redb's readers write, too: short of cache, they put out pages that wait in it. So whatever is taken off the fresh blocks
+//! is exactly what was written or logged, never what came meanwhile.
 //! Without a log (a backup's copy, a restore, `verify`), everything goes to the file as it comes.
 
 use std::{
@@ -58,6 +60,15 @@ struct Pages {
 impl Pages {
     fn get(&self, number: u64) -> Option<&Block> {
         self.fresh.get(&number).or_else(|| self.logged.get(&number))
+    }
+
+    /// Takes these images off the fresh blocks; a block that was written again meanwhile stays.
+    fn no_longer_fresh(&mut self, images: &[(u64, Block)]) {
+        for (number, image) in images {
+            if self.fresh.get(number).is_some_and(|block| Arc::ptr_eq(block, image)) {
+                self.fresh.remove(number);
+            }
+        }
     }
 }
 
@@ -142,7 +153,7 @@ impl Inner {
         if log.is_empty() {
             return Ok(());
         }
-        // Only the writer changes them, and readers find them here until they are in place.
+        // Whoever has the log changes them, and readers find them here until they are in place.
         let logged: Vec<(u64, Block)> = self.pages().logged.iter().map(|(n, b)| (*n, b.clone())).collect();
         self.write_blocks(&logged)?;
         self.file.sync()?;
@@ -161,7 +172,7 @@ impl Inner {
             self.pages().fresh.iter().filter(|(n, _)| **n != 0).map(|(n, b)| (*n, b.clone())).collect();
         self.write_blocks(&fresh)?;
         let mut pages = self.change_pages();
-        pages.fresh.retain(|n, _| *n == 0);
+        pages.no_longer_fresh(&fresh);
         pages.spilled = true;
         Ok(())
     }
@@ -187,7 +198,7 @@ impl Inner {
         if let Some((0, header)) = fresh.first() {
             pages.primary = primary_of(header);
         }
-        let fresh = std::mem::take(&mut pages.fresh);
+        pages.no_longer_fresh(&fresh);
         pages.logged.extend(fresh);
         Ok(())
     }
@@ -224,6 +235,8 @@ impl redb::StorageBackend for DatabaseFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        // Blocks on their way to their places would make a shrunk file long again.
+        let _log = self.0.log.as_ref().map(lock);
         self.0.change(|f| f.set_len(len))?;
         let mut pages = self.0.change_pages();
         let end = len.div_ceil(BLOCK as u64);
@@ -315,7 +328,115 @@ impl Span {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use redb::StorageBackend;
+
     use super::*;
+    use crate::store::{
+        disk::{Disk, OpenHow},
+        sim::{DIR, SimDisk},
+    };
+
+    /// While it is written to, somebody else writes a block of the database, once.
+    #[derive(Debug)]
+    struct Busy {
+        file: Arc<dyn DiskFile>,
+        meanwhile: Mutex<Option<(DatabaseFile, u64)>>,
+    }
+
+    impl DiskFile for Busy {
+        fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+            self.file.read_exact_at(out, offset)
+        }
+        fn write_all_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+            let meanwhile = self.meanwhile.lock().unwrap().take();
+            if let Some((other, number)) = meanwhile {
+                // On a thread of its own, as a reader would: it may have to wait for this write's end.
+                let reader = other.clone();
+                std::thread::spawn(move || reader.write(number * BLOCK as u64, &[7; BLOCK]).unwrap());
+                while first_octet(&other, number) != 7 {
+                    std::thread::yield_now();
+                }
+            }
+            self.file.write_all_at(parts, offset)
+        }
+        fn sync(&self) -> io::Result<()> {
+            self.file.sync()
+        }
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.file.set_len(len)
+        }
+        fn preallocate(&self, len: u64) -> io::Result<bool> {
+            self.file.preallocate(len)
+        }
+        fn try_lock(&self) -> io::Result<bool> {
+            self.file.try_lock()
+        }
+    }
+
+    /// The file of a database of 64 blocks behind a small log; both tell when they are written to.
+    fn busy() -> (DatabaseFile, [Arc<Busy>; 2], SimDisk) {
+        let disk = SimDisk::default();
+        let path = Path::new(DIR).join("db");
+        let busy = |file| Arc::new(Busy { file, meanwhile: Mutex::default() });
+        let file = busy(disk.open(&path, OpenHow::CreateNew).unwrap());
+        file.set_len(64 * BLOCK as u64).unwrap();
+        let db: Arc<dyn DiskFile> = file.clone();
+        let redo = Redo::open(&disk, &path, &db, 0).unwrap().unwrap();
+        let (redo, log) = redo.behind(busy);
+        (DatabaseFile::with_log(db, None, redo).unwrap(), [file, log], disk)
+    }
+
+    fn first_octet(db: &DatabaseFile, number: u64) -> u8 {
+        let mut out = [0; BLOCK];
+        db.read(number * BLOCK as u64, &mut out).unwrap();
+        out[0]
+    }
+
+    /// The header, with the other slot as the current one: the sync that follows ends a commit.
+    fn write_header(db: &DatabaseFile, commit: u8) {
+        let mut header = [commit; BLOCK];
+        header[PRIMARY_AT] = commit & PRIMARY_BIT;
+        db.write(0, &header).unwrap();
+    }
+
+    #[test]
+    fn what_a_reader_writes_while_blocks_are_spilled_is_not_lost() {
+        for number in [40, 3] {
+            let (db, [file, _], _disk) = busy();
+            *file.meanwhile.lock().unwrap() = Some((db.clone(), number));
+            for n in 1..=db.0.fresh_max as u64 + 1 {
+                db.write(n * BLOCK as u64, &[1; BLOCK]).unwrap();
+            }
+            assert!(file.meanwhile.lock().unwrap().is_none(), "nothing was spilled");
+            assert_eq!((first_octet(&db, number), first_octet(&db, 1)), (7, 1));
+        }
+    }
+
+    #[test]
+    fn what_a_reader_writes_while_a_commit_is_logged_is_in_the_next_commit() {
+        for number in [40, 3] {
+            let (db, [_, log], disk) = busy();
+            *log.meanwhile.lock().unwrap() = Some((db.clone(), number));
+            db.write(3 * BLOCK as u64, &[1; BLOCK]).unwrap();
+            write_header(&db, 1);
+            db.sync_data().unwrap();
+            assert!(log.meanwhile.lock().unwrap().is_none(), "nothing was logged");
+            assert_eq!(first_octet(&db, number), 7);
+            write_header(&db, 2);
+            db.sync_data().unwrap();
+            drop(db);
+            disk.restart(0);
+            let path = Path::new(DIR).join("db");
+            let file = disk.open(&path, OpenHow::Write).unwrap();
+            crate::store::redo::replay(&disk, &path, &file).unwrap();
+            assert_eq!(read_block(&*file, number).unwrap()[0], 7, "after a hard stop");
+        }
+    }
 
     #[test]
     fn spans_cover_what_was_asked_for_once() {

@@ -202,6 +202,15 @@ impl Redo {
     }
 }
 
+#[cfg(test)]
+impl Redo {
+    /// The same log, its file behind another one, which is answered, too.
+    pub(super) fn behind<F: DiskFile>(self, wrap: impl Fn(Arc<dyn DiskFile>) -> Arc<F>) -> (Self, Arc<F>) {
+        let file = wrap(self.file.clone());
+        (Redo { file: file.clone(), ..self }, file)
+    }
+}
+
 /// A block of the database as it is in its file; what is behind its end is zero.
 pub(super) fn read_block(db: &dyn DiskFile, number: u64) -> io::Result<Vec<u8>> {
     let mut out = vec![0; BLOCK];
