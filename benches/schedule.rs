@@ -116,7 +116,7 @@ impl Deliver for Taker {
     fn deliver(&self, job: Job) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         Box::pin(async move {
             let detail = AttemptDetail { phase: Some(Phase::Content), ..AttemptDetail::default() };
-            let verdict = Verdict::Delivered { peer_does_dsn: false };
+            let verdict = Verdict::Delivered { peer_does_dsn: false, peer_does_by: false };
             let result = RecipientResult { index: job.recipients[0].key.index, verdict, detail: Box::new(detail) };
             Outcome { results: vec![result], feedback: SiteFeedback::Healthy, interrupted: false, push: None }
         })
@@ -148,6 +148,8 @@ fn mail(n: u64, lane: &Lane) -> Arc<Loaded> {
         user: String::new(),
         source_ip: None,
         origin: Origin::Smtp,
+        return_path: hikyaku::bounce::envelope_from::ReturnPath::AsIs,
+        list: String::new(),
         place: BodyPlace::File,
         len: 10_240,
     };

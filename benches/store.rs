@@ -1,7 +1,8 @@
 //! What a message costs the store, accept and verdict, by how many come together.
 //!
 //! `cargo bench --bench store` prints criterion's times; before them, for each batch: messages a second, and the CPU time of
-//! the writer's thread for one message (accept and succeeded, one recipient, 10 KiB), read from /proc.
+//! the writer's thread for one message (accept and succeeded, one recipient, 10 KiB), read from /proc. Then the scenes of what
+//! comes back: a million suppressions looked up (`HIKYAKU_BENCH_SUPPRESSIONS`), bounces written, the log followed.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a measuring program: it prints, and stops at trouble
 
@@ -19,7 +20,10 @@ use hikyaku::{
         address::Mailbox,
         params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
     },
-    store::{BodyIn, Change, Lane, Origin, RetentionPeriods, Store, StoreOptions, Submission},
+    store::{
+        BodyIn, Change, Lane, MEMOS_A_CALL_MAX, MemoChange, MemoKind, Origin, RetentionPeriods, Returned, Store,
+        StoreOptions, Submission,
+    },
 };
 
 const BODY: usize = 10 * 1024;
@@ -82,6 +86,9 @@ impl Bench {
             origin: Origin::Smtp,
             body: BodyIn::Ram { bytes: self.body.clone(), lease: self.budget.take(BODY).unwrap() },
             settles: Vec::new(),
+            return_path: hikyaku::bounce::envelope_from::ReturnPath::AsIs,
+            list: String::new(),
+            blocked: Vec::new(),
         }
     }
 
@@ -191,8 +198,125 @@ fn writer_cpu() {
     }
 }
 
+/// Address number `n` of a list: different from its neighbours, as in life.
+fn listed(n: u64) -> String {
+    let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("user{mixed:x}@d{}.example.org", mixed % 5_000)
+}
+
+/// Looks addresses up in a list of many; tells the mean, the median and the 99th percentile.
+fn lookups(bench: &Bench, name: &str, count: u64, address: impl Fn(u64) -> String) {
+    const LOOKS: u64 = 200_000;
+    let keys: Vec<String> = (0..LOOKS).map(|n| address(n.wrapping_mul(0x2545_f491_4f6c_dd1d) % count)).collect();
+    let mut times = Vec::with_capacity(keys.len());
+    let (mut hits, start) = (0, bench.clock.instant());
+    for key in &keys {
+        let begin = bench.clock.instant();
+        hits += u64::from(bench.store.memo(MemoKind::Suppressions, key).unwrap().is_some());
+        times.push(bench.clock.instant() - begin);
+    }
+    let mean = (bench.clock.instant() - start) / u32::try_from(LOOKS).unwrap();
+    times.sort_unstable();
+    let at = |part: usize| times[times.len() * part / 100];
+    println!("{name:>22}: {hits:>6} hits of {LOOKS}, mean {mean:?}, median {:?}, p99 {:?}", at(50), at(99));
+}
+
+fn suppressions() {
+    let count = std::env::var("HIKYAKU_BENCH_SUPPRESSIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000u64);
+    let mut bench = Bench::new();
+    lookups(&bench, "an empty list", count, listed);
+    let value =
+        br#"{"class":2,"reason":"hard","since":"2026-11-24T13:33:56Z","last":"550 5.1.1 user unknown","count":1}"#;
+    let start = bench.clock.instant();
+    for first in (0..count).step_by(MEMOS_A_CALL_MAX) {
+        let keys = first..(first + MEMOS_A_CALL_MAX as u64).min(count);
+        let changes =
+            keys.map(|n| MemoChange { kind: MemoKind::Suppressions, key: listed(n), value: Some(value.to_vec()) });
+        smol::block_on(bench.store.put_memos(changes.collect())).unwrap();
+    }
+    println!("{count} suppressions written in {:?}", bench.clock.instant() - start);
+    assert_eq!(bench.store.memo_count(MemoKind::Suppressions).unwrap(), count);
+    lookups(&bench, "the whole list, hits", count, listed);
+    lookups(&bench, "the whole list, misses", count, |n| listed(n + count));
+    lookups(&bench, "the same 1,000, hits", count, |n| listed(n % 1_000));
+    // Accepting beside such a list, with a look at it for each recipient.
+    bench.round(32);
+    let (rounds, cpu, start) = (300, thread_cpu("hikyaku-store"), bench.clock.instant());
+    for _ in 0..rounds {
+        bench.round(32);
+    }
+    let (cpu, took) = (thread_cpu("hikyaku-store") - cpu, bench.clock.instant() - start);
+    let messages = f64::from(rounds * 32);
+    println!(
+        "    batch  32 beside it: {:>6.0} messages/s, writer {:>5.1} µs CPU a message",
+        messages / took.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / messages
+    );
+}
+
+/// Bounces about mail that was delivered, and the follower's reading of them.
+fn returns() {
+    const CALLS: usize = 400;
+    const A_CALL: usize = 32;
+    let mut bench = Bench::new();
+    let mut keys = Vec::with_capacity(CALLS * A_CALL);
+    for _ in 0..CALLS {
+        let submissions: Vec<Submission> = (0..A_CALL).map(|_| bench.submission()).collect();
+        let changes = submissions.iter().map(|s| bench.succeeded(RecipientKey { message: s.id, index: 0 })).collect();
+        keys.extend(submissions.iter().map(|s| RecipientKey { message: s.id, index: 0 }));
+        smol::block_on(async {
+            for submission in submissions {
+                bench.store.submit(submission).await.unwrap();
+            }
+            bench.store.apply(changes).await.unwrap();
+        });
+    }
+    let (cpu, start) = (thread_cpu("hikyaku-store"), bench.clock.instant());
+    for call in keys.chunks(A_CALL) {
+        let returned = call.iter().map(|key| Returned {
+            key: *key,
+            kind: EventKind::Bounced,
+            at: bench.clock.now(),
+            detail: Box::new(AttemptDetail { reply: "550 5.1.1 no such user".into(), ..AttemptDetail::default() }),
+        });
+        smol::block_on(bench.store.returned(returned.collect())).unwrap();
+    }
+    let (cpu, took) = (thread_cpu("hikyaku-store") - cpu, bench.clock.instant() - start);
+    let n = keys.len() as f64;
+    println!(
+        "bounces, {A_CALL} a call: {:.0}/s, writer {:.1} µs CPU each",
+        n / took.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / n
+    );
+    let (mut after, mut seen, start) = (0, 0, bench.clock.instant());
+    loop {
+        let (events, next) = bench.store.follow(after, &[EventKind::Bounced], 1_000).unwrap();
+        seen += events.len();
+        if next == after {
+            break;
+        }
+        after = next;
+    }
+    assert_eq!(seen, keys.len());
+    let took = bench.clock.instant() - start;
+    println!(
+        "followed: {:.2} µs an event, {:.2} µs a bounce",
+        took.as_secs_f64() * 1e6 / (3.0 * n),
+        took.as_secs_f64() * 1e6 / n
+    );
+}
+
 fn store(c: &mut Criterion) {
-    writer_cpu();
+    // HIKYAKU_BENCH_SCENE="lists" measures only what comes back.
+    let only_lists = std::env::var("HIKYAKU_BENCH_SCENE").is_ok_and(|scene| scene == "lists");
+    if !only_lists {
+        writer_cpu();
+    }
+    suppressions();
+    returns();
+    if only_lists {
+        return;
+    }
     let mut group = c.benchmark_group("accept and succeeded, 10 KiB");
     group.sample_size(20).measurement_time(Duration::from_secs(4));
     for batch in [1usize, 32] {

@@ -26,12 +26,23 @@ pub enum EventKind {
     Failed,
     /// A named operator removed it. Final.
     Dropped,
+    /// A bounce came back after it was delivered (R11): an entry of the error log that changes no state.
+    Bounced,
+    /// Its recipient complained (RFC 5965): likewise.
+    Complained,
 }
 
 impl EventKind {
     /// Every kind, in the order of their stored numbers.
-    pub const ALL: [EventKind; 5] =
-        [EventKind::Queued, EventKind::Deferred, EventKind::Succeeded, EventKind::Failed, EventKind::Dropped];
+    pub const ALL: [EventKind; 7] = [
+        EventKind::Queued,
+        EventKind::Deferred,
+        EventKind::Succeeded,
+        EventKind::Failed,
+        EventKind::Dropped,
+        EventKind::Bounced,
+        EventKind::Complained,
+    ];
 
     /// CMC's word for it.
     pub fn word(self) -> &'static str {
@@ -41,6 +52,8 @@ impl EventKind {
             EventKind::Succeeded => "succeeded",
             EventKind::Failed => "failed",
             EventKind::Dropped => "dropped",
+            EventKind::Bounced => "bounced",
+            EventKind::Complained => "complained",
         }
     }
 
@@ -49,12 +62,27 @@ impl EventKind {
         Self::ALL.into_iter().find(|k| k.word() == word)
     }
 
-    /// No other event follows it for that recipient (P2).
+    /// It ends the recipient's delivery: exactly one such event exists for each (P2). What comes back later follows it.
     pub fn is_final(self) -> bool {
         match self {
-            EventKind::Queued | EventKind::Deferred => false,
+            EventKind::Queued | EventKind::Deferred | EventKind::Bounced | EventKind::Complained => false,
             EventKind::Succeeded | EventKind::Failed | EventKind::Dropped => true,
         }
+    }
+
+    /// It came back from outside, about the event before it, and changed no state (R11).
+    pub fn is_return(self) -> bool {
+        match self {
+            EventKind::Bounced | EventKind::Complained => true,
+            EventKind::Queued | EventKind::Deferred | EventKind::Succeeded | EventKind::Failed | EventKind::Dropped => {
+                false
+            }
+        }
+    }
+
+    /// It stands in the error log.
+    pub fn is_error(self) -> bool {
+        self == EventKind::Failed || self.is_return()
     }
 }
 
@@ -219,6 +247,53 @@ impl ErrorClass {
             _ => return None,
         })
     }
+
+    /// It was not tried at all, since the address is on a list: statistics count it as blocked, not as failed.
+    pub fn is_block(self) -> bool {
+        matches!(self, ErrorClass::Blocked | ErrorClass::Unsubscribed)
+    }
+}
+
+/// Whose trouble a failure is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// The recipient's: no such address, mailbox full, gone.
+    Recipient,
+    /// Our address's or domain's reputation, or how much we sent.
+    Reputation,
+    /// Our authentication: SPF, DKIM, DMARC, PTR, TLS, login.
+    Authentication,
+    /// The content: spam, virus, size, form.
+    Content,
+    /// The destination's own: DNS, network, set-up, outage.
+    Destination,
+    /// The destination's rules.
+    Policy,
+}
+
+impl Trouble {
+    /// Every kind, in the order of their stored numbers, which begin with 1.
+    pub const ALL: [Trouble; 6] = [
+        Trouble::Recipient,
+        Trouble::Reputation,
+        Trouble::Authentication,
+        Trouble::Content,
+        Trouble::Destination,
+        Trouble::Policy,
+    ];
+
+    /// The word in logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Trouble::Recipient => "recipient",
+            Trouble::Reputation => "reputation",
+            Trouble::Authentication => "authentication",
+            Trouble::Content => "content",
+            Trouble::Destination => "destination",
+            Trouble::Policy => "policy",
+        }
+    }
 }
 
 /// A recipient's priority class (R5); the order is the order of service.
@@ -269,6 +344,10 @@ pub struct AttemptDetail {
     pub duration: Duration,
     /// CMC's class of the trouble; `None` when delivered.
     pub error: Option<ErrorClass>,
+    /// Whose trouble it is; `None` when delivered, and in rows of older versions.
+    pub trouble: Option<Trouble>,
+    /// The address or its domain will never take mail, as far as the answer says.
+    pub hard: bool,
     /// The peer may have kept a copy although we lost its reply, now or at an earlier try (P3).
     pub possible_duplicate: bool,
 }

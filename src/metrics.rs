@@ -95,6 +95,24 @@ pub struct Metrics {
     pub connections_total: Counter,
     /// Notices (DSNs) composed.
     pub notices: Counter,
+    /// Mails to return and complaint addresses that were failure reports …
+    pub inbound_bounces: Counter,
+    /// … complaints …
+    pub inbound_complaints: Counter,
+    /// … notices of delay …
+    pub inbound_delays: Counter,
+    /// … reports of success …
+    pub inbound_successes: Counter,
+    /// … automatic replies …
+    pub inbound_replies: Counter,
+    /// … none of these.
+    pub inbound_others: Counter,
+    /// Mails that came in and were passed on.
+    pub inbound_forwarded: Counter,
+    /// Recipients that bounced after they were delivered.
+    pub bounced: Counter,
+    /// Recipients that complained.
+    pub complained: Counter,
     /// Store commits.
     pub commits: Counter,
     /// Operations that those commits held.
@@ -123,6 +141,14 @@ pub struct Metrics {
     pub tls_reports_received: Counter,
     /// DNS queries sent.
     pub dns_queries: Counter,
+    /// Addresses that came onto the suppression list.
+    pub suppressed: Counter,
+    /// Errors that were held because their destination's unknown users had jumped.
+    pub suppressions_held: Counter,
+    /// Recipients that were not written to.
+    pub blocked: Counter,
+    /// Destinations whose errors are held now.
+    pub brakes_held: Gauge,
     /// HTTP requests answered.
     pub http_requests: Counter,
 }

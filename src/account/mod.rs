@@ -221,11 +221,17 @@ impl Accounts {
         accounts
     }
 
-    /// Adds an API user. `key`: its key; `None` makes one. Answers the key, to be shown once.
+    /// Adds an API user. `key`: its key; `None` makes one. `class`: of its mail; `None`: none of its own. Answers the key, to be
+    /// shown once.
     ///
     /// # Errors
     /// [`AccountError::Refused`] with words for the operator; the store's failure.
-    pub async fn add_api(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
+    pub async fn add_api(
+        &self,
+        name: &str,
+        key: Option<Secret<String>>,
+        class: Option<Class>,
+    ) -> Result<Secret<String>, AccountError> {
         let inner = &*self.0;
         let _alone = inner.changes.lock().await;
         if let Some(words) = name_flaw(name) {
@@ -250,7 +256,7 @@ impl Accounts {
             name: name.to_owned(),
             kind: AccountKind::Api,
             hash,
-            class: None,
+            class,
             created_at: now,
             password_set_at: now,
             may_smtp: true,

@@ -61,7 +61,7 @@ async fn smtp(accounts: &Accounts, source: &str, name: &str, key: &Secret<String
 fn a_user_logs_in_with_its_key_until_the_key_changes_or_it_is_removed() {
     smol::block_on(async {
         let House { shelf, clock, metrics, accounts } = house(10);
-        let key = accounts.add_api("shop@example.jp", None).await.unwrap();
+        let key = accounts.add_api("shop@example.jp", None, None).await.unwrap();
         let login = smtp(&accounts, "192.0.2.1", "shop@example.jp", &key).await.unwrap();
         assert_eq!(login, Login { name: "shop@example.jp".into(), class: None });
         assert!(accounts.check(Door::Http, ip("192.0.2.1"), "shop@example.jp", &key).await.is_ok());
@@ -92,7 +92,7 @@ fn a_user_logs_in_with_its_key_until_the_key_changes_or_it_is_removed() {
 fn r16_there_are_users_max_users_and_their_names_are_sound() {
     smol::block_on(async {
         let House { accounts, .. } = house(2);
-        let refused = async |name: &str, key: Option<&str>| match accounts.add_api(name, key.map(secret)).await {
+        let refused = async |name: &str, key: Option<&str>| match accounts.add_api(name, key.map(secret), None).await {
             Err(AccountError::Refused(words)) => words,
             other => panic!("{name}: {:?}", other.map(|_| ())),
         };
@@ -100,12 +100,12 @@ fn r16_there_are_users_max_users_and_their_names_are_sound() {
             assert!(refused(bad, None).await.contains("cannot be a user's name"), "{bad}");
         }
         assert!(refused("shop", Some("short")).await.contains("at least 12"));
-        accounts.add_api("shop", None).await.unwrap();
+        accounts.add_api("shop", None, None).await.unwrap();
         assert_eq!(refused("Shop", None).await, "there is a user shop already");
-        accounts.add_api("crm+news@example.jp", Some(secret("correct horse battery"))).await.unwrap();
+        accounts.add_api("crm+news@example.jp", Some(secret("correct horse battery")), None).await.unwrap();
         assert!(refused("third", None).await.contains("users_max in [accounts] is 2"));
         accounts.reconfigure(3);
-        accounts.add_api("third", None).await.unwrap();
+        accounts.add_api("third", None, None).await.unwrap();
         let names: Vec<String> = accounts.list().into_iter().map(|account| account.name).collect();
         assert_eq!(names, ["crm+news@example.jp", "shop", "third"]);
     });
@@ -115,7 +115,7 @@ fn r16_there_are_users_max_users_and_their_names_are_sound() {
 fn r15_wrong_keys_slow_and_refuse_their_source_and_never_lock_the_user() {
     smol::block_on(async {
         let House { clock, accounts, .. } = house(10);
-        let key = accounts.add_api("shop", None).await.unwrap();
+        let key = accounts.add_api("shop", None, None).await.unwrap();
         assert!(smtp(&accounts, "192.0.2.9", "shop", &key).await.is_ok());
         let mut waits = Vec::new();
         let mut tries = 0;
@@ -142,7 +142,7 @@ fn r15_wrong_keys_slow_and_refuse_their_source_and_never_lock_the_user() {
 #[test]
 fn an_unknown_name_costs_a_hash_like_a_wrong_key_and_a_known_login_costs_none() {
     let House { accounts, metrics, .. } = house(10);
-    let key = smol::block_on(accounts.add_api("shop", None)).unwrap();
+    let key = smol::block_on(accounts.add_api("shop", None, None)).unwrap();
     let mut source = 0u32;
     let mut hashes = |name: &str, key: &Secret<String>| {
         source += 1;
@@ -165,7 +165,7 @@ fn an_unknown_name_costs_a_hash_like_a_wrong_key_and_a_known_login_costs_none() 
 #[test]
 fn a_program_with_many_sessions_is_hashed_about_once_and_the_line_is_bounded() {
     let House { accounts, metrics, .. } = house(10);
-    let key = smol::block_on(accounts.add_api("shop", None)).unwrap();
+    let key = smol::block_on(accounts.add_api("shop", None, None)).unwrap();
     let clock = Clock::system();
     let executor = smol::Executor::new();
     let crowd = |n: usize, source: IpAddr, key: &Secret<String>| -> Vec<_> {
@@ -209,7 +209,7 @@ fn a_program_with_many_sessions_is_hashed_about_once_and_the_line_is_bounded() {
 fn accounts_are_used_from_where_they_may_be_and_by_their_doors() {
     smol::block_on(async {
         let House { shelf, clock, metrics, accounts } = house(10);
-        let key = accounts.add_api("shop", None).await.unwrap();
+        let key = accounts.add_api("shop", None, None).await.unwrap();
         let submit = vec!["192.0.2.0/24".parse().unwrap()];
         accounts.allow(&AllowedIps { submit, ..AllowedIps::default() });
         assert!(smtp(&accounts, "192.0.2.1", "shop", &key).await.is_ok());

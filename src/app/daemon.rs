@@ -14,8 +14,8 @@ use std::{
 
 use crate::{
     account::Accounts,
-    app::{Started, explain::Deciders, lock, reload, tls_reports, web},
-    bounce::notice,
+    app::{Started, explain::Deciders, inbound, lock, reload, tls_reports, unsubscribe, web},
+    bounce::{classify, keys, notice},
     budget::Budget,
     clock::Clock,
     config::{Config, InForce, ListenerTls, Mode},
@@ -24,7 +24,7 @@ use crate::{
         job::Deliver,
         sandbox::Sandbox,
     },
-    http::{Http, live::Live},
+    http::{Http, live::Live, one_click::OneClick},
     intake::{
         listener::{self, Entrance},
         notices::NoticeDoor,
@@ -37,7 +37,9 @@ use crate::{
     runtime::{Runtime, Shutdown},
     schedule::task::{Handle, Parts, Scheduler, Settings},
     store::{RetentionPeriods, Store, StoreOptions},
+    suppress::{self, Suppressions},
     tls_report::receive::Receiver,
+    unsubscribe::list::Unsubscribes,
 };
 
 /// redb's cache, in bytes: a part of `memory_limit`.
@@ -67,8 +69,10 @@ pub struct Daemon {
     pub(super) scheduler: Handle,
     pub(super) deliverer: Option<Arc<Deliverer>>,
     pub(super) resolver: Resolver,
+    pub(super) suppressions: Suppressions,
     pub(super) tls: Option<ReloadableServerConfig>,
     pub(super) http: Http,
+    pub(super) one_click: Option<OneClick>,
     runtime: Runtime,
     shutdown: Shutdown,
     pub(super) clock: Clock,
@@ -88,6 +92,7 @@ impl Daemon {
         let bound = listener::bind(&config.listeners).map_err(|(address, error)| {
             failed(format!("listener {address}: {error}; is another mail server running? Change listener.address"))
         })?;
+        let unsubscribe_bound = unsubscribe::bind(&config).map_err(failed)?;
         let runtime = Runtime::start(config.server.threads).map_err(failed)?;
         let opened = Store::open(StoreOptions {
             data_dir: config.server.data_dir.clone(),
@@ -112,6 +117,16 @@ impl Daemon {
         accounts.allow(&config.accounts.allowed_ips);
 
         let resolver = Resolver::new(clock.clone(), metrics.clone(), &config.dns);
+        // The rules of answers are made ready before the first failure asks for them.
+        runtime.spawn("rules of answers", smol::unblock(classify::warm_up));
+        let keys = async_io::block_on(keys::start(keys::Parts {
+            runtime: runtime.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            shutdown: shutdown.clone(),
+            config: live.clone(),
+        }))
+        .map_err(failed)?;
         let mut deliverer = None;
         let mut sandbox = None;
         let deliver: Arc<dyn Deliver> = match config.delivery.mode {
@@ -129,6 +144,8 @@ impl Daemon {
                     metrics: metrics.clone(),
                     resolver,
                     shutdown: shutdown.clone(),
+                    keys: keys.clone(),
+                    per_recipient: Some(unsubscribe::per_recipient(live.clone(), keys.clone())),
                 };
                 let made = Arc::new(Deliverer::new(parts, &config));
                 deliverer = Some(made.clone());
@@ -147,7 +164,8 @@ impl Daemon {
             },
             Settings::from(&*config),
         );
-        let door = Door::new(store.clone(), scheduler.clone(), clock.clone(), metrics.clone(), live.clone());
+        let door =
+            Door::new(store.clone(), scheduler.clone(), clock.clone(), metrics.clone(), live.clone(), keys.clone());
         notice::start(notice::Parts {
             runtime: runtime.clone(),
             store: store.clone(),
@@ -178,13 +196,28 @@ impl Daemon {
         let pauses_changed = web::pauses(store.clone(), scheduler.clone());
         pauses_changed();
         let kick = scheduler.clone();
+        let suppressions = Suppressions::start(suppress::Parts {
+            runtime: runtime.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+            config: live.clone(),
+        });
+        scheduler.on_failures({
+            let suppressions = suppressions.clone();
+            move || suppressions.kick()
+        });
         let deciders = Deciders {
             config: live.clone(),
             store: store.clone(),
             deliverer: deliverer.clone(),
             scheduler: scheduler.clone(),
             clock: clock.clone(),
+            keys: keys.clone(),
+            suppressions: suppressions.clone(),
         };
+        let unsubscribes = Unsubscribes::new(store.clone(), clock.clone(), live.clone());
         let http = web::start(
             &web::Parts {
                 config: live.clone(),
@@ -218,15 +251,49 @@ impl Daemon {
                 facts_of: Box::new(move |message, recipient| deciders.facts_of(message, recipient)),
                 trouble: web::trouble(store_failed.clone()),
                 tls_reports: tls_receiver.clone(),
+                suppressions: suppressions.clone(),
+                unsubscribes: unsubscribes.clone(),
                 backup_runs: Arc::default(),
             },
         )
         .map_err(failed)?;
 
+        let endpoint = |listener| {
+            let parts = unsubscribe::Parts {
+                runtime: runtime.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+                shutdown: shutdown.clone(),
+                config: live.clone(),
+                keys: keys.clone(),
+                tls: tls.clone(),
+            };
+            unsubscribe::start(parts, listener)
+        };
+        let one_click = unsubscribe_bound.map(endpoint).transpose().map_err(failed)?;
+
         if let Some(tls) = &tls {
             runtime.spawn("certificates", tls.clone().watch());
         }
         let board = Board::new(clock.clone());
+        let trace_key = TraceKey::new(&trace_key(&config.server.data_dir).map_err(failed)?);
+        let inbound = inbound::inbound(inbound::Parts {
+            store: store.clone(),
+            clock: clock.clone(),
+            config: live.clone(),
+            keys,
+            metrics: metrics.clone(),
+            door: door.clone(),
+            budget: budget.clone(),
+            trace_key: trace_key.clone(),
+            tls_reports: tls_receiver,
+            on_returned: Box::new({
+                let suppressions = suppressions.clone();
+                move || suppressions.kick()
+            }),
+            unsubscribes: unsubscribes.clone(),
+        });
         let entrance = Arc::new(Entrance {
             runtime: runtime.clone(),
             shutdown: shutdown.clone(),
@@ -239,8 +306,8 @@ impl Daemon {
             accounts: accounts.clone(),
             door,
             tls: tls.clone(),
-            trace_key: TraceKey::new(&trace_key(&config.server.data_dir).map_err(failed)?),
-            reports: Some(Arc::new(tls_receiver)),
+            trace_key,
+            inbound,
         });
         for l in &config.listeners {
             log::info!("listener={} role={:?} tls={:?} act=start", l.address, l.role, l.tls);
@@ -254,8 +321,10 @@ impl Daemon {
             scheduler,
             deliverer,
             resolver,
+            suppressions,
             tls,
             http,
+            one_click,
             runtime,
             shutdown,
             clock,
@@ -350,7 +419,8 @@ fn budget_bytes(memory_limit: u64) -> usize {
 }
 
 fn server_tls(config: &Config) -> Result<Option<ReloadableServerConfig>, StartError> {
-    let needed = config.http.tls || config.listeners.iter().any(|l| l.tls != ListenerTls::None);
+    let needed =
+        config.http.tls || config.unsubscribe.tls || config.listeners.iter().any(|l| l.tls != ListenerTls::None);
     match (&config.tls.certificate, &config.tls.private_key) {
         (Some(certificate), Some(key)) => ReloadableServerConfig::load(certificate, key).map(Some).map_err(failed),
         _ if needed => Err(failed("a listener needs TLS: set tls.certificate and tls.private_key")),

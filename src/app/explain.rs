@@ -1,15 +1,16 @@
 //! How a mail would be treated, and why: the decision chain, gathered from the rooms that decide.
 //!
 //! In: a question of the command line or a page.  Out: facts in the order of the decisions: who may submit, the class, the
-//! route, the site with its limits, and when the next try is due.
+//! sender that goes out, the route, the site with its limits, and when the next try is due.
 //! Always: nothing is sent and nothing changes; questions to DNS are bounded by the resolver's patience.
 
 use std::sync::Arc;
 
 use crate::{
+    bounce::{envelope_from::Mail, keys::KeyRing},
     clock::{Clock, Timestamp},
     config::{Config, InForce, RelayPolicy},
-    deliver::{attempt::Deliverer, rules::lane_of},
+    deliver::{attempt::Deliverer, envelope::return_address, rules::lane_of},
     event::WaitReason,
     fact::Fact,
     http::daemon::ExplainQuery,
@@ -17,6 +18,7 @@ use crate::{
     schedule::task::Handle,
     smtp::address::Mailbox,
     store::{Message, Recipient, RecipientState, Store},
+    suppress::Suppressions,
 };
 
 /// Those who decide.
@@ -32,6 +34,10 @@ pub struct Deciders {
     pub scheduler: Handle,
     /// The time.
     pub clock: Clock,
+    /// The keys of return addresses.
+    pub keys: KeyRing,
+    /// Who is not written to.
+    pub suppressions: Suppressions,
 }
 
 impl Deciders {
@@ -39,15 +45,26 @@ impl Deciders {
     pub fn explain(&self, query: &ExplainQuery) -> Vec<Fact> {
         let config = self.config.get();
         let mut facts = vec![Fact::new("policy", policy_words(&config, query)), self.class(&config, query)];
+        facts.push(Fact::new("return path", self.return_path(&config, query.sender.as_ref())));
+        facts.extend(self.suppression(&query.recipient, &query.user));
         facts.extend(self.route(&config, &query.recipient, &query.user));
         facts
+    }
+
+    fn suppression(&self, recipient: &Mailbox, user: &str) -> Vec<Fact> {
+        let trouble = |error| vec![Fact::new("suppression", format!("cannot be read: {error}"))];
+        self.suppressions.explain(recipient.as_str(), user).unwrap_or_else(trouble)
     }
 
     /// How a waiting recipient is treated. Blocks while DNS is asked.
     pub fn facts_of(&self, message: &Message, recipient: &Recipient) -> Vec<Fact> {
         let config = self.config.get();
-        let mut facts = vec![Fact::new("class", message.class.word())];
+        let sender = return_address(message, recipient.key.index, &self.keys);
+        let sender = sender.as_deref().map_or("", Mailbox::as_str);
+        let path = format!("<{sender}>: {}, as was decided when the mail was accepted", message.return_path);
+        let mut facts = vec![Fact::new("class", message.class.word()), Fact::new("return path", path)];
         let RecipientState::Waiting { due, wait } = &recipient.state else { return facts };
+        facts.extend(self.suppression(&recipient.address, &message.user));
         facts.extend(self.route(&config, &recipient.address, &message.user));
         facts.push(Fact::new("next try", next_try(*due, *wait, self.clock.now())));
         facts
@@ -71,6 +88,20 @@ impl Deciders {
         };
         let header = &config.delivery.priority.header;
         Fact::new("class", format!("{}: {why}; {header} and MT-PRIORITY in the mail come first", class.word()))
+    }
+
+    /// The sender that would go out, and the setting that says so. A mail whose header From has another domain may differ.
+    fn return_path(&self, config: &Config, sender: Option<&Mailbox>) -> String {
+        let header_from = sender.map_or("", Mailbox::as_str);
+        let mail = Mail { header_from, sender, is_ours: false };
+        let words = config.return_path(&mail, self.keys.newest()).to_string();
+        let may_differ =
+            config.domains.iter().any(|domain| domain.envelope_from_rewrite) || config.envelope_from.rewrite;
+        if may_differ && sender.is_some() {
+            format!("{words}; taken for the header From, too, which comes first")
+        } else {
+            words
+        }
     }
 
     fn route(&self, config: &Config, recipient: &Mailbox, user: &str) -> Vec<Fact> {

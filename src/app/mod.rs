@@ -7,10 +7,12 @@
 
 mod daemon;
 mod explain;
+mod inbound;
 pub(crate) mod lock;
 mod reload;
 mod systemd;
 mod tls_reports;
+mod unsubscribe;
 mod web;
 
 use std::{path::PathBuf, time::Duration};

@@ -57,6 +57,8 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) {
     new.listeners.clone_from(&old.listeners);
     new.http.address = old.http.address;
     new.http.tls = old.http.tls;
+    new.unsubscribe.address = old.unsubscribe.address;
+    new.unsubscribe.tls = old.unsubscribe.tls;
     // The sandbox and the real thing are different parts of the daemon.
     let sandbox = |c: &Config| c.delivery.mode == config::Mode::Sandbox;
     if sandbox(old) != sandbox(new) {
@@ -82,7 +84,11 @@ fn put_in_force(daemon: &Daemon, new: Config) {
         deliverer.reconfigure(&new);
     }
     daemon.http.reconfigure(web::names(&new));
+    if let Some(one_click) = &daemon.one_click {
+        one_click.reconfigure(&new);
+    }
     daemon.config.swap(new);
+    daemon.suppressions.kick();
 }
 
 fn describe(differences: &[Diff]) -> String {

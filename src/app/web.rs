@@ -138,7 +138,8 @@ pub fn names(config: &Config) -> Names {
     Names { public_url: config.http.public_url.clone(), proxy_networks: config.http.proxy_networks.clone() }
 }
 
-fn acceptor(tls: ReloadableServerConfig) -> TlsAccept {
+/// A TLS handshake with the daemon's certificate, as it is at that moment.
+pub fn acceptor(tls: ReloadableServerConfig) -> TlsAccept {
     Arc::new(move |stream: Async<TcpStream>| {
         let tls = tls.clone();
         Box::pin(async move { Ok(Box::new(tls.accept(stream).await?) as Box<dyn Duplex>) })

@@ -32,7 +32,7 @@ fn report<'a>(to: &'a Mailbox, recipients: &'a [RecipientReport<'a>], original: 
         to,
         message: MessageId::from_u64(1 << 60),
         arrived_at: AT,
-        held_until: None,
+        hold: None,
         subject: "請求書",
         message_id: "<1@example.jp>",
         envid: Some("env+2Bid"),
@@ -75,10 +75,11 @@ fn a_deadline_that_passed_has_its_own_status() {
         let recipients = [RecipientReport { in_time, ..recipient(&a, action, reply) }];
         let mut report = report(&to, &recipients, Original::Nothing);
         report.deliver_by = Some(AT);
-        report.held_until = Some(AT);
+        report.hold = Some(Hold::Until(AT.as_seconds()));
         let parts = parts(&compose(&report));
         assert!(parts[1].1.contains(&format!("Status: {status}\r\n")), "{in_time:?} {reply}: {}", parts[1].1);
         assert!(parts[1].1.contains("Deliver-By-Date: Tue, 24 Nov 2026 13:35:10 +0000\r\n"), "{}", parts[1].1);
+        assert!(parts[1].1.contains("Future-Release-Request: until;2026-11-24T13:35:10Z\r\n"), "{}", parts[1].1);
         assert!(parts[0].1.contains("Held until: Tue, 24 Nov 2026 13:35:10 +0000"), "{}", parts[0].1);
         let says_over = parts[0].1.contains("The time that you gave for its delivery is over.");
         assert_eq!(says_over, matches!(in_time, InTime::Over | InTime::OverReturned), "{}", parts[0].1);

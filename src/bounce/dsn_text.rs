@@ -27,7 +27,7 @@ pub(super) fn text(report: &Report<'_>) -> String {
     let mut out = String::with_capacity(2_048);
     let action = report.recipients.first().map_or(Action::Failed, |r| r.action);
     let date = compose::date(report.arrived_at);
-    let _ = write!(out, "{}\r\n\r\n", english(action));
+    let _ = write!(out, "{}\r\n\r\n", english(action, report.deliver_by.is_some()));
     about(&mut out, report, &date, ["Accepted", "Held until", "Subject", "Queue id", "Reported by"]);
     for recipient in report.recipients.iter().take(NAMED_MAX) {
         recipient_text(
@@ -38,7 +38,7 @@ pub(super) fn text(report: &Report<'_>) -> String {
         );
     }
     more(&mut out, report, "more recipients: see the attached report");
-    let _ = write!(out, "\r\n----\r\n\r\n{}\r\n\r\n", japanese(action));
+    let _ = write!(out, "\r\n----\r\n\r\n{}\r\n\r\n", japanese(action, report.deliver_by.is_some()));
     about(&mut out, report, &date, ["受付日時", "配信予約日時", "件名", "キューID", "通知元"]);
     for recipient in report.recipients.iter().take(NAMED_MAX) {
         recipient_text(
@@ -52,7 +52,8 @@ pub(super) fn text(report: &Report<'_>) -> String {
     out
 }
 
-fn english(action: Action) -> &'static str {
+/// `by`: the mail came with a deadline, so that a relay is told although the next system may report too.
+fn english(action: Action, by: bool) -> &'static str {
     match action {
         Action::Failed => "Your mail could not be delivered to the recipients below, and it will not be tried again.",
         Action::Delayed => {
@@ -60,6 +61,10 @@ fn english(action: Action) -> &'static str {
              until it is delivered or its time is over; in that case you will get another notice."
         }
         Action::Delivered => "Your mail was delivered to the recipients below, as you asked to be told.",
+        Action::Relayed if by => {
+            "Your mail was handed to the mail system of the recipients below. Whether it is delivered in the time that\r\n\
+             you gave is now in that system's hands."
+        }
         Action::Relayed => {
             "Your mail was handed to the mail system of the recipients below. That system sends no delivery reports,\r\n\
              so this is the last thing that we can tell you about it."
@@ -67,7 +72,7 @@ fn english(action: Action) -> &'static str {
     }
 }
 
-fn japanese(action: Action) -> &'static str {
+fn japanese(action: Action, by: bool) -> &'static str {
     match action {
         Action::Failed => "お送りいただいたメールは、次の宛先に配信できませんでした。再送は行われません。",
         Action::Delayed => {
@@ -75,6 +80,10 @@ fn japanese(action: Action) -> &'static str {
              期限までに配信できなかった場合は、あらためてお知らせします。"
         }
         Action::Delivered => "お送りいただいたメールは、次の宛先に配信されました(ご依頼によりお知らせします)。",
+        Action::Relayed if by => {
+            "お送りいただいたメールは、次の宛先のメールシステムに引き渡されました。\r\n\
+             ご指定の期限までに配信されるかどうかは、相手先のシステムによります。"
+        }
         Action::Relayed => {
             "お送りいただいたメールは、次の宛先のメールシステムに引き渡されました。\r\n\
              相手先は配信通知に対応していないため、これ以降の状況はお知らせできません。"
@@ -85,7 +94,7 @@ fn japanese(action: Action) -> &'static str {
 fn about(out: &mut String, report: &Report<'_>, date: &str, labels: [&str; 5]) {
     let [accepted, held, subject, queue_id, by] = labels;
     let _ = write!(out, "  {accepted}: {date}\r\n");
-    if let Some(until) = report.held_until {
+    if let Some(until) = report.hold.map(|hold| hold.release_at(report.arrived_at)) {
         let _ = write!(out, "  {held}: {}\r\n", compose::date(until));
     }
     if !report.subject.is_empty() {

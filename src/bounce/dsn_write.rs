@@ -3,7 +3,7 @@
 //! In: [`Report`].  Out: [`Composed`], a whole message.
 //! Always: multipart/report with a text in English and Japanese, the machine-readable part, and the mail or its header;
 //! lines of the machine-readable part are ASCII unless an address needs UTF-8, and no word of a peer can start a field.
-//! Sources: RFC 3461 §6, RFC 3462/6522, RFC 3464, RFC 6533, RFC 3834 §3.1, RFC 2852 §4.
+//! Sources: RFC 3461 §6, RFC 3462/6522, RFC 3464, RFC 6533, RFC 3834 §3.1, RFC 2852 §4.1 and §5, RFC 4865 §5.1.2.
 
 use std::fmt::Write;
 
@@ -14,7 +14,12 @@ use mail_builder::{
 };
 
 use super::dsn_text;
-use crate::{clock::Timestamp, ids::MessageId, mail::compose, smtp::address::Mailbox};
+use crate::{
+    clock::Timestamp,
+    ids::MessageId,
+    mail::compose,
+    smtp::{address::Mailbox, params::Hold},
+};
 
 /// A mail up to this many octets comes back whole; of a larger one its header does (RFC 3461 §6.2 leaves the choice to us).
 pub const FULL_BYTES_MAX: u64 = 100 * 1024;
@@ -34,7 +39,7 @@ pub enum Action {
     Delayed,
     /// It was delivered.
     Delivered,
-    /// It was handed to a system that sends no such reports.
+    /// It was handed to a system that sends no such reports, or whose sender has every relay named.
     Relayed,
 }
 
@@ -50,7 +55,7 @@ impl Action {
     }
 }
 
-/// What the deadline of a BY has to do with a report (RFC 2852 §4).
+/// What the deadline of a BY has to do with a report (RFC 2852 §4.1.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum InTime {
     /// The mail had none.
@@ -127,8 +132,8 @@ pub struct Report<'a> {
     pub message: MessageId,
     /// When the mail was accepted.
     pub arrived_at: Timestamp,
-    /// Until when its sender had it held (FUTURERELEASE).
-    pub held_until: Option<Timestamp>,
+    /// How its sender had it held (FUTURERELEASE).
+    pub hold: Option<Hold>,
     /// The mail's Subject, decoded; may be empty.
     pub subject: &'a str,
     /// The mail's Message-ID with brackets; may be empty.
@@ -219,8 +224,17 @@ fn status_part<'a>(report: &Report<'_>, global: bool) -> MimePart<'a> {
     }
     field(&mut out, "Arrival-Date", &compose::date(report.arrived_at), global);
     if let Some(deadline) = report.deliver_by {
-        // RFC 2852 adds this field to those of RFC 3464 §2.2.
+        // RFC 2852 §5 adds this field to those of RFC 3464 §2.2.
         field(&mut out, "Deliver-By-Date", &compose::date(deadline), global);
+    }
+    // RFC 4865 §5.1.2: the request as it was made.
+    match report.hold {
+        Some(Hold::For(seconds)) => field(&mut out, "Future-Release-Request", &format!("for;{seconds}"), global),
+        Some(Hold::Until(at)) => {
+            let at = Timestamp::from_millis(at.saturating_mul(1000)).rfc3339_seconds();
+            field(&mut out, "Future-Release-Request", &format!("until;{at}"), global);
+        }
+        None => {}
     }
     field(&mut out, "X-Hikyaku-Queue-ID", &report.message.to_string(), global);
     for recipient in report.recipients {

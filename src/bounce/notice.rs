@@ -4,7 +4,7 @@
 //! Always: recipients of a message that fail within a minute share a notice; the transaction that stores a notice settles
 //! what it owed, so that a crash neither loses nor doubles one; nobody bounces a bounce: without a sender's address, or for a
 //! notice of our own, the debt is settled in silence.
-//! Sources: RFC 3461 §6, RFC 5321 §6.1, RFC 8689 §5, RFC 2852 §4; architecture.md "Notices".
+//! Sources: RFC 3461 §6, RFC 5321 §6.1, RFC 8689 §5, RFC 2852 §4.1 and §5, RFC 4865 §5.1.2; architecture.md "Notices".
 
 use std::{collections::BTreeMap, future::Future, io::Read, sync::Arc, time::Duration};
 
@@ -231,7 +231,7 @@ fn prepare<S: Debts, D>(parts: &Parts<S, D>, group: &Group) -> Result<Prepared, 
         to: &to,
         message: message.id,
         arrived_at: message.accepted_at,
-        held_until: message.params.hold.map(|hold| hold.release_at(message.accepted_at)),
+        hold: message.params.hold,
         subject: &message.facts.subject,
         message_id: &message.facts.message_id,
         envid: message.params.envid.as_deref(),

@@ -81,6 +81,8 @@ fn message(n: u64, sender: Option<&str>, recipients: u32) -> (Message, Vec<Recip
         user: String::new(),
         source_ip: None,
         origin: Origin::Smtp,
+        return_path: crate::bounce::envelope_from::ReturnPath::AsIs,
+        list: String::new(),
         place: BodyPlace::File,
         len: 34,
     };

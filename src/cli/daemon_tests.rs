@@ -162,6 +162,8 @@ fn json_lines_keep_their_schema() {
         "message_id",
         "origin",
         "queue_id",
+        "return_domain",
+        "return_path",
         "sender",
         "size",
         "source_ip",
@@ -169,6 +171,7 @@ fn json_lines_keep_their_schema() {
         "user",
     ];
     let event = [
+        "about",
         "address",
         "at",
         "attempt",
@@ -176,6 +179,7 @@ fn json_lines_keep_their_schema() {
         "duration_ms",
         "error",
         "error_code",
+        "hard",
         "host",
         "index",
         "next_try",
@@ -184,9 +188,11 @@ fn json_lines_keep_their_schema() {
         "possible_duplicate",
         "recipient",
         "reply",
+        "returned",
         "sender_ip",
         "status",
         "tls",
+        "trouble",
         "wait",
     ];
     let recipient = [
@@ -443,31 +449,6 @@ fn scheduled_mail_says_so() {
 }
 
 #[test]
-fn users_come_and_go_and_each_act_is_logged_without_the_key() {
-    let rig = rig(Fake::busy());
-    let target = target(&rig.dir);
-    let made = run(&rig, "user add crm --api");
-    assert_eq!((made.code, made.out.as_str()), (0, "k3y-that-was-made\n"), "the key alone is on stdout");
-    assert!(made.err.contains("shown this once"));
-    let given = run_at(&target, "user add erp --api --key-file -", "a given key\n");
-    assert_eq!((given.code, given.out.as_str()), (0, "User erp was added.\n"), "{}", given.err);
-    assert_eq!(run(&rig, "user add crm --api").code, 1, "taken");
-    assert_eq!(run(&rig, "user add crm").code, 2, "--api is needed");
-    assert_eq!(run_at(&target, "user add x --api --key-file -", "").code, 2, "an empty key");
-    assert_eq!(run_at(&target, "user password crm --key-file -", "other").out, "User crm has another key.\n");
-    assert_eq!(run(&rig, "user password nobody").code, 1);
-    assert_eq!(run(&rig, "user remove crm").out, "User crm was removed.\n");
-    let gone = run(&rig, "user remove crm");
-    assert_eq!((gone.code, gone.err.as_str()), (1, "hikyaku: there is no user \"crm\"\n"));
-    let audit = run(&rig, "log audit");
-    for act in ["user.add", "user.password", "user.remove", "control socket", "API user, key given"] {
-        assert!(audit.out.contains(act), "{act}: {}", audit.out);
-    }
-    assert!(!audit.out.contains("a given key") && !audit.out.contains("k3y"));
-    assert!(run(&rig, "user list").out.contains("shop-app  api   smtp http view"));
-}
-
-#[test]
 fn a_backup_is_whole_or_not_there() {
     let good = rig(Fake::busy());
     let file = good.dir.join("copy.tar");
@@ -573,3 +554,9 @@ fn see_the_output() {
         println!("$ hikyaku {line}\n{}{}[{}]\n", ran.out, ran.err, ran.code);
     }
 }
+
+#[path = "user_tests.rs"]
+mod users;
+
+#[path = "links_tests.rs"]
+mod links;

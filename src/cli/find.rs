@@ -5,10 +5,23 @@ use clap::{Arg, ArgMatches, Command};
 use super::{
     Target,
     client::{Client, DONE, NO, Query, Trouble},
+    log::{link_words, trouble_words, word},
     queue::{next_try, print_reasons, state_word},
     table::{Output, Table, clean, json_flag, on_terminal},
 };
-use crate::http::{rows::StoryOut, when::of_rfc3339};
+use crate::{
+    event::EventKind,
+    http::{
+        rows::{EventOut, StoryOut},
+        when::{Zone, of_rfc3339},
+    },
+};
+
+/// What comes back about a recipient.
+const RETURNS: [EventKind; 2] = [EventKind::Bounced, EventKind::Complained];
+
+/// Failures, bounces and complaints of one message that are told below the table.
+const TROUBLES_MAX: usize = 100;
 
 /// The command.
 pub fn command() -> Command {
@@ -45,25 +58,69 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
         for story in &stories {
             let accepted = of_rfc3339(&story.message.accepted_at).map_or_else(String::new, |t| zone.short(t, now));
             for r in &story.recipients {
-                let state = match state_word(r) {
+                let last = |status: &str| story.events.iter().rfind(|e| e.index == r.index && e.status == status);
+                let mut state = match state_word(r) {
                     "waiting" => format!("waiting, next try {}", next_try(r.next_try.as_deref(), now)),
                     "scheduled" => format!("scheduled, {}", next_try(r.next_try.as_deref(), now)),
-                    other => other.to_owned(),
+                    other => other.to_owned() + last(&r.state).map_or("", strength),
                 };
+                // What came back about it, whatever its state (R11).
+                let returns: Vec<&EventOut> = RETURNS.iter().filter_map(|kind| last(kind.word())).collect();
+                for e in &returns {
+                    state.push_str(&format!(", {}{}", word(&e.status), strength(e)));
+                }
+                let answer = returns.last().map_or(&r.last_reply, |e| &e.reply);
                 table.row([
                     accepted.clone(),
                     story.message.queue_id.clone(),
                     r.recipient.clone(),
                     state,
                     super::table::fit(&clean(&story.message.subject), 36),
-                    r.last_reply.clone(),
+                    answer.clone(),
                 ]);
             }
         }
         table.print(output, "")?;
+        for m in stories.iter().map(|story| &story.message).filter(|m| !m.return_domain.is_empty()) {
+            let form = if m.return_path == "token" { "a token for each recipient" } else { "its local part kept" };
+            output.line(&format!("{}  return path: {form}, at {}", clean(&m.queue_id), clean(&m.return_domain)))?;
+        }
+        for story in &stories {
+            print_troubles(story, &zone, output)?;
+        }
         for story in &stories {
             print_reasons(&story.recipients, output)?;
         }
     }
     Ok(if stories.is_empty() { NO } else { DONE })
+}
+
+/// How final a failure is, in a word behind its state.
+fn strength(e: &EventOut) -> &'static str {
+    match (&e.error, e.hard) {
+        (None, _) => "",
+        (Some(_), true) => " hard",
+        (Some(_), false) => " soft",
+    }
+}
+
+/// Each failure, bounce and complaint: when, what kind it is and whose trouble, its words, and what it is about (R11).
+fn print_troubles(story: &StoryOut, zone: &Zone, output: &mut Output<'_>) -> Result<(), Trouble> {
+    let is_error = |e: &&EventOut| EventKind::from_word(&e.status).is_some_and(EventKind::is_error);
+    for e in story.events.iter().filter(is_error).take(TROUBLES_MAX) {
+        let at = of_rfc3339(&e.at).map_or_else(String::new, |t| zone.full(t));
+        let kind = trouble_words(e.error.as_deref(), e.trouble.as_deref(), e.hard).map(|words| format!(" ({words})"));
+        let about = e.about.as_ref().map(|link| format!("; about: {}", link_words(link, zone)));
+        let line = format!(
+            "{} {} {at}, entry {}{}: {}{}",
+            e.recipient,
+            word(&e.status),
+            e.number,
+            kind.unwrap_or_default(),
+            e.reply,
+            about.unwrap_or_default()
+        );
+        output.line(&clean(&line))?;
+    }
+    Ok(())
 }

@@ -15,7 +15,7 @@ use crate::{
     clock::Timestamp,
     http::{
         control::PAGE_ROWS_MAX,
-        rows::{AuditOut, LogOut},
+        rows::{AuditOut, LinkOut, LogOut},
         when::{Zone, of_rfc3339},
     },
 };
@@ -37,7 +37,7 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .arg(json_flag())
         .subcommand(events(Command::new("deliveries").about("Every acceptance, try and result, one entry each")))
-        .subcommand(events(Command::new("errors").about("Failed recipients only")))
+        .subcommand(events(Command::new("errors").about("Failed recipients, bounces and complaints only")))
         .subcommand(
             output(period(Command::new("audit").about("The operation log: logins, acts and reloads")))
                 .arg(value("who", "TEXT", "Part of who did it"))
@@ -78,7 +78,11 @@ fn events(command: Command) -> Command {
         .arg(value("sender", "TEXT", "Part of the envelope sender or the From address"))
         .arg(value("message-id", "TEXT", "Part of the Message-ID"))
         .arg(value("api-data", "TEXT", "Part of X-Api-Data"))
-        .arg(value("status", "LIST", "Only these, with commas: queued, deferred, succeeded, failed, dropped"))
+        .arg(value(
+            "status",
+            "LIST",
+            "Only these, with commas: queued, deferred, succeeded, failed, dropped, bounced, complained",
+        ))
         .arg(value("user", "NAME", "The API user"))
         .arg(value("id", "QUEUE-ID", "One message"))
         .arg(
@@ -274,7 +278,7 @@ fn follow(
         }
         output.out.flush()?;
         if let Some(newest) = rows.last() {
-            last = newest.number;
+            last = newest.event.number;
             if let Some(at) = of_rfc3339(&newest.event.at) {
                 since = at.minus(FOLLOW_OVERLAP).rfc3339();
             }
@@ -295,7 +299,7 @@ fn follow(
 
 fn follow_line(row: &LogOut, zone: &Zone) -> String {
     let time = of_rfc3339(&row.event.at).map_or_else(String::new, |t| zone.full(t));
-    let line = format!("{time}  {:<9}  {}  {}", word(&row.event.status), row.event.recipient, what(row));
+    let line = format!("{time}  {:<10}  {}  {}", word(&row.event.status), row.event.recipient, what(row, zone));
     super::table::clean(line.trim_end())
 }
 
@@ -308,12 +312,35 @@ pub(super) fn word(status: &str) -> &str {
     }
 }
 
-/// What a person wants to know of an entry: the answer where something went wrong, else the subject.
-fn what(row: &LogOut) -> String {
-    match row.event.status.as_str() {
-        "deferred" | "failed" if !row.event.reply.is_empty() => row.event.reply.clone(),
+/// What a person wants to know of an entry: the answer where something went wrong, else the subject; and what it is linked
+/// with (R11).
+fn what(row: &LogOut, zone: &Zone) -> String {
+    let e = &row.event;
+    let mut text = match e.status.as_str() {
+        "deferred" | "failed" | "bounced" | "complained" if !e.reply.is_empty() => e.reply.clone(),
         _ => row.message.subject.clone(),
+    };
+    if let Some(link) = e.about.iter().chain(e.returned.last()).next() {
+        text.push_str(&format!(" ({})", link_words(link, zone)));
     }
+    text
+}
+
+/// The entry that another one names: its number, what it was, when, and what it says.
+pub(super) fn link_words(link: &LinkOut, zone: &Zone) -> String {
+    let at = of_rfc3339(&link.at).map_or_else(String::new, |t| zone.full(t));
+    let mut text = format!("{} {at}, entry {}", word(&link.status), link.number);
+    if let Some(trouble) = trouble_words(link.error.as_deref(), link.trouble.as_deref(), link.hard) {
+        text.push_str(&format!(", {trouble}: {}", link.reply));
+    }
+    text
+}
+
+/// What kind of failure it is: `unknown_user, recipient, hard`; `None`: it is none.
+pub(super) fn trouble_words(error: Option<&str>, trouble: Option<&str>, hard: bool) -> Option<String> {
+    let error = error?;
+    let strength = if hard { "hard" } else { "soft" };
+    Some([Some(error), trouble, Some(strength)].into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 struct Events;
@@ -350,12 +377,24 @@ impl Shown for Events {
             "operator",
             "size",
             "class",
+            "number",
+            "trouble",
+            "hard",
+            "about_number",
+            "about_at",
+            "returned_number",
+            "returned_at",
+            "returned_status",
+            "returned_error",
+            "returned_reply",
         ]
     }
 
     fn csv_row(&self, row: LogOut, zone: &Zone) -> Vec<String> {
         let (e, m) = (row.event, row.message);
         let time = |text: Option<&str>| text.and_then(of_rfc3339).map_or_else(String::new, |t| zone.rfc3339(t));
+        let (about, returned) = (e.about.unwrap_or_default(), e.returned.into_iter().next_back().unwrap_or_default());
+        let number = |n: u64| if n == 0 { String::new() } else { n.to_string() };
         vec![
             time(Some(&e.at)),
             e.status,
@@ -384,6 +423,16 @@ impl Shown for Events {
             e.operator.unwrap_or_default(),
             m.size.to_string(),
             m.class,
+            number(e.number),
+            e.trouble.unwrap_or_default(),
+            e.hard.to_string(),
+            number(about.number),
+            time(Some(&about.at)),
+            number(returned.number),
+            time(Some(&returned.at)),
+            returned.status,
+            returned.error.unwrap_or_default(),
+            returned.reply,
         ]
     }
 
@@ -398,7 +447,7 @@ impl Shown for Events {
             word(&row.event.status).to_owned(),
             row.message.queue_id.clone(),
             row.event.recipient.clone(),
-            what(row),
+            what(row, zone),
         ]);
     }
 }

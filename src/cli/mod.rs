@@ -5,11 +5,13 @@
 //! Sources: config.md; sysexits(3).
 
 pub mod backup;
+pub mod bounce;
 mod check;
 mod client;
 mod discover;
 pub mod explain;
 pub mod find;
+pub mod incidents;
 pub mod log;
 mod pauses;
 pub mod queue;
@@ -17,8 +19,10 @@ mod restore;
 mod sendmail;
 mod serve;
 pub mod status;
+pub mod suppress;
 mod table;
 pub mod tls_report;
+pub mod unsubscribe;
 pub mod user;
 mod verify;
 
@@ -85,6 +89,7 @@ fn run(args: &[OsString], around: &Around) -> u8 {
         "serve" => serve::run(config, around),
         "check" => check::run(config, around),
         "verify" => verify::run(matches, config, around),
+        "bounce" => bounce::run(matches),
         "restore" => restore::run(matches, config, around),
         "sendmail" => {
             let args: Vec<OsString> = matches.get_many::<OsString>("args").unwrap_or_default().cloned().collect();
@@ -108,6 +113,9 @@ fn talk(name: &str, matches: &ArgMatches, target: &Target) -> u8 {
         "user" => user::run(matches, target),
         "backup" => backup::run(matches, target),
         "tls-report" => tls_report::run(matches, target),
+        "suppress" => suppress::run(matches, target),
+        "unsubscribe" => unsubscribe::run(matches, target),
+        "incidents" => incidents::run(matches, target),
         _ => exit::USAGE,
     }
 }
@@ -203,6 +211,9 @@ fn command() -> Command {
         user::command(),
         backup::command(),
         tls_report::command(),
+        suppress::command(),
+        unsubscribe::command(),
+        incidents::command(),
     ];
     Command::new("hikyaku")
         .version(env!("CARGO_PKG_VERSION"))
@@ -214,6 +225,7 @@ fn command() -> Command {
         .arg(config)
         .subcommand(serve::command())
         .subcommand(check::command())
+        .subcommand(bounce::command())
         .subcommands(nouns)
         .subcommand(restore::command())
         .subcommand(verify::command())

@@ -86,6 +86,7 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
         ),
         ("DNSSEC", dnssec(&status)),
         ("paused", paused(&status)),
+        ("suppressed", suppressed(&status)),
     ] {
         if !value.is_empty() {
             output.line(&format!("  {name:<10} {value}"))?;
@@ -125,6 +126,26 @@ fn dnssec(status: &StatusOut) -> String {
         None => "",
     };
     words.to_owned()
+}
+
+/// Who is not written to; empty where everybody is.
+fn suppressed(status: &StatusOut) -> String {
+    let lists = &status.lists;
+    let mut parts = Vec::new();
+    match (lists.suppressed, lists.suppressions) {
+        (Some(0), _) | (None, 0) => {}
+        (Some(1), _) => parts.push("1 address (hikyaku suppress list)".to_owned()),
+        (Some(n), _) => parts.push(format!("{} addresses (hikyaku suppress list)", number(n))),
+        (None, n) => parts.push(format!("about {} addresses (hikyaku suppress list)", number(n))),
+    }
+    if lists.unsubscribes > 0 {
+        parts.push(format!("{} left a list", number(lists.unsubscribes)));
+    }
+    let held: Vec<String> = lists.held.iter().filter(|h| h.ended.is_none()).map(|h| clean(&h.place)).collect();
+    if !held.is_empty() {
+        parts.push(format!("held: {} (hikyaku suppress incidents)", held.join(", ")));
+    }
+    parts.join(" · ")
 }
 
 fn paused(status: &StatusOut) -> String {

@@ -209,6 +209,15 @@ impl<'a> Csv<'a> {
         Ok(Csv { writer })
     }
 
+    /// The same with every cell in quotes, as CMC writes its lists.
+    pub fn quoted(to: &'a mut dyn Write, head: &[&str]) -> Result<Self, Trouble> {
+        let mut builder = csv::WriterBuilder::new();
+        builder.terminator(csv::Terminator::CRLF).quote_style(csv::QuoteStyle::Always);
+        let mut writer = builder.from_writer(to);
+        writer.write_record(head).map_err(io::Error::from)?;
+        Ok(Csv { writer })
+    }
+
     /// Writes a row; cells that a spreadsheet would calculate are made text.
     pub fn row<I: IntoIterator<Item = String>>(&mut self, cells: I) -> Result<(), Trouble> {
         self.writer.write_record(cells.into_iter().map(|cell| harmless(&cell))).map_err(io::Error::from)?;

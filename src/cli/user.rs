@@ -1,4 +1,4 @@
-//! `hikyaku user add|list|password|remove`: API users.
+//! `hikyaku user add|list|password|class|remove`: API users.
 //!
 //! Always: a key comes from a file, standard input or the daemon, never from the command line, where others could read it.
 
@@ -15,12 +15,16 @@ use super::{
     table::{Output, Table, clean, json_flag, on_terminal},
 };
 use crate::http::{
+    control::users::NO_CLASS,
     rows::{UserKeyOut, UserOut},
     when::of_rfc3339,
 };
 
 /// Octets of a key file at most.
 const KEY_FILE_MAX: u64 = 4096;
+
+/// The classes of mail.
+const CLASSES: [&str; 3] = ["high", "normal", "low"];
 
 /// The commands.
 pub fn command() -> Command {
@@ -47,10 +51,29 @@ pub fn command() -> Command {
                         .required(true)
                         .help("An API user (the only kind for now)"),
                 )
-                .arg(key_file()),
+                .arg(key_file())
+                .arg(
+                    Arg::new("class")
+                        .long("class")
+                        .value_name("CLASS")
+                        .value_parser(CLASSES)
+                        .help("The class of its mail"),
+                ),
         )
         .subcommand(Command::new("list").about("All users"))
         .subcommand(Command::new("password").about("Set another key").arg(name()).arg(key_file()))
+        .subcommand(
+            Command::new("class")
+                .about("The class of a user's mail, where neither the mail nor MT-PRIORITY says otherwise")
+                .arg(name())
+                .arg(
+                    Arg::new("class")
+                        .value_name("CLASS")
+                        .value_parser([CLASSES[0], CLASSES[1], CLASSES[2], NO_CLASS])
+                        .required(true)
+                        .help("none: no class of its own"),
+                ),
+        )
         .subcommand(Command::new("remove").about("Remove a user").arg(name()))
 }
 
@@ -70,8 +93,9 @@ pub(super) fn run_to(
         Some(("list", args)) => list(&client, args, output),
         Some(("add", args)) => set(&client, "users", args, output, input),
         Some(("password", args)) => set(&client, "users/password", args, output, input),
+        Some(("class", args)) => class(&client, args, output),
         Some(("remove", args)) => remove(&client, args, output),
-        _ => Err(Trouble::Usage("add, list, password or remove?".into())),
+        _ => Err(Trouble::Usage("add, list, password, class or remove?".into())),
     }
 }
 
@@ -122,7 +146,8 @@ fn set(
 ) -> Result<u8, Trouble> {
     let name = name_of(args);
     let key = args.get_one::<String>("key-file").map(|file| read_key(file, input)).transpose()?;
-    let body = serde_json::json!({ "name": name, "key": key }).to_string();
+    let class = (path == "users").then(|| args.get_one::<String>("class")).flatten();
+    let body = serde_json::json!({ "name": name, "key": key, "class": class }).to_string();
     let answer = client.post(path, &Query::default(), body.as_bytes())?;
     if args.get_flag("json") {
         output.out.write_all(&answer.body)?;
@@ -154,6 +179,19 @@ fn read_key(file: &str, input: &mut dyn Read) -> Result<String, Trouble> {
         return Err(Trouble::Usage(format!("the key file {file} must hold one line of 1 to {KEY_FILE_MAX} octets")));
     }
     Ok(key.to_owned())
+}
+
+fn class(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    let body = serde_json::json!({ "name": name_of(args), "class": args.get_one::<String>("class") }).to_string();
+    let answer = client.post("users/class", &Query::default(), body.as_bytes())?;
+    if args.get_flag("json") {
+        output.out.write_all(&answer.body)?;
+        return Ok(DONE);
+    }
+    let user: UserOut = answer.row()?;
+    let what = user.class.map_or_else(|| "has no class of its own".to_owned(), |class| format!("is of class {class}"));
+    output.line(&format!("Mail of {} {what}.", clean(&user.name)))?;
+    Ok(DONE)
 }
 
 fn remove(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {

@@ -19,6 +19,7 @@ use super::{
     read::Facts,
     surroundings::{FileFault, Files, Surroundings, look_at_pem},
 };
+use crate::smtp::address::{ADDRESS_OCTETS_MAX, LOCAL_OCTETS_MAX};
 
 /// Octets of a Unix socket's path at most, without the closing NUL (unix(7): 108 with it).
 const SOCKET_PATH_MAX: usize = 107;
@@ -32,6 +33,8 @@ const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 16;
 /// Recipients that RFC 5321 §4.5.3.1.8 asks every server to take.
 const RECIPIENTS_EXPECTED: usize = 100;
+/// Characters of a return domain at most.
+const RETURN_DOMAIN_MAX: usize = ADDRESS_OCTETS_MAX - LOCAL_OCTETS_MAX - 1;
 /// Internet hosts take a faster retry than this as abuse.
 const POLITE_RETRY: Duration = Duration::from_secs(10);
 
@@ -58,11 +61,14 @@ impl Checks<'_> {
         self.rules();
         self.responses();
         self.priority_rules();
+        self.suppression();
         self.tls_report();
         self.dns();
         self.return_domains();
+        self.inbound();
         self.domains();
         self.http();
+        self.unsubscribe();
         self.names_are_unique();
         self.file_limit();
         super::not_yet::warn(self);
@@ -219,6 +225,7 @@ impl Checks<'_> {
             .filter(|(_, listener)| listener.tls != ListenerTls::None)
             .map(|(n, _)| format!("listener[{n}].tls"))
             .chain(self.config.http.tls.then(|| "http.tls".to_owned()))
+            .chain(self.config.unsubscribe.tls.then(|| "unsubscribe.tls".to_owned()))
             .collect();
         let (certificate, key) = (self.config.tls.certificate.clone(), self.config.tls.private_key.clone());
         let broken = self.facts.is_broken("tls.certificate") || self.facts.is_broken("tls.private_key");
@@ -252,7 +259,7 @@ impl Checks<'_> {
                     self.error(
                         &path,
                         "TLS needs a certificate",
-                        "set certificate and private_key in [tls], or tls = \"none\" (false in [http])",
+                        "set certificate and private_key in [tls], or tls = \"none\" (false in [http] and [unsubscribe])",
                     );
                 }
             }
@@ -338,15 +345,21 @@ impl Checks<'_> {
         for domain in config.domains.iter_mut().filter(|domain| domain.return_domain.is_empty()) {
             domain.return_domain.clone_from(&config.envelope_from.return_domain);
         }
+        self.return_domain_lengths();
+        let config = &*self.config;
         if config.listeners.iter().any(|listener| listener.role == Role::Inbound) {
             return;
         }
         let mut wanting: Vec<String> =
             (0..config.domains.len()).map(|n| format!("domain[{n}].return_domain")).collect();
+        let rewriting = config.domains.iter().enumerate().filter(|(_, domain)| domain.envelope_from_rewrite);
+        wanting.extend(rewriting.map(|(n, _)| format!("domain[{n}].envelope_from_rewrite")));
+        wanting.extend(config.envelope_from.rewrite.then(|| "envelope_from.rewrite".to_owned()));
         wanting.extend(
             [
                 "envelope_from.return_domain",
                 "bounce.domains",
+                "inbound.addresses",
                 "bounce.complaint_address",
                 "bounce.report_address",
                 "tls_report.address",
@@ -356,6 +369,20 @@ impl Checks<'_> {
         if let Some(path) = wanting.into_iter().find(|path| self.facts.gives(path)) {
             let reason = "no listener takes the mail that comes there";
             self.warn(&path, reason, "add a [[listener]] with role = \"inbound\" on port 25");
+        }
+    }
+
+    /// A local part of any length must fit before a return domain.
+    fn return_domain_lengths(&mut self) {
+        let domains = self.config.domains.iter().enumerate();
+        let mut all: Vec<(String, usize)> =
+            domains.map(|(n, domain)| (format!("domain[{n}].return_domain"), domain.return_domain.len())).collect();
+        all.push(("envelope_from.return_domain".to_owned(), self.config.envelope_from.return_domain.len()));
+        for (path, octets) in
+            all.into_iter().filter(|(path, octets)| *octets > RETURN_DOMAIN_MAX && self.facts.gives(path))
+        {
+            let reason = format!("its {octets} characters leave no room for a local part in an address");
+            self.error(&path, reason, format!("use a name of at most {RETURN_DOMAIN_MAX} characters"));
         }
     }
 
@@ -423,9 +450,12 @@ impl Checks<'_> {
                 .enumerate()
                 .map(|(n, response)| (format!("delivery.response[{n}].name"), response.name.clone())),
         );
+        names.extend(config.forwards.iter().enumerate().map(|(n, f)| (format!("forward[{n}].name"), f.name.clone())));
         names.extend(
             config.webhooks.iter().enumerate().map(|(n, hook)| (format!("webhook[{n}].name"), hook.name.clone())),
         );
+        let lists = config.unsubscribe.filters.iter().enumerate();
+        names.extend(lists.map(|(n, list)| (format!("unsubscribe.filter[{n}].name"), list.name.to_lowercase())));
         let kind = |path: &str| {
             path.split('[').next().unwrap_or_default().to_owned() + path.rsplit('.').next().unwrap_or_default()
         };

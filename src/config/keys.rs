@@ -8,12 +8,14 @@
 use std::time::Duration;
 
 use super::{
-    Accounts, BareNewline, Bounce, Config, DkimKey, Dns, Domain, EnvelopeFrom, Http, Inbound, Listener, ListenerTls,
-    Log, LogLevel, MIB, Queue, ReceivedHeader, Relay, RelayPolicy, Retention, ReturnForm, Role, Server, Suppression,
-    Thresholds, Tls, TlsReport, Unsubscribe, Webhook,
+    Accounts, BareNewline, Bounce, Brake, Config, DkimKey, Dns, Domain, EnvelopeFrom, Forward, ForwardMode,
+    ForwardSide, Http, Inbound, Listener, ListenerTls, Log, LogLevel, MIB, Queue, ReceivedHeader, Relay, RelayPolicy,
+    Retention, ReturnForm, Role, Server, Suppression, Thresholds, Tls, TlsReport, Unsubscribe, UnsubscribeFilter,
+    Webhook,
     keys_delivery::delivery,
-    kinds::{Bool, Bytes, DailyTime, Hidden, Kind, List, OrEmpty, Text, Time, Whole, Words, days, hours, list},
-    kinds_net::{Address, DomainName, EmptyOr, File, Ip, Network, Socket, Url},
+    kinds::{Bool, Bytes, DailyTime, Hidden, Kind, List, Name, OrEmpty, Text, Time, Whole, Words, days, hours, list},
+    kinds_mail::{FieldName, FieldPattern, Label},
+    kinds_net::{Address, AddressOrDomain, DomainName, EmptyOr, File, Ip, Network, Pattern, Socket, Url},
 };
 
 /// Who walks the table.
@@ -43,6 +45,7 @@ pub(super) fn all<V: Visit>(v: &mut V, c: &mut Config) {
     v.table("envelope_from", |v| envelope_from(v, &mut c.envelope_from));
     v.tables("domain", &mut c.domains, domain);
     v.table("bounce", |v| bounce(v, &mut c.bounce));
+    v.tables("forward", &mut c.forwards, forward);
     v.table("suppression", |v| suppression(v, &mut c.suppression));
     v.table("tls_report", |v| tls_report(v, &mut c.tls_report));
     v.table("retention", |v| retention(v, &mut c.retention));
@@ -120,6 +123,7 @@ fn inbound<V: Visit>(v: &mut V, i: &mut Inbound) {
     v.key("sessions_max", &mut i.sessions_max, Whole(1, SESSIONS_MAX));
     v.key("message_size_max", &mut i.message_size_max, Bytes(64 << 10, MESSAGE_MAX));
     v.key("receive_interval", &mut i.receive_interval, Time(Duration::ZERO, hours(1)));
+    v.key("addresses", &mut i.addresses, list(AddressOrDomain));
 }
 
 fn queue<V: Visit>(v: &mut V, q: &mut Queue) {
@@ -158,12 +162,33 @@ fn bounce<V: Visit>(v: &mut V, b: &mut Bounce) {
     v.key("domains", &mut b.domains, list(DomainName));
 }
 
+fn forward<V: Visit>(v: &mut V, f: &mut Forward) {
+    v.required("name", &mut f.name, Name);
+    v.key("side", &mut f.side, Words(&[("relay", ForwardSide::Relay), ("inbound", ForwardSide::Inbound)]));
+    v.required("header", &mut f.header, FieldName);
+    v.required("pattern", &mut f.pattern, Pattern);
+    v.required("to", &mut f.to, Address);
+    v.key("mode", &mut f.mode, Words(&[("copy", ForwardMode::Copy), ("rewrite", ForwardMode::Rewrite)]));
+}
+
 fn suppression<V: Visit>(v: &mut V, s: &mut Suppression) {
     v.key("run", &mut s.run_at_minute, DailyTime);
     v.key("watch", &mut s.watch, OrEmpty(Time(days(1), days(3650))));
     v.key("on_submit", &mut s.reject_on_submit, Words(&[("accept", false), ("reject", true)]));
+    v.key("per_user", &mut s.per_user, Bool);
     v.table("thresholds", |v| thresholds(v, &mut s.thresholds));
+    v.table("brake", |v| brake(v, &mut s.brake));
 }
+
+fn brake<V: Visit>(v: &mut V, b: &mut Brake) {
+    v.key("enabled", &mut b.enabled, Bool);
+    v.key("errors_min", &mut b.errors_min, Whole(1, BRAKE_RESULTS));
+    v.key("rate_min_percent", &mut b.rate_min_percent, Whole(1, 100));
+    v.key("factor", &mut b.factor, Whole(1, 1000));
+}
+
+/// Results of a destination that the brake looks at (`suppress/brake.rs`).
+const BRAKE_RESULTS: u64 = 64;
 
 fn tls_report<V: Visit>(v: &mut V, t: &mut TlsReport) {
     v.key("contact", &mut t.contact, EmptyOr(Address));
@@ -217,6 +242,16 @@ fn http<V: Visit>(v: &mut V, h: &mut Http) {
 fn unsubscribe<V: Visit>(v: &mut V, u: &mut Unsubscribe) {
     v.key("address", &mut u.address, OrEmpty(Socket { port: None }));
     v.key("public_url", &mut u.public_url, EmptyOr(Url { tls_away_from_loopback: true }));
+    v.key("tls", &mut u.tls, Bool);
+    v.key("proxy_networks", &mut u.proxy_networks, list(Network));
+    v.key("run", &mut u.run_at_minute, DailyTime);
+    v.tables("filter", &mut u.filters, unsubscribe_filter);
+}
+
+fn unsubscribe_filter<V: Visit>(v: &mut V, f: &mut UnsubscribeFilter) {
+    v.required("name", &mut f.name, Label(50));
+    v.required("header", &mut f.header, FieldName);
+    v.required("pattern", &mut f.pattern, FieldPattern);
 }
 
 /// What a webhook can be told of.

@@ -156,6 +156,24 @@ impl Kind<String> for Address {
     }
 }
 
+/// A mail address, or `@` and a domain for all addresses there.
+pub(super) struct AddressOrDomain;
+
+impl Kind<String> for AddressOrDomain {
+    fn read(&self, raw: &Raw<'_>, notes: &mut Notes) -> Option<String> {
+        let text = string(raw, "\"info@example.jp\" or \"@example.jp\"", notes)?;
+        match text.strip_prefix('@').map(|domain| (domain, domain_flaw(domain))) {
+            None => Address.read(raw, notes),
+            Some((_, None)) => Some(text.to_owned()),
+            Some((domain, Some(fix))) => notes.flaw(raw, format!("{} is not a domain name", quoted(domain)), fix),
+        }
+    }
+
+    fn show(&self, value: &String) -> Option<String> {
+        Some(quoted(value))
+    }
+}
+
 /// A network in CIDR form; a single address is a network of its own.
 pub(super) struct Network;
 
@@ -297,33 +315,35 @@ impl Kind<Regex> for Pattern {
                 if text.is_empty() { "an empty pattern matches everything" } else { "the pattern is too long" };
             return notes.flaw(raw, reason, format!("write a pattern of 1 to {PATTERN_MAX} letters on one line"));
         }
-        match RegexBuilder::new(text)
-            .case_insensitive(true)
-            .size_limit(PATTERN_BYTES_MAX)
-            .dfa_size_limit(PATTERN_BYTES_MAX)
-            .build()
-        {
-            Ok(pattern) => Some(pattern),
-            Err(regex::Error::CompiledTooBig(_)) => {
-                notes.flaw(raw, "the pattern is too large when compiled", "use smaller repetitions, such as {0,20}")
-            }
-            Err(error) => {
-                let told = error.to_string();
-                let why =
-                    told.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be read");
-                // The engine draws a caret under the letter, four blanks in.
-                let letter =
-                    told.lines().find(|line| line.trim_start().starts_with('^')).and_then(|line| line.find('^'));
-                let place = letter.map_or(String::new(), |at| format!(" at letter {}", at.saturating_sub(4) + 1));
-                let fix =
-                    "see https://docs.rs/regex/#syntax; single quotes keep backslashes as they are: '@example\\.jp$'";
-                notes.flaw(raw, format!("the pattern {} is wrong{place}: {why}", quoted(text)), fix)
-            }
-        }
+        compiled(text, raw, notes)
     }
 
     fn show(&self, value: &Regex) -> Option<String> {
         Some(quoted(value.as_str()))
+    }
+}
+
+/// A pattern ready for use, upper and lower case alike; what is wrong with it is noted.
+pub(super) fn compiled(text: &str, raw: &Raw<'_>, notes: &mut Notes) -> Option<Regex> {
+    match RegexBuilder::new(text)
+        .case_insensitive(true)
+        .size_limit(PATTERN_BYTES_MAX)
+        .dfa_size_limit(PATTERN_BYTES_MAX)
+        .build()
+    {
+        Ok(pattern) => Some(pattern),
+        Err(regex::Error::CompiledTooBig(_)) => {
+            notes.flaw(raw, "the pattern is too large when compiled", "use smaller repetitions, such as {0,20}")
+        }
+        Err(error) => {
+            let told = error.to_string();
+            let why = told.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be read");
+            // The engine draws a caret under the letter, four blanks in.
+            let letter = told.lines().find(|line| line.trim_start().starts_with('^')).and_then(|line| line.find('^'));
+            let place = letter.map_or(String::new(), |at| format!(" at letter {}", at.saturating_sub(4) + 1));
+            let fix = "see https://docs.rs/regex/#syntax; single quotes keep backslashes as they are: '@example\\.jp$'";
+            notes.flaw(raw, format!("the pattern {} is wrong{place}: {why}", quoted(text)), fix)
+        }
     }
 }
 

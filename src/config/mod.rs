@@ -7,14 +7,20 @@
 
 mod checks;
 mod checks_delivery;
+mod checks_inbound;
+mod checks_suppression;
+mod checks_unsubscribe;
 mod in_force;
+pub mod inbound;
 mod keys;
 mod keys_delivery;
 mod kinds;
+mod kinds_mail;
 mod kinds_net;
 mod not_yet;
 mod problem;
 mod read;
+mod rewriting;
 mod show;
 mod surroundings;
 #[cfg(test)]
@@ -23,6 +29,8 @@ mod tests;
 mod tests_delivery;
 #[cfg(test)]
 mod tests_example;
+#[cfg(test)]
+mod tests_unsubscribe;
 mod types;
 mod types_delivery;
 mod types_service;
@@ -33,6 +41,7 @@ use std::{
 };
 
 pub use in_force::InForce;
+pub use inbound::{Forward, ForwardMode, ForwardSide};
 use keys::WEBHOOK_EVENTS;
 pub use kinds::parse_duration;
 pub use kinds_net::NotHostPort;

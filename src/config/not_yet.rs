@@ -11,15 +11,9 @@ use super::{
 /// The first part of a key, and what does not happen yet.
 const NOT_YET: &[(&str, &str)] = &[
     ("domain.dkim.selector", "mail is not signed"),
-    ("domain.envelope_from_rewrite", "envelope senders are not rewritten"),
-    ("domain.return_domain", "envelope senders are not rewritten"),
-    ("envelope_from.", "envelope senders are not rewritten"),
-    ("bounce.", "bounces and reports are not taken"),
-    ("suppression.", "addresses are not suppressed"),
+    ("bounce.report_address", "DMARC reports are not kept: they are forwarded to postmaster in [server], or refused"),
     ("delivery.downgrade_8bit", "8-bit mail is passed on as it is"),
-    ("server.postmaster", "mail for postmaster and abuse is not forwarded"),
     ("retention.archive_dir", "pruned rows are not archived"),
-    ("unsubscribe.address", "there is no unsubscribe listener"),
     ("webhook.name", "nothing is posted"),
     ("accounts.allowed_ips.console", "there is no console login"),
 ];

@@ -13,7 +13,7 @@ use crate::secret::Secret;
 /// What a secret looks like.
 const HIDDEN: &str = "\"(hidden)\"";
 /// Keys, and whole tables, that a running daemon does not change: they take the next start.
-pub(super) const NEEDS_RESTART: [&str; 7] = [
+pub(super) const NEEDS_RESTART: [&str; 9] = [
     "server.data_dir",
     "server.threads",
     "server.hostname",
@@ -21,6 +21,8 @@ pub(super) const NEEDS_RESTART: [&str; 7] = [
     "listener",
     "http.address",
     "http.tls",
+    "unsubscribe.address",
+    "unsubscribe.tls",
 ];
 
 /// One setting that differs between two configs.
@@ -167,7 +169,13 @@ fn row_diff(of: &Entry, old: Option<&[Entry]>, new: Option<&[Entry]>) -> Diff {
 }
 
 /// Lists whose order counts, by the key that names their rows: the first row that matches applies.
-const ORDERED: [&str; 3] = ["delivery.rule.name", "delivery.response.name", "delivery.tls_policy.domains"];
+const ORDERED: [&str; 5] = [
+    "delivery.rule.name",
+    "delivery.response.name",
+    "delivery.tls_policy.domains",
+    "unsubscribe.filter.name",
+    "forward.name",
+];
 
 /// The same rules in another order act differently.
 fn order_diff(out: &mut Vec<Diff>, before: &[Entry], after: &[Entry]) {

@@ -325,12 +325,31 @@ fn what_only_looks_wrong_is_a_warning() {
         loaded.warnings[1]
     );
 
-    let text = "[envelope_from]\nreturn_domain = \"r.example\"\n";
-    let warnings = load(text).expect("good").warnings;
-    assert!(
-        warnings.iter().any(|w| w.reason.contains("no listener takes") && w.fix.contains("inbound")),
-        "{warnings:?}"
-    );
+    let inbound = "[[listener]]\naddress = \"127.0.0.1:2526\"\nrole = \"inbound\"\n";
+    for (text, wanting) in [
+        ("[envelope_from]\nreturn_domain = \"r.example\"\n", true),
+        ("[envelope_from]\nrewrite = true\n", true),
+        ("[envelope_from]\nrewrite = false\n", false),
+        ("[[domain]]\nname = \"a.example\"\nenvelope_from_rewrite = true\n", true),
+        ("[[domain]]\nname = \"a.example\"\nenvelope_from_rewrite = false\n", false),
+        // The return domain may be the domain itself.
+        ("[[domain]]\nname = \"a.example\"\nreturn_domain = \"a.example\"\n", true),
+    ] {
+        let is_told = |text: &str| {
+            let warnings = load(text).expect("good").warnings;
+            warnings.iter().any(|w| w.reason.contains("no listener takes") && w.fix.contains("inbound"))
+        };
+        assert_eq!((is_told(text), is_told(&format!("{inbound}{text}"))), (wanting, false), "{text}");
+    }
+}
+
+#[test]
+fn a_return_domain_leaves_room_for_a_local_part() {
+    let name = |octets: usize| format!("{}b", "a.".repeat(octets / 2));
+    for (octets, good) in [(189, true), (191, false)] {
+        let text = format!("[envelope_from]\nrewrite = true\nreturn_domain = \"{}\"\n", name(octets));
+        assert_eq!(load(&text).is_ok(), good, "{octets}");
+    }
 }
 
 #[test]

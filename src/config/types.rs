@@ -5,9 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    Accounts, Bounce, Delivery, Dns, Domain, EnvelopeFrom, Http, Log, Retention, Suppression, TlsReport, Unsubscribe,
-    Webhook,
+    Accounts, Bounce, Delivery, Dns, Domain, EnvelopeFrom, Forward, Http, Log, Retention, Suppression, TlsReport,
+    Unsubscribe, Webhook,
 };
+use crate::mail::watched::Watch;
 
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;
@@ -35,6 +36,8 @@ pub struct Config {
     pub domains: Vec<Domain>,
     /// `[bounce]`.
     pub bounce: Bounce,
+    /// `[[forward]]`; of those that rewrite, the first that matches counts.
+    pub forwards: Vec<Forward>,
     /// `[suppression]`.
     pub suppression: Suppression,
     /// `[tls_report]`.
@@ -53,6 +56,8 @@ pub struct Config {
     pub log: Log,
     /// `[dns]`.
     pub dns: Dns,
+    /// The header fields that filters look at: no key, [`super::InForce`] gathers them of the filters.
+    pub watch: Watch,
 }
 
 /// `[server]`: who this machine is.
@@ -229,11 +234,18 @@ pub struct Inbound {
     pub message_size_max: u64,
     /// Least time between two accepted messages of a session.
     pub receive_interval: Duration,
+    /// Addresses, and domains (`@example.jp`), whose mail is taken and passed on by `[[forward]]`.
+    pub addresses: Vec<String>,
 }
 
 impl Default for Inbound {
     fn default() -> Self {
-        Inbound { sessions_max: 100, message_size_max: 20 * MIB, receive_interval: Duration::ZERO }
+        Inbound {
+            sessions_max: 100,
+            message_size_max: 20 * MIB,
+            receive_interval: Duration::ZERO,
+            addresses: Vec::new(),
+        }
     }
 }
 

@@ -352,15 +352,7 @@ pub struct DkimKey {
     pub private_key: PathBuf,
 }
 
-/// The form of our return addresses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum ReturnForm {
-    /// VERP with a keyed token.
-    #[default]
-    Token,
-    /// CMC's form: the local part is kept.
-    KeepLocal,
-}
+pub use crate::bounce::envelope_from::ReturnForm;
 
 /// `[bounce]`.
 #[derive(Clone, Debug, Default)]
@@ -386,8 +378,31 @@ pub struct Suppression {
     pub watch: Option<Duration>,
     /// A suppressed recipient is refused at RCPT instead of accepted and logged.
     pub reject_on_submit: bool,
+    /// Errors of an API user's mail suppress the address for that user alone.
+    pub per_user: bool,
+    /// `[suppression.brake]`.
+    pub brake: Brake,
     /// `[suppression.thresholds]`.
     pub thresholds: Thresholds,
+}
+
+/// `[suppression.brake]`: when too many addresses of one destination fail at once, they are held instead of suppressed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Brake {
+    /// It is on.
+    pub enabled: bool,
+    /// Unknown users among the last 64 results of a destination at least.
+    pub errors_min: u32,
+    /// Their share of those results at least, in percent.
+    pub rate_min_percent: u32,
+    /// How many times the destination's own past that share must be.
+    pub factor: u32,
+}
+
+impl Default for Brake {
+    fn default() -> Self {
+        Brake { enabled: true, errors_min: 20, rate_min_percent: 50, factor: 5 }
+    }
 }
 
 /// `[suppression.thresholds]`: errors of a class within the window; 0: never.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use regex::Regex;
 
 use crate::secret::Secret;
 
@@ -102,8 +103,54 @@ impl Default for Http {
 pub struct Unsubscribe {
     /// A listener of its own; `None`: off.
     pub address: Option<SocketAddr>,
-    /// How recipients reach it.
+    /// How recipients reach it; no slash at its end.
     pub public_url: String,
+    /// TLS with the certificate of `[tls]`.
+    pub tls: bool,
+    /// The only peers whose X-Forwarded-For is believed.
+    pub proxy_networks: Vec<IpNet>,
+    /// The daily time, in minutes after midnight, from which who left is not written to; `None`: at once.
+    pub run_at_minute: Option<u16>,
+    /// `[[unsubscribe.filter]]`; the first that matches names the list.
+    pub filters: Vec<UnsubscribeFilter>,
+}
+
+/// One `[[unsubscribe.filter]]`: which mail is of which list.
+#[derive(Clone, Debug, Default)]
+pub struct UnsubscribeFilter {
+    /// The list's name: who leaves, leaves this name.
+    pub name: String,
+    /// The header field that it looks at.
+    pub header: String,
+    /// What a value of that field must be.
+    pub pattern: ValuePattern,
+}
+
+/// What a header field's decoded value must be, upper and lower case alike.
+#[derive(Clone, Debug)]
+pub enum ValuePattern {
+    /// The whole value.
+    Exact(String),
+    /// Written between slashes: found in the value.
+    Regex(Regex),
+}
+
+impl Default for ValuePattern {
+    fn default() -> Self {
+        ValuePattern::Exact(String::new())
+    }
+}
+
+impl ValuePattern {
+    /// Whether a decoded value, without blanks at its ends, is meant.
+    pub fn matches(&self, value: &str) -> bool {
+        let lower = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<String>();
+        match self {
+            ValuePattern::Exact(text) if text.is_ascii() => text.eq_ignore_ascii_case(value),
+            ValuePattern::Exact(text) => lower(text) == lower(value),
+            ValuePattern::Regex(regex) => regex.is_match(value),
+        }
+    }
 }
 
 /// One `[[webhook]]`.

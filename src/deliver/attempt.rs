@@ -28,12 +28,14 @@ use smol::future::FutureExt;
 use super::{
     body::Bodies,
     connection::{Connection, TlsConfigs},
+    envelope::PerRecipient,
     groups::groups,
     host_tls::TlsRoom,
     hosts::{self, Way},
     job::{Deliver, Job, Located, Outcome, RecipientResult, SiteFeedback},
     memory::Memory,
     notes::{self, RuleUse, RuleUses},
+    pacing::Turns,
     pool::Pool,
     responses::{Hits, Responses},
     rules::Rules,
@@ -48,6 +50,7 @@ use super::{
     warm_up::{self, WarmUpState, WarmUps},
 };
 use crate::{
+    bounce::keys::KeyRing,
     clock::Clock,
     config::{self, Config},
     metrics::Metrics,
@@ -86,6 +89,10 @@ pub struct DelivererParts {
     pub resolver: Resolver,
     /// The daemon's stop.
     pub shutdown: Shutdown,
+    /// The keys of return addresses.
+    pub keys: KeyRing,
+    /// What is put before a recipient's copy; `None`: never anything.
+    pub per_recipient: Option<PerRecipient>,
 }
 
 /// Hands messages over to the hosts of their destinations; clones share connections and memory.
@@ -107,6 +114,9 @@ pub(super) struct Shared {
     pub(super) warm_ups: WarmUps,
     pub(super) uses: RuleUses,
     pub(super) hits: Hits,
+    pub(super) keys: KeyRing,
+    pub(super) per_recipient: Option<PerRecipient>,
+    pub(super) turns: Turns,
     settings: RwLock<Arc<Settings>>,
     tuning: Tuning,
     seed: AtomicU64,
@@ -121,6 +131,8 @@ pub(super) struct Settings {
     pub sources: Table,
     /// Some address is to be warmed up, or was.
     pub warming: bool,
+    /// Some rule sets a least time between two messages.
+    pub pacing: bool,
     pub login: Option<Login>,
     pub tls: TlsConfigs,
     pub timeouts: Timeouts,
@@ -160,6 +172,7 @@ impl Settings {
             responses: Responses::new(&delivery),
             sources: Table::new(&delivery, &config.server.hostname),
             warming: delivery.sources.iter().any(|source| source.warm_up_from.is_some()),
+            pacing: delivery.rules.iter().any(|rule| !rule.interval.is_zero()),
             login,
             tls: TlsConfigs { anybody: configured(Trust::Anybody), verified: configured(tuning.trust.clone()) },
             timeouts: tuning.timeouts,
@@ -202,12 +215,14 @@ impl Deliverer {
             shutdown: parts.shutdown,
             shelf,
             policy_host,
+            keys: parts.keys,
+            per_recipient: parts.per_recipient,
         };
         Self::assemble(rest, bodies, config, Tuning::default())
     }
 
     pub(super) fn assemble(rest: Rest, bodies: Arc<dyn Bodies>, config: &Config, tuning: Tuning) -> Self {
-        let Rest { runtime, clock, metrics, resolver, shutdown, shelf, policy_host } = rest;
+        let Rest { runtime, clock, metrics, resolver, shutdown, shelf, policy_host, keys, per_recipient } = rest;
         let mut seed = [0; 8];
         // Without randomness hosts of equal preference are tried in a fixed order: no reason to stop.
         let _ = aws_lc_rs::rand::fill(&mut seed);
@@ -231,6 +246,9 @@ impl Deliverer {
             warm_ups: WarmUps::default(),
             uses: RuleUses::default(),
             hits: Hits::default(),
+            keys,
+            per_recipient,
+            turns: Turns::default(),
             settings: RwLock::new(Arc::new(Settings::new(config, &tuning, 0))),
             tuning,
             seed: AtomicU64::new(u64::from_ne_bytes(seed)),
@@ -340,12 +358,14 @@ impl Deliverer {
         };
         let mut results: Vec<Option<RecipientResult>> = vec![None; job.recipients.len()];
         let mut feedback = Feedback::Unknown;
-        let mut interrupted = 0;
+        let mut interrupted = false;
+        let mut pace = if settings.pacing { Box::pin(shared.paced(&settings, &job)).await } else { None };
         let mut pushes = Vec::new();
         for group in groups {
-            let mut trial = Trial::new(shared, &settings, &job, group);
+            let mut trial = Trial::new(shared, &settings, &job, group, pace);
             trial.run().await;
-            interrupted += trial.interrupted();
+            interrupted |= trial.interrupted();
+            pace = trial.take_pace();
             feedback = worse(feedback, trial.feedback());
             pushes.extend_from_slice(trial.pushes());
             for result in trial.into_results() {
@@ -358,7 +378,7 @@ impl Deliverer {
         shared.left(leave, &results);
         let push = if pushes.is_empty() { None } else { Box::pin(shared.push(&settings, &job, &pushes)).await };
         Outcome {
-            interrupted: interrupted > 0 && interrupted == results.len(),
+            interrupted,
             results,
             feedback: match feedback {
                 Feedback::Healthy => SiteFeedback::Healthy,
@@ -390,6 +410,8 @@ pub(super) struct Rest {
     pub shelf: Arc<dyn Shelf>,
     /// Where MTA-STS policies come from.
     pub policy_host: Arc<dyn PolicyHost>,
+    pub keys: KeyRing,
+    pub per_recipient: Option<PerRecipient>,
 }
 
 impl Deliver for Deliverer {

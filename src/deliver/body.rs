@@ -1,7 +1,8 @@
 //! The content on its way out: dot-stuffed, from RAM or from disk.
 //!
-//! In: a body in RAM, or a reader of a stored one.  Out: octets in vectored writes, ended by the lone dot.
-//! Always: the octets between the start and the final dot are those of the body (R8), but for the dots that the peer takes
+//! In: a body in RAM, or a reader of a stored one; what stands before it for this recipient.  Out: octets in vectored writes,
+//! ended by the lone dot.
+//! Always: the octets between the start and the final dot are the prefix and those of the body (R8), but for the dots that the peer takes
 //! off again and a CRLF at the end where the body lacks it; a body that turns out damaged never gets its final dot.
 //! Sources: RFC 5321 §4.5.2.
 
@@ -78,13 +79,13 @@ impl Body {
         .await
     }
 
-    /// Sends all of it and the final dot.
-    pub(super) async fn send(self, stream: &mut Stream, block: Duration) -> Result<(), SendError> {
+    /// Sends the prefix, all of it, and the final dot.
+    pub(super) async fn send(self, stream: &mut Stream, prefix: &[u8], block: Duration) -> Result<(), SendError> {
         let mut stuffing = Stuffing::new();
         match self {
-            Body::Ram(bytes) => send_block(stream, &mut stuffing, &bytes, true, block).await?,
+            Body::Ram(bytes) => send_blocks(stream, &mut stuffing, [prefix, &bytes], true, block).await?,
             Body::Disk { first, reader } => {
-                let (mut now, mut reader) = (first, Some(reader));
+                let (mut prefix, mut now, mut reader) = (prefix, first, Some(reader));
                 while let Some(mut r) = reader.take() {
                     // The next block is read before this one is sent: only then is it known whether this is the last, and
                     // whether the whole body is as it was stored.
@@ -94,8 +95,8 @@ impl Body {
                         let (r, block) = read.map_err(|e| SendError::Damaged(e.to_string()))?;
                         (reader, next) = (Some(r), block);
                     }
-                    send_block(stream, &mut stuffing, &now, reader.is_none(), block).await?;
-                    now = next;
+                    send_blocks(stream, &mut stuffing, [prefix, &now], reader.is_none(), block).await?;
+                    (prefix, now) = (&[], next);
                 }
             }
         }
@@ -110,15 +111,18 @@ fn read_block(reader: &mut Box<dyn Read + Send>, block: &mut Vec<u8>) -> io::Res
     Ok(())
 }
 
-async fn send_block(
+/// Sends blocks one after another, in as few writes as possible.
+async fn send_blocks(
     stream: &mut Stream,
     stuffing: &mut Stuffing,
-    octets: &[u8],
+    blocks: [&[u8]; 2],
     last: bool,
     within: Duration,
 ) -> io::Result<()> {
     let mut slices = Vec::with_capacity(8);
-    stuffing.slices(octets, &mut slices);
+    for block in blocks {
+        stuffing.slices(block, &mut slices);
+    }
     if last {
         slices.push(IoSlice::new(stuffing.tail()));
     }

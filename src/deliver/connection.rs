@@ -118,6 +118,30 @@ pub(super) struct NotOpened {
     pub tls_failure: Option<TlsFailure>,
 }
 
+impl NotOpened {
+    /// STARTTLS was agreed on, and then no TLS came of it.
+    pub(super) fn is_broken_handshake(&self) -> bool {
+        self.fault.phase == Phase::StartTls
+            && match &self.fault.trouble {
+                Trouble::TlsBroken(_) | Trouble::Closed(_) | Trouble::TimedOut(_) | Trouble::NotSmtp(_) => true,
+                Trouble::Reply(_) | Trouble::LostAfterDot(_) | Trouble::TlsNotOffered | Trouble::LoginUnusable(_) => {
+                    false
+                }
+                Trouble::TooLarge { .. } | Trouble::NeedsUtf8Address | Trouble::NeedsUtf8Header => false,
+                Trouble::BadAddress | Trouble::NeedsRequireTls | Trouble::NeedsDeliverBy => false,
+                Trouble::TooLate { .. } => false,
+            }
+    }
+
+    /// What broke a handshake, in short.
+    pub(super) fn broken_by(&self) -> String {
+        match &self.fault.trouble {
+            Trouble::TlsBroken(why) => why.clone(),
+            _ => "the connection was lost in it".to_owned(),
+        }
+    }
+}
+
 /// A connection that is ready for messages, or idle.
 pub(super) struct Connection {
     client: Client,
@@ -220,10 +244,11 @@ impl Connection {
         NotOpened { fault, ours: false, sender_ip: self.sender_ip, tls: self.tls, tls_failure: self.tls_failure }
     }
 
-    /// Runs one transaction to its end; `Err`: our own disk failed, and the connection is of no more use.
-    pub(super) async fn send(&mut self, t: &Transaction<'_>, body: Body) -> Result<Vec<End>, String> {
+    /// Runs one transaction to its end, with `prefix` before the body; `Err`: our own disk failed, and the connection is of no
+    /// more use.
+    pub(super) async fn send(&mut self, t: &Transaction<'_>, prefix: &[u8], body: Body) -> Result<Vec<End>, String> {
         self.client.begin(t);
-        match self.drive(&mut Some(body)).await {
+        match self.drive(&mut Some((prefix, body))).await {
             Some(damage) => Err(damage),
             None => Ok(self.client.take_ends()),
         }
@@ -268,7 +293,7 @@ impl Connection {
     }
 
     /// Carries out steps until the client is ready or over. Some: our disk failed under the content.
-    async fn drive(&mut self, body: &mut Option<Body>) -> Option<String> {
+    async fn drive(&mut self, content: &mut Option<(&[u8], Body)>) -> Option<String> {
         while let Some(step) = self.client.step() {
             match step {
                 Step::Write(bytes) => self.write(&bytes).await,
@@ -278,7 +303,7 @@ impl Connection {
                     Err(why) => self.client.tls_failed(&why),
                 },
                 Step::SendContent { dot_stuffed: _ } => {
-                    if let Err(damage) = self.send_content(body.take()).await {
+                    if let Err(damage) = self.send_content(content.take()).await {
                         // Without its final dot the content is worth nothing to the peer.
                         self.stream = None;
                         self.client.closed("");
@@ -336,12 +361,12 @@ impl Connection {
         }
     }
 
-    async fn send_content(&mut self, body: Option<Body>) -> Result<(), String> {
-        let (Some(stream), Some(body)) = (&mut self.stream, body) else {
+    async fn send_content(&mut self, content: Option<(&[u8], Body)>) -> Result<(), String> {
+        let (Some(stream), Some((prefix, body))) = (&mut self.stream, content) else {
             self.client.closed("");
             return Ok(());
         };
-        match body.send(stream, self.block).await {
+        match body.send(stream, prefix, self.block).await {
             Ok(()) => self.client.content_sent(),
             Err(SendError::Io(e)) => self.write_failed(&e).await,
             Err(SendError::Damaged(words)) => return Err(words),

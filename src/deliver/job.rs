@@ -111,8 +111,10 @@ impl Job {
 pub enum Verdict {
     /// The peer took responsibility.
     Delivered {
-        /// The peer offered DSN, so that it sends success notices itself.
+        /// The peer reports to the submitter itself: it offered DSN, and heard the submitter's own address as the sender.
         peer_does_dsn: bool,
+        /// The peer offered DELIVERBY, so that it was handed the deadline.
+        peer_does_by: bool,
     },
     /// Not now.
     Deferred {
@@ -147,14 +149,15 @@ pub enum SiteFeedback {
     Unknown,
 }
 
-/// What an attempt says at its end: one result for each recipient of the job.
+/// What an attempt says at its end: one result for each recipient of the job that was tried.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The results.
     pub results: Vec<RecipientResult>,
     /// About the destination.
     pub feedback: SiteFeedback,
-    /// The shutdown cut it before anything was sent: nothing happened, no try is counted, no event is written.
+    /// The shutdown cut it, or it left some to another attempt: to recipients without a result nothing happened, no try is
+    /// counted, no event is written.
     pub interrupted: bool,
     /// A response rule that acts on the site.
     pub push: Option<Push>,

@@ -18,6 +18,8 @@
 //!          sts         the cache of MTA-STS policies   sts_host    where they are fetched
 //!          tls_results a day's TLS, for the reports    tls_facts   the TLS part of explain
 //!          shelf       where policies and results are kept
+//!          envelope    the sender that goes out, and what else is a recipient's own
+//!          pacing      a rule's interval between the messages of one attempt
 //! ```
 //!
 //! Always: nothing here knows of the queue or decides when; the sandbox stands in the deliverer's place in the demo.
@@ -26,6 +28,7 @@ pub mod attempt;
 pub mod body;
 mod connection;
 mod dane;
+pub mod envelope;
 mod explain;
 mod groups;
 pub mod host_tls;
@@ -34,6 +37,7 @@ pub mod job;
 mod leave;
 mod memory;
 pub mod notes;
+mod pacing;
 pub mod pool;
 mod report;
 mod responses;

@@ -1,20 +1,18 @@
 //! What a try met, in words and in the fields of the log.
 //!
 //! In: a fault or a missing way, and the host it was met at.  Out: [`Failure`], from which results are made.
-//! Always: a peer's answer is logged as it came, on one line and bounded; where no peer answered, our own words say what
-//! happened, with an enhanced code in front.
+//! Always: a peer's answer is logged as it came, on one line and bounded, and means what the same answer means in a bounce mail;
+//! where no peer answered, our own words say what happened, with an enhanced code in front.
 
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
-use super::{
-    route::NoWay,
-    verdict::{self, Kind},
-};
+use super::{route::NoWay, verdict::Kind};
 use crate::{
-    event::{AttemptDetail, ErrorClass, Phase},
+    bounce::classify::{self, Said},
+    event::{AttemptDetail, ErrorClass, Phase, Trouble as Whose},
     smtp::{
         client::{Fault, Trouble, words},
         reply::{Enhanced, Reply},
@@ -48,6 +46,10 @@ pub(super) struct Failure {
     pub phase: Phase,
     pub kind: Kind,
     pub class: ErrorClass,
+    /// The address or its domain will never take mail, as far as the answer says.
+    pub hard: bool,
+    /// Whose trouble it is.
+    pub whose: Whose,
     pub reply: String,
     pub met: Met,
     /// The peer said it: response rules may act on it.
@@ -70,7 +72,16 @@ impl Failure {
 
     fn own(phase: Phase, kind: Kind, code: Enhanced, words: &str, met: Met) -> Self {
         let reply = bounded(format!("{code} {words}"));
-        Failure { phase, kind, class: kind.class(), reply, met, answered: false, fails: false }
+        let (class, hard, whose) = (kind.class(), kind.is_hard(), kind.whose());
+        Failure { phase, kind, class, hard, whose, reply, met, answered: false, fails: false }
+    }
+
+    /// A peer's answer.
+    fn answered(phase: Phase, kind: Kind, reply: &Reply, met: Met) -> Self {
+        let said = Said { phase: Some(phase), code: Some(reply.code), enhanced: reply.enhanced, text: &reply.text };
+        let judged = classify::judge(&said);
+        let (class, hard, whose) = (judged.class, judged.hard, judged.trouble);
+        Failure { phase, kind, class, hard, whose, reply: reply_text(reply), met, answered: true, fails: false }
     }
 
     /// What the SMTP client met at a host. `size`: octets of the message.
@@ -79,10 +90,7 @@ impl Failure {
         let kind = if ours { Kind::Ours } else { Kind::of(trouble) };
         let (place, at) = (met.place(), place_in_dialog(phase));
         let own = match trouble {
-            Trouble::Reply(reply) => {
-                let class = verdict::class_of_reply(phase, reply);
-                return Failure { phase, kind, class, reply: reply_text(reply), met, answered: true, fails: false };
-            }
+            Trouble::Reply(reply) => return Self::answered(phase, kind, reply, met),
             Trouble::Closed(why) if phase == Phase::Connect => format!("connect to {place}: {why}"),
             Trouble::Closed(why) if why.is_empty() => format!("{place} closed the connection {at}"),
             Trouble::Closed(why) => format!("lost the connection to {place} {at}: {why}"),
@@ -125,6 +133,8 @@ impl Failure {
             phase: Some(self.phase),
             reply: self.reply.clone(),
             error: Some(self.class),
+            trouble: Some(self.whose),
+            hard: self.hard,
             ..detail(destination, &self.met, duration)
         }
     }
@@ -232,6 +242,53 @@ mod tests {
             ),
         ] {
             assert_eq!(Failure::at_host(&Fault { phase, trouble }, ours, 77, met()).reply, want);
+        }
+    }
+
+    #[test]
+    fn every_failure_says_its_class_whether_it_is_hard_and_whose_trouble_it_is() {
+        use Whose::{Authentication, Content, Destination, Policy, Recipient, Reputation};
+        let say = |code, e: (u8, u16, u16), text: &'static str| {
+            Trouble::Reply(match e {
+                (0, ..) => Reply::plain(code, text),
+                (c, s, d) => Reply::new(code, Enhanced(c, s, d), text),
+            })
+        };
+        for (phase, trouble, want) in [
+            (Phase::Rcpt, say(550, (5, 1, 1), "no such user"), (2, true, Recipient)),
+            (Phase::Rcpt, say(450, (4, 1, 1), "no such user"), (2, false, Recipient)),
+            (Phase::Rcpt, say(550, (5, 1, 2), "no such host"), (1, true, Recipient)),
+            (Phase::Rcpt, say(550, (5, 1, 3), "bad"), (9, true, Recipient)),
+            (Phase::Rcpt, say(556, (5, 1, 10), "null mx"), (1, true, Recipient)),
+            (Phase::Rcpt, say(552, (5, 2, 2), "full"), (5, false, Recipient)),
+            (Phase::Rcpt, say(452, (4, 2, 2), "full"), (5, false, Recipient)),
+            (Phase::Mail, say(552, (5, 3, 4), "too big"), (8, false, Content)),
+            (Phase::Content, say(552, (0, 0, 0), "sorry"), (8, false, Content)),
+            (Phase::Content, say(554, (5, 7, 1), "spam"), (4, false, Content)),
+            (Phase::Content, say(550, (5, 1, 1), "blocked using Spamhaus"), (4, false, Reputation)),
+            (Phase::Rcpt, say(550, (5, 7, 25), "no PTR"), (4, false, Authentication)),
+            (Phase::Rcpt, say(550, (5, 7, 1), "user unknown"), (2, true, Recipient)),
+            (Phase::Rcpt, say(554, (5, 7, 1), "mailbox is over quota"), (5, false, Recipient)),
+            (Phase::Rcpt, say(550, (0, 0, 0), "no"), (2, false, Recipient)),
+            (Phase::Rcpt, say(550, (5, 0, 0), "no"), (2, false, Recipient)),
+            (Phase::Rcpt, say(552, (0, 0, 0), "full"), (5, false, Recipient)),
+            (Phase::Rcpt, say(451, (4, 4, 1), "no answer from host"), (3, false, Destination)),
+            (Phase::Content, say(550, (0, 0, 0), "no"), (99, false, Destination)),
+            (Phase::Content, say(554, (5, 6, 0), "bad"), (4, false, Content)),
+            (Phase::Greeting, say(421, (0, 0, 0), "busy"), (3, false, Destination)),
+            (Phase::Greeting, say(554, (0, 0, 0), "go away"), (4, false, Reputation)),
+            (Phase::Mail, say(550, (5, 1, 1), "user unknown"), (4, false, Policy)),
+            // The password of a smarthost says nothing about a recipient.
+            (Phase::Auth, say(535, (5, 1, 1), "unknown user"), (7, false, Authentication)),
+            (Phase::Connect, Trouble::TimedOut(Duration::from_secs(30)), (3, false, Destination)),
+            (Phase::Mail, Trouble::TooLarge { limit: 1 }, (8, false, Content)),
+            (Phase::Rcpt, Trouble::BadAddress, (9, true, Recipient)),
+        ] {
+            let what = format!("{phase:?} {trouble:?}");
+            let failure = Failure::at_host(&Fault { phase, trouble }, false, 77, Met::default());
+            let detail = failure.detail("example.org", Duration::ZERO);
+            let got = (detail.error.map(ErrorClass::code), detail.hard, detail.trouble);
+            assert_eq!(got, (Some(want.0), want.1, Some(want.2)), "{what}");
         }
     }
 

@@ -347,7 +347,7 @@ fn result(recipient: &Recipient, answer: Answer, kept: &Result<(), Trouble>, dur
     let defer = |damaged| Verdict::Deferred { site: false, damaged };
     let (verdict, phase, reply, error) = match (answer, kept) {
         (Answer::Deliver | Answer::Slow, Ok(())) => (
-            Verdict::Delivered { peer_does_dsn: false },
+            Verdict::Delivered { peer_does_dsn: false, peer_does_by: false },
             Phase::Content,
             "250 2.0.0 kept in the sandbox".to_owned(),
             None,

@@ -74,6 +74,8 @@ fn job(n: u64, locals: &[&str], body: Option<&'static [u8]>) -> Job {
         user: String::new(),
         source_ip: None,
         origin: Origin::Smtp,
+        return_path: crate::bounce::envelope_from::ReturnPath::AsIs,
+        list: String::new(),
         place: BodyPlace::File,
         len: BODY.len() as u64,
     };
@@ -101,7 +103,7 @@ fn simulator_addresses_answer_as_real_destinations_do() {
         .iter()
         .map(|r| (r.index, r.verdict.clone(), r.detail.phase, r.detail.error.map(ErrorClass::code)))
         .collect();
-    let delivered = Verdict::Delivered { peer_does_dsn: false };
+    let delivered = Verdict::Delivered { peer_does_dsn: false, peer_does_by: false };
     assert_eq!(
         got,
         [

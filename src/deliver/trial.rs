@@ -9,10 +9,12 @@ use super::{
     attempt::{ADDRESSES_TRIED_MAX, Settings, Shared},
     body::Body,
     connection::{Connection, Key, NotOpened, Opening},
+    envelope::Batch,
     groups::Group,
     host_tls::{self, HostTls},
     hosts::{Finder, Found, ours},
     job::{Job, RECIPIENTS_PER_JOB_MAX, RecipientResult, Verdict},
+    pacing::{Paced, Turn},
     report::{self, Failure, Met},
     responses::Heard,
     route::NoWay,
@@ -49,7 +51,9 @@ pub(super) struct Trial<'a> {
     /// The trouble that those in `todo` met.
     last: Option<Failure>,
     feedback: Feedback,
-    interrupted: usize,
+    /// Those left in `todo` are as if they had not been tried.
+    interrupted: bool,
+    pace: Option<Paced>,
     /// The body, opened ahead and not sent yet.
     body: Option<Body>,
     /// An idle connection died on us: no more of them.
@@ -59,7 +63,13 @@ pub(super) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    pub(super) fn new(shared: &'a Shared, settings: &'a Settings, job: &'a Job, mut group: Group) -> Self {
+    pub(super) fn new(
+        shared: &'a Shared,
+        settings: &'a Settings,
+        job: &'a Job,
+        mut group: Group,
+        pace: Option<Paced>,
+    ) -> Self {
         Trial {
             demand: Demand { configured: settings.policy(&group.way), wish: host_tls::wish_of(&job.loaded.message) },
             started: shared.now(),
@@ -67,7 +77,8 @@ impl<'a> Trial<'a> {
             results: Vec::new(),
             last: None,
             feedback: Feedback::Unknown,
-            interrupted: 0,
+            interrupted: false,
+            pace,
             body: None,
             fresh_only: false,
             pushes: Vec::new(),
@@ -78,9 +89,14 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Recipients whose result is only that the daemon stopped.
-    pub(super) fn interrupted(&self) -> usize {
+    /// Recipients without a result were not tried: the daemon stopped, or they are for another attempt.
+    pub(super) fn interrupted(&self) -> bool {
         self.interrupted
+    }
+
+    /// The pace, for the next group.
+    pub(super) fn take_pace(&mut self) -> Option<Paced> {
+        self.pace.take()
     }
 
     pub(super) fn feedback(&self) -> Feedback {
@@ -109,18 +125,13 @@ impl<'a> Trial<'a> {
         if let Some(connection) = self.shared.pool.take_for(&self.group.destination, same) {
             self.converse(connection).await;
         }
-        if !self.todo.is_empty() {
+        if !self.todo.is_empty() && !self.interrupted {
             // In a box of its own: most messages find an idle connection, and pay neither memory nor copies for the rest.
             Box::pin(self.try_hosts()).await;
         }
-        if self.todo.is_empty() {
+        self.interrupted |= !self.todo.is_empty() && self.shared.is_cutting();
+        if self.todo.is_empty() || self.interrupted {
             return;
-        }
-        if self.shared.is_cutting() {
-            self.interrupted = self.todo.len();
-            let words = "the daemon stopped before the message was handed over";
-            let stopped = Failure::own_trouble(Phase::Queue, Kind::Ours, words);
-            return self.settle_rest(&stopped);
         }
         let last = self.last.take();
         let nothing = || Failure::no_way(&ours("no host could be tried"), Met::default());
@@ -173,22 +184,27 @@ impl<'a> Trial<'a> {
                             tried += 1;
                             self.try_address(&host, address, &tls).await;
                         }
-                        if self.todo.is_empty() || shared.is_cutting() {
+                        if self.is_over() {
                             return;
                         }
                     }
                 }
             }
-            if self.todo.is_empty() {
+            if self.is_over() {
                 return;
             }
         }
         for (host, address, tls) in silent.into_iter().take(ADDRESSES_TRIED_MAX - tried) {
             self.try_address(&host, address, &tls).await;
-            if self.todo.is_empty() || shared.is_cutting() {
+            if self.is_over() {
                 return;
             }
         }
+    }
+
+    /// Nobody is left, or nobody is tried any more.
+    fn is_over(&self) -> bool {
+        self.todo.is_empty() || self.interrupted || self.shared.is_cutting()
     }
 
     /// What is known of the domain's MTA-STS; nothing is asked where it would not count.
@@ -215,7 +231,7 @@ impl<'a> Trial<'a> {
         }
         // A peer that takes few messages a connection, and few recipients a message, needs several for one job.
         for _ in 0..RECIPIENTS_PER_JOB_MAX {
-            if self.todo.is_empty() {
+            if self.todo.is_empty() || self.interrupted {
                 return;
             }
             match self.open(&key, tls).await {
@@ -283,11 +299,11 @@ impl<'a> Trial<'a> {
                         tls.count_failed(&shared.tls, shared.clock.now(), key, &not);
                         counted = true;
                     }
-                    if !is_broken_handshake(&not) || implicit_tls || shared.is_cutting() {
+                    if !not.is_broken_handshake() || implicit_tls || shared.is_cutting() {
                         return Some(Err(self.not_opened(key, not)));
                     }
                     let unchecked = not.tls_failure.as_ref().is_some_and(|f| !matches!(f, TlsFailure::Protocol(_)));
-                    let (how, destination, place) = (words_of(&not), &self.group.destination, key.place());
+                    let (how, destination, place) = (not.broken_by(), &self.group.destination, key.place());
                     match plan.after_break {
                         AfterBreak::Stop => return Some(Err(self.not_opened(key, not))),
                         AfterBreak::Unchecked if unchecked => {
@@ -357,7 +373,19 @@ impl<'a> Trial<'a> {
 
     /// Sends the message to those in `todo` over this connection, in as many transactions as the peer's limits ask for.
     async fn converse(&mut self, mut connection: Connection) {
-        while !self.todo.is_empty() && connection.is_reusable() {
+        while !self.todo.is_empty() && connection.is_reusable() && !self.is_used_up(&connection) {
+            if let Some(pace) = &mut self.pace {
+                connection.park();
+                match pace.turn(self.shared).await {
+                    Turn::Now => {}
+                    // It was idle: should it have died of that, nobody is to blame.
+                    Turn::Waited => connection.reused = true,
+                    Turn::Later => {
+                        self.interrupted = true;
+                        break;
+                    }
+                }
+            }
             let body = match self.next_body().await {
                 Ok(body) => body,
                 Err(failure) => {
@@ -366,23 +394,28 @@ impl<'a> Trial<'a> {
                 }
             };
             let rcpt_max = connection.peer().rcpt_max.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
-            let batch: Vec<usize> = self.todo.iter().copied().take(rcpt_max.min(RECIPIENTS_PER_JOB_MAX)).collect();
-            let job = self.job;
+            let (job, shared) = (self.job, self.shared);
             let message = &job.loaded.message;
+            let hook = shared.per_recipient.as_ref();
+            let batch = Batch::of(message, &job.recipients, &self.todo, rcpt_max, &shared.keys, hook);
             let recipients: Vec<(&_, &RcptParams)> =
-                batch.iter().map(|at| (&job.recipients[*at].address, &job.recipients[*at].params)).collect();
+                batch.places.iter().map(|at| (&job.recipients[*at].address, &job.recipients[*at].params)).collect();
             let transaction = Transaction {
-                sender: message.sender.as_ref(),
+                sender: batch.sender.as_deref(),
                 params: &message.params,
-                size: message.len,
+                size: message.len + batch.prefix.len() as u64,
                 header_is_8bit: message.facts.header_is_8bit,
-                by_left: message.params.by.map(|by| by.left(message.accepted_at, self.shared.clock.now())),
+                by_left: message.params.by.map(|by| by.left(message.accepted_at, shared.clock.now())),
+                reports_to_us: self.reports_to_us().then_some(message.id),
                 recipients: &recipients,
             };
             let before = self.todo.len();
-            match connection.send(&transaction, body).await {
+            match connection.send(&transaction, &batch.prefix, body).await {
                 Ok(ends) => {
-                    self.settle(&batch, ends, &connection);
+                    self.settle(&batch.places, ends, &connection);
+                    if let Some(pace) = self.pace.as_mut().filter(|_| self.todo.len() < before) {
+                        pace.used();
+                    }
                     if self.todo.len() == before {
                         // What is left is for another host: this one lacks an extension that the message needs.
                         break;
@@ -397,6 +430,17 @@ impl<'a> Trial<'a> {
         if connection.fault().is_none() {
             self.shared.keep(connection, &self.group.destination);
         }
+    }
+
+    /// It carried as many messages as a connection may; one that was just taken or opened carries one more.
+    fn is_used_up(&self, connection: &Connection) -> bool {
+        connection.messages() as usize >= self.settings.delivery.messages_per_connection.max(1)
+    }
+
+    /// The sender that goes out is a return address of ours: the peer's reports come to us, not to the submitter.
+    fn reports_to_us(&self) -> bool {
+        let message = &self.job.loaded.message;
+        message.sender.is_some() && message.return_path.is_ours()
     }
 
     async fn next_body(&mut self) -> Result<Body, Failure> {
@@ -414,7 +458,8 @@ impl<'a> Trial<'a> {
     /// What became of a batch: results where they are final for this try, the others stay for the next host.
     fn settle(&mut self, batch: &[usize], ends: Vec<End>, connection: &Connection) {
         let met = met_at(&connection.key, connection.sender_ip, connection.tls.clone());
-        let peer_does_dsn = connection.peer().dsn;
+        let peer_does_dsn = connection.peer().dsn && !self.reports_to_us();
+        let peer_does_by = connection.peer().deliver_by.is_some();
         let mut heard = None;
         for (at, end) in batch.iter().copied().zip(ends) {
             match end {
@@ -422,7 +467,7 @@ impl<'a> Trial<'a> {
                     let detail = report::delivered(&reply, &self.group.destination, &met, self.elapsed());
                     self.feedback = Feedback::Healthy;
                     self.count_delivered(connection);
-                    self.result(at, Verdict::Delivered { peer_does_dsn }, detail);
+                    self.result(at, Verdict::Delivered { peer_does_dsn, peer_does_by }, detail);
                 }
                 End::Refused(fault) => {
                     let kind = Kind::of(&fault.trouble);
@@ -524,27 +569,6 @@ impl<'a> Trial<'a> {
 
 fn met_at(key: &Key, sender_ip: Option<std::net::IpAddr>, tls: String) -> Met {
     Met { host: key.host.to_string(), address: Some(key.address), sender_ip, tls }
-}
-
-/// STARTTLS was agreed on, and then no TLS came of it.
-fn is_broken_handshake(not: &NotOpened) -> bool {
-    not.fault.phase == Phase::StartTls
-        && match &not.fault.trouble {
-            Trouble::TlsBroken(_) | Trouble::Closed(_) | Trouble::TimedOut(_) | Trouble::NotSmtp(_) => true,
-            Trouble::Reply(_) | Trouble::LostAfterDot(_) | Trouble::TlsNotOffered | Trouble::LoginUnusable(_) => false,
-            Trouble::TooLarge { .. } | Trouble::NeedsUtf8Address | Trouble::NeedsUtf8Header | Trouble::BadAddress => {
-                false
-            }
-            Trouble::NeedsRequireTls | Trouble::NeedsDeliverBy | Trouble::TooLate { .. } => false,
-        }
-}
-
-/// What broke a handshake, in short.
-fn words_of(not: &NotOpened) -> String {
-    match &not.fault.trouble {
-        Trouble::TlsBroken(why) => why.clone(),
-        _ => "the connection was lost in it".to_owned(),
-    }
 }
 
 /// Which trouble says most when several hosts had some: a peer's, then DNS and ours, then what would fail for good.

@@ -22,15 +22,12 @@
 //! The **destination** is in trouble when a connection, a greeting, EHLO, STARTTLS or AUTH fails, or on 421 and loss in
 //! any phase; it is healthy when it answered MAIL or more; DNS and our own trouble teach nothing about it.
 //!
-//! Always: an unknown trouble defers.
+//! Always: an unknown trouble defers; what `bounce/classify` reads out of an answer changes none of this.
 //! Sources: RFC 5321 §4.2.1, §4.5.4.1 and §5.1, RFC 3463, RFC 7505, RFC 6531 §3.
 
 use crate::{
-    event::{ErrorClass, Phase},
-    smtp::{
-        client::Trouble,
-        reply::{Enhanced, Reply},
-    },
+    event::{ErrorClass, Phase, Trouble as Whose},
+    smtp::{client::Trouble, reply::Enhanced},
 };
 
 /// What kind of trouble.
@@ -214,6 +211,29 @@ impl Kind {
         }
     }
 
+    /// The address, or its domain, will never take mail.
+    pub fn is_hard(self) -> bool {
+        self.whose() == Whose::Recipient
+    }
+
+    /// Whose trouble it is, where no answer of a peer says more. What is wrong at our own end counts as the destination's, which
+    /// is nobody's fault that a recipient or our reputation would pay for.
+    pub fn whose(self) -> Whose {
+        match self {
+            // A domain without mail is the end of all its addresses.
+            Kind::NoSuchDomain | Kind::NoHost | Kind::NullMx | Kind::BadAddress => Whose::Recipient,
+            Kind::LoginUnusable => Whose::Authentication,
+            Kind::TooLarge => Whose::Content,
+            Kind::Permanent | Kind::Transient | Kind::Closing | Kind::Lost | Kind::LostAfterDot | Kind::Garbage => {
+                Whose::Destination
+            }
+            Kind::TlsUnmet | Kind::TlsBroken | Kind::PolicyUnmet | Kind::NeedsUtf8 => Whose::Destination,
+            Kind::NeedsRequireTls | Kind::NeedsDeliverBy | Kind::TooLate => Whose::Destination,
+            Kind::LoopsBack | Kind::Guarded | Kind::NoAddress | Kind::DnsTrouble => Whose::Destination,
+            Kind::Ours | Kind::Damaged => Whose::Destination,
+        }
+    }
+
     /// CMC's class of it, where no answer of a peer says more.
     pub fn class(self) -> ErrorClass {
         match self {
@@ -228,34 +248,6 @@ impl Kind {
             Kind::NeedsRequireTls | Kind::NeedsDeliverBy => ErrorClass::Other,
             Kind::Permanent | Kind::Transient | Kind::NeedsUtf8 => ErrorClass::Other,
         }
-    }
-}
-
-/// CMC's class of a peer's answer: by its enhanced code, else by what the bare code means in that phase.
-pub fn class_of_reply(phase: Phase, reply: &Reply) -> ErrorClass {
-    if let Some(Enhanced(_, subject, detail)) = reply.enhanced {
-        match (subject, detail) {
-            (1, 1 | 6) => return ErrorClass::UnknownUser,
-            (1, 2 | 10) => return ErrorClass::UnknownHost,
-            (1, 3) => return ErrorClass::BadAddress,
-            (2, 2) | (3, 1) => return ErrorClass::OverCapacity,
-            (2, 3) | (3, 4) => return ErrorClass::TooLarge,
-            (3, 5) | (4, 4 | 6) => return ErrorClass::ReceivingServerError,
-            (4, _) => return ErrorClass::ResendTimeout,
-            (7, _) => return ErrorClass::Rejected,
-            // X.0.0 says nothing: the bare code may.
-            (0, _) => {}
-            _ => return ErrorClass::Other,
-        }
-    }
-    match (reply.code, phase) {
-        (550 | 551, Phase::Rcpt) => ErrorClass::UnknownUser,
-        (553, Phase::Rcpt) => ErrorClass::BadAddress,
-        (552 | 452, Phase::Rcpt) => ErrorClass::OverCapacity,
-        (552, _) => ErrorClass::TooLarge,
-        (452, _) => ErrorClass::OverCapacity,
-        (421, _) => ErrorClass::ResendTimeout,
-        _ => ErrorClass::Other,
     }
 }
 
@@ -381,32 +373,12 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_classed_as_cmc_does() {
-        let class = |phase, text: &str| {
-            let mut answers = crate::smtp::answer::Answers::default();
-            answers.push(format!("{text}\r\n").as_bytes());
-            class_of_reply(phase, &answers.next_reply().expect("a reply").expect("whole")).code()
-        };
-        for (phase, text, want) in [
-            (Phase::Rcpt, "550 5.1.1 no such user", 2),
-            (Phase::Rcpt, "550 5.1.2 no such host", 1),
-            (Phase::Rcpt, "550 5.1.3 bad", 9),
-            (Phase::Rcpt, "556 5.1.10 null mx", 1),
-            (Phase::Rcpt, "552 5.2.2 full", 5),
-            (Phase::Rcpt, "452 4.2.2 full", 5),
-            (Phase::Mail, "552 5.3.4 too big", 8),
-            (Phase::Content, "552 too big", 8),
-            (Phase::Content, "554 5.7.1 spam", 4),
-            (Phase::Rcpt, "550 5.7.25 no PTR", 4),
-            (Phase::Rcpt, "550 no", 2),
-            (Phase::Rcpt, "550 5.0.0 no", 2),
-            (Phase::Rcpt, "552 full", 5),
-            (Phase::Rcpt, "451 4.4.1 no answer from host", 3),
-            (Phase::Content, "550 no", 99),
-            (Phase::Content, "554 5.6.0 bad content", 99),
-            (Phase::Greeting, "421 busy", 3),
-        ] {
-            assert_eq!(class(phase, text), want, "{text}");
+    fn only_what_a_domain_or_address_is_for_good_is_hard_and_the_recipients() {
+        for kind in KINDS {
+            let for_good = matches!(kind, Kind::NoSuchDomain | Kind::NoHost | Kind::NullMx | Kind::BadAddress);
+            assert_eq!((kind.is_hard(), kind.whose() == Whose::Recipient), (for_good, for_good), "{kind:?}");
+            // What may be tried again is never hard.
+            assert!(!kind.is_hard() || kind.enhanced().0 == 5, "{kind:?}");
         }
     }
 }

@@ -8,9 +8,9 @@ use std::{io, net::IpAddr, sync::Arc, time::Duration};
 use crate::{
     account::AccountError,
     clock::Timestamp,
-    config::Mode,
+    config::{Mode, Suppression},
     deliver::sandbox::SandboxMail,
-    event::EventKind,
+    event::Class,
     fact::Fact,
     http::{exchange::Stream, when::Zone},
     ids::MessageId,
@@ -19,10 +19,12 @@ use crate::{
     secret::Secret,
     smtp::address::Mailbox,
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, Message, MinuteCounts, Page, Pause,
-        QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, StoreError, Story, Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, MemoKind, Message, MinuteCounts, Page,
+        Pause, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, StoreError, Story, Totals,
     },
+    suppress::Suppressions,
     tls_report::receive::Shelf,
+    unsubscribe::list::Unsubscribes,
 };
 
 /// Who and what this daemon is.
@@ -203,12 +205,27 @@ pub trait Daemon: Send + Sync + 'static {
     fn audit(&self, entry: AuditEntry) -> Result<(), StoreError>;
 
     fn accounts(&self) -> Result<Vec<Account>, StoreError>;
-    fn add_api_user(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError>;
+    fn add_api_user(
+        &self,
+        name: &str,
+        key: Option<Secret<String>>,
+        class: Option<Class>,
+    ) -> Result<Secret<String>, AccountError>;
     fn set_key(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError>;
+    fn set_user_class(&self, name: &str, class: Option<Class>) -> Result<(), AccountError>;
     fn remove_user(&self, name: &str) -> Result<bool, AccountError>;
 
     /// TLS reports that came in.
     fn tls_reports(&self) -> &dyn Shelf;
+
+    /// How many memos of a kind there are. Short.
+    fn memo_count(&self, kind: MemoKind) -> Result<u64, StoreError>;
+    /// The suppression list.
+    fn suppressions(&self) -> &Suppressions;
+    /// `[suppression]`, as it is in force.
+    fn suppression(&self) -> Suppression;
+    /// Who left which list.
+    fn unsubscribes(&self) -> &Unsubscribes;
 
     /// Mails that the sandbox keeps, newest first; `None`: the sandbox is off.
     fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>>;
@@ -218,8 +235,6 @@ pub trait Daemon: Send + Sync + 'static {
 
 /// A story without what is past its retention (R13), even if the pruner has not come by yet.
 pub fn visible_story(mut story: Story, retention: &RetentionPeriods, now: Timestamp) -> Story {
-    let deliveries = now.minus(retention.delivery_log);
-    let errors = now.minus(retention.error_log);
-    story.events.retain(|event| event.at >= deliveries || (event.kind == EventKind::Failed && event.at >= errors));
+    story.retain_events(|event| retention.keeps(event.kind, event.at, now));
     story
 }

@@ -162,6 +162,8 @@ pub struct Response {
     pub body: Body,
     /// Seconds that a browser may keep it; 0: `no-store`.
     pub keep_seconds: u32,
+    /// The sources of styles in its Content-Security-Policy; `None`: our own files.
+    pub styles: Option<String>,
 }
 
 /// JSON Lines: one value a line.
@@ -184,7 +186,14 @@ struct ErrorLine<'a> {
 impl Response {
     /// A whole body.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
-        Response { status, content_type, headers: Vec::new(), body: Body::Bytes(body.into()), keep_seconds: 0 }
+        Response {
+            status,
+            content_type,
+            headers: Vec::new(),
+            body: Body::Bytes(body.into()),
+            keep_seconds: 0,
+            styles: None,
+        }
     }
 
     /// Plain text.
@@ -218,7 +227,14 @@ impl Response {
 
     /// Written piece by piece.
     pub fn stream(content_type: &'static str, stream: Stream) -> Self {
-        Response { status: 200, content_type, headers: Vec::new(), body: Body::Stream(stream), keep_seconds: 0 }
+        Response {
+            status: 200,
+            content_type,
+            headers: Vec::new(),
+            body: Body::Stream(stream),
+            keep_seconds: 0,
+            styles: None,
+        }
     }
 
     /// The same with another header. Characters that do not belong in a header become `?`.
@@ -235,11 +251,13 @@ impl Response {
             0 => "no-store".to_owned(),
             seconds => format!("public, max-age={seconds}, immutable"),
         };
+        let styles = self.styles.as_deref().unwrap_or("'self'");
         vec![
             (
                 "Content-Security-Policy",
-                "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-                    .to_owned(),
+                format!(
+                    "default-src 'none'; style-src {styles}; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+                ),
             ),
             ("X-Content-Type-Options", "nosniff".to_owned()),
             ("X-Frame-Options", "DENY".to_owned()),

@@ -10,9 +10,10 @@ use crate::{
     clock::{Clock, Timestamp},
     config::Mode,
     deliver::sandbox::SandboxMail,
-    event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, WaitReason},
+    event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     http::{
         daemon::{LaneActivity, RuleUse, Unready, WarmUpView},
+        fake_lists_tests::Lists,
         when::of_rfc3339,
     },
     ids::{MessageId, RecipientKey},
@@ -57,6 +58,7 @@ pub(crate) struct Fake {
     pub warm_ups: Vec<WarmUpView>,
     pub rule_uses: Vec<RuleUse>,
     pub tls_reports: Receiver<Memos>,
+    pub lists: Lists,
 }
 
 pub(crate) fn at(text: &str) -> Timestamp {
@@ -109,6 +111,8 @@ fn message(plan: &Plan<'_>) -> Arc<Message> {
         user: plan.user.into(),
         source_ip: Some(IpAddr::from([127, 0, 0, 1])),
         origin: if plan.from.is_empty() { Origin::Notice } else { Origin::Smtp },
+        return_path: crate::bounce::envelope_from::ReturnPath::AsIs,
+        list: String::new(),
         place: BodyPlace::Gone,
         len: 1_240 + plan.n * 811,
     })
@@ -154,13 +158,18 @@ fn story(plan: &Plan<'_>, fate: &[(EventKind, u64, &str)]) -> Story {
                     reply: (*reply).into(),
                     duration: Duration::from_millis(412),
                     error: match kind {
-                        EventKind::Failed => Some(ErrorClass::UnknownUser),
+                        EventKind::Failed | EventKind::Bounced => Some(ErrorClass::UnknownUser),
                         EventKind::Deferred => Some(ErrorClass::OverCapacity),
                         _ => None,
                     },
                     possible_duplicate: false,
+                    trouble: kind.is_error().then_some(Trouble::Recipient),
+                    hard: kind.is_error(),
                 })),
             });
+            if kind.is_return() {
+                continue;
+            }
             last_reply = (*reply).into();
             state = if deferred {
                 RecipientState::Waiting { due: next, wait: WaitReason::Retry }
@@ -180,7 +189,8 @@ fn story(plan: &Plan<'_>, fate: &[(EventKind, u64, &str)]) -> Story {
             delay_noticed: false,
         });
     }
-    Story { message, recipients, events }
+    let numbers = (1..=events.len() as u64).collect();
+    Story { message, recipients, events, numbers }
 }
 
 impl Fake {
@@ -354,6 +364,7 @@ impl Fake {
                 },
             ],
             tls_reports: Receiver::new(Memos::default(), Clock::manual(now()), Arc::default()),
+            lists: Lists::busy(),
             rule_uses: vec![
                 RuleUse {
                     rule: "docomo".into(),
@@ -413,6 +424,7 @@ impl Fake {
         fake.quiet = true;
         fake.users = Mutex::default();
         fake.audits = Mutex::default();
+        fake.lists = Lists::empty();
         fake
     }
 
@@ -420,13 +432,39 @@ impl Fake {
         if self.broken { Err(StoreError::Failed("EIO".into())) } else { Ok(()) }
     }
 
+    /// A busy one, with a delivery of which a bounce and a complaint came back.
+    pub(crate) fn bounced() -> Self {
+        let mut fake = Fake::busy();
+        let plan = Plan {
+            n: 9,
+            ago: 9_000,
+            from: "shop@example.jp",
+            to: &["gone@example.com"],
+            subject: "Your parcel is on its way",
+            user: "shop-app",
+        };
+        let fate = [
+            (EventKind::Succeeded, 8_990, "250 2.0.0 taken"),
+            (EventKind::Bounced, 5_000, "550 5.1.1 <script>alert(1)</script> unknown"),
+            (EventKind::Complained, 100, "abuse"),
+        ];
+        fake.stories.push(story(&plan, &fate));
+        fake
+    }
+
     pub(crate) fn log_rows(&self) -> Vec<LogRow> {
         let mut rows: Vec<LogRow> = Vec::new();
         for story in &self.stories {
-            for event in &story.events {
+            for (place, event) in story.events.iter().enumerate() {
                 let recipient =
                     story.recipients.iter().find(|r| r.key == event.key).expect("its recipient").address.to_string();
-                rows.push(LogRow { event: event.clone(), number: 0, recipient, message: story.message.clone() });
+                rows.push(LogRow {
+                    event: event.clone(),
+                    number: 0,
+                    recipient,
+                    message: story.message.clone(),
+                    links: story.links(place),
+                });
             }
         }
         rows.sort_by_key(|r| (r.event.at, r.event.key));

@@ -6,8 +6,9 @@ use super::fake::{Fake, HOSTILE, now};
 use crate::{
     account::AccountError,
     clock::Timestamp,
+    config::Suppression,
     deliver::sandbox::SandboxMail,
-    event::EventKind,
+    event::Class,
     fact::Fact,
     http::{
         daemon::{About, Daemon, ExplainQuery, LaneActivity, RuleUse, Unready, WarmUpView},
@@ -20,10 +21,12 @@ use crate::{
     secret::Secret,
     smtp::address::Mailbox,
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, Message, MinuteCounts, Page, Pause,
-        QueueAct, QueueFilter, QueuePage, QueueRow, Recipient, RecipientState, RetentionPeriods, StoreError, Story,
-        Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, MemoKind, Message, MinuteCounts, Page,
+        Pause, QueueAct, QueueFilter, QueuePage, QueueRow, Recipient, RecipientState, RetentionPeriods, StoreError,
+        Story, Totals,
     },
+    suppress::Suppressions,
+    unsubscribe::list::Unsubscribes,
 };
 
 /// What is decided about a destination; one of the facts quotes what came from outside.
@@ -136,6 +139,7 @@ impl Daemon for Fake {
                     deferred: if late { queued / 4 } else { queued / 30 },
                     succeeded: if late { queued * 7 / 10 } else { queued * 96 / 100 },
                     failed: (minute * 31) % 7,
+                    blocked: 0,
                 }
             })
             .collect())
@@ -172,7 +176,7 @@ impl Daemon for Fake {
                 && r.message.facts.api_data.contains(&query.api_data)
                 && (query.user.is_empty() || r.message.user == query.user)
                 && (query.kinds.is_empty() || query.kinds.contains(&r.event.kind))
-                && (!query.errors_only || r.event.kind == EventKind::Failed)
+                && (!query.errors_only || r.event.kind.is_error())
         });
         let (rows, next) = paged(rows, page);
         Ok(LogPage { rows, next, looked_back_to: None })
@@ -251,19 +255,32 @@ impl Daemon for Fake {
         Ok(self.users.lock().expect("no panic").clone())
     }
 
-    fn add_api_user(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
+    fn add_api_user(
+        &self,
+        name: &str,
+        key: Option<Secret<String>>,
+        class: Option<Class>,
+    ) -> Result<Secret<String>, AccountError> {
         let mut users = self.users.lock().expect("no panic");
         if users.iter().any(|u| u.name == name) {
             return Err(AccountError::Refused(format!("there is a user {name:?} already")));
         }
         let mut user = users.first().cloned().expect("a user to copy");
         user.name = name.into();
+        user.class = class;
         users.push(user);
         Ok(key.unwrap_or_else(|| Secret::new("k3y-that-was-made".into())))
     }
 
     fn set_key(&self, _: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
         Ok(key.unwrap_or_else(|| Secret::new("k3y-that-was-made".into())))
+    }
+
+    fn set_user_class(&self, name: &str, class: Option<Class>) -> Result<(), AccountError> {
+        let mut users = self.users.lock().expect("no panic");
+        let user = users.iter_mut().find(|u| u.name == name).expect("the route asked whether it exists");
+        user.class = class;
+        Ok(())
     }
 
     fn remove_user(&self, name: &str) -> Result<bool, AccountError> {
@@ -276,6 +293,24 @@ impl Daemon for Fake {
     fn tls_reports(&self) -> &dyn crate::tls_report::receive::Shelf {
         &self.tls_reports
     }
+
+    fn memo_count(&self, kind: MemoKind) -> Result<u64, StoreError> {
+        self.check()?;
+        self.lists.get().store.memo_count(kind)
+    }
+
+    fn suppressions(&self) -> &Suppressions {
+        &self.lists.get().suppressions
+    }
+
+    fn suppression(&self) -> Suppression {
+        Suppression::default()
+    }
+
+    fn unsubscribes(&self) -> &Unsubscribes {
+        &self.lists.get().unsubscribes
+    }
+
     fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>> {
         Ok(self.mails.as_ref().map(|all| all.iter().map(|(m, _)| m.clone()).take(limit).collect()))
     }

@@ -62,6 +62,10 @@ pub struct Limits {
     pub control_connections_max: usize,
     /// Octets of request bodies held at once, of all connections. Default 64 MiB.
     pub bodies_max: usize,
+    /// Octets of one of them. Default [`relay::BODY_MAX`].
+    pub body_max: u64,
+    /// Octets of one of them under `/api/`. Default [`relay::BODY_API_MAX`].
+    pub body_api_max: u64,
 }
 
 impl Default for Limits {
@@ -77,6 +81,8 @@ impl Default for Limits {
             connections_per_address_max: 32,
             control_connections_max: 64,
             bodies_max: 64 << 20,
+            body_max: relay::BODY_MAX,
+            body_api_max: relay::BODY_API_MAX,
         }
     }
 }

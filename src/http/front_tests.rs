@@ -396,7 +396,7 @@ fn look() {
     if std::env::var("LOOK").as_deref() == Ok("down") {
         fake.unready = vec![crate::http::daemon::Unready::DiskFull, crate::http::daemon::Unready::Draining];
     }
-    let rig = Rig::with(fake, Limits::default(), "127.0.0.1:8899", None, |_| None);
+    let rig = Rig::with(fake, Limits::default(), "127.0.0.1:8897", None, |_| None);
     let seconds = std::env::var("LOOK_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(60);
     std::thread::sleep(Duration::from_secs(seconds));
     drop(rig);

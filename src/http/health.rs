@@ -16,12 +16,18 @@ use crate::{
             AgesOut, CountsOut, DestinationOut, PauseOut, ReasonOut, StatusOut, UnusedRuleOut, WarmUpOut, mode_word,
             validation_word,
         },
+        rows_lists::{HoldOut, ListsOut},
     },
-    store::{Lane, MinuteCounts, Pause, StoreError},
+    store::{Lane, MemoKind, MinuteCounts, Page, Pause, StoreError},
+    suppress::list::ListQuery,
 };
 
 /// Destinations in an overview.
 pub const DESTINATIONS_MAX: usize = 20;
+/// Rows of the suppression list up to which it is counted at each look: a few milliseconds.
+const COUNTED_MAX: u64 = 2_000;
+/// Held destinations in an overview.
+const HELD_MAX: usize = 20;
 /// Minutes in an overview's chart.
 pub const MINUTES: u64 = 60;
 
@@ -162,10 +168,32 @@ pub fn overview(daemon: &dyn Daemon) -> Result<Overview, StoreError> {
         pauses: pause_rows(&pauses, &destinations),
         warm_ups: daemon.warm_ups().iter().map(WarmUpOut::from).collect(),
         unused_rules: daemon.rule_uses().iter().filter_map(|rule| UnusedRuleOut::of(rule, now)).collect(),
+        lists: lists(daemon)?,
         ..StatusOut::default()
     };
     status.set_totals(&totals);
     Ok(Overview { state, unready, status, minutes, destinations, now })
+}
+
+/// The lists of who is not written to, at a glance.
+fn lists(daemon: &dyn Daemon) -> Result<ListsOut, StoreError> {
+    let list = daemon.suppressions();
+    let suppressions = daemon.memo_count(MemoKind::Suppressions)?;
+    let suppressed = match suppressions {
+        0 => Some(0),
+        1..=COUNTED_MAX => {
+            let page = Page { rows_max: usize::MAX, scan_max: usize::MAX, ..Page::default() };
+            Some(list.list(&ListQuery::default(), &page)?.rows.len() as u64)
+        }
+        _ => None,
+    };
+    Ok(ListsOut {
+        suppressions,
+        suppressed,
+        last_run: smol::future::block_on(list.last_run())?.filter(|at| *at > Timestamp::ZERO).map(Timestamp::rfc3339),
+        held: list.brake_incidents()?.iter().take(HELD_MAX).map(HoldOut::from).collect(),
+        unsubscribes: daemon.memo_count(MemoKind::Unsubscribes)?,
+    })
 }
 
 fn last_hour(daemon: &dyn Daemon, now: Timestamp) -> Result<Vec<MinuteCounts>, StoreError> {
@@ -190,6 +218,7 @@ fn sum(minutes: &[MinuteCounts]) -> CountsOut {
         delivered: sum.delivered + m.succeeded,
         deferred: sum.deferred + m.deferred,
         failed: sum.failed + m.failed,
+        blocked: sum.blocked + m.blocked,
     })
 }
 

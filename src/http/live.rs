@@ -15,8 +15,9 @@ use smol::future::block_on;
 use crate::{
     account::{AccountError, Accounts},
     clock::{Clock, Timestamp},
-    config::{Config, InForce, Mode},
+    config::{Config, InForce, Mode, Suppression},
     deliver::sandbox::{Sandbox, SandboxMail},
+    event::Class,
     fact::Fact,
     http::{
         daemon::{About, Daemon, ExplainQuery, LaneActivity, RuleUse, Unready, WarmUpView},
@@ -29,10 +30,13 @@ use crate::{
     runtime::{Runtime, Shutdown, Stage},
     secret::Secret,
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, BEHIND_MAX, LaneRow, LogPage, LogQuery, Message, MinuteCounts,
-        Page, Pause, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, Store, StoreError, Story, Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, BEHIND_MAX, LaneRow, LogPage, LogQuery, MemoKind, Message,
+        MinuteCounts, Page, Pause, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, Store, StoreError,
+        Story, Totals,
     },
+    suppress::Suppressions,
     tls_report::receive::{Receiver, Shelf},
+    unsubscribe::list::Unsubscribes,
 };
 
 /// A question to a part of the daemon that this room does not know.
@@ -90,6 +94,10 @@ pub struct Live {
     pub rule_uses: Ask<Vec<RuleUse>>,
     /// TLS reports that came in.
     pub tls_reports: Receiver,
+    /// The suppression list.
+    pub suppressions: Suppressions,
+    /// Who left which list.
+    pub unsubscribes: Unsubscribes,
     /// A backup is being made; starts as false.
     pub backup_runs: Arc<AtomicBool>,
     /// What only the wiring knows: still starting, or the store failed.
@@ -294,12 +302,21 @@ impl Daemon for Live {
         self.store.accounts()
     }
 
-    fn add_api_user(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
-        block_on(self.accounts.add_api(name, key))
+    fn add_api_user(
+        &self,
+        name: &str,
+        key: Option<Secret<String>>,
+        class: Option<Class>,
+    ) -> Result<Secret<String>, AccountError> {
+        block_on(self.accounts.add_api(name, key, class))
     }
 
     fn set_key(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
         block_on(self.accounts.set_key(name, key))
+    }
+
+    fn set_user_class(&self, name: &str, class: Option<Class>) -> Result<(), AccountError> {
+        block_on(self.accounts.set_class(name, class))
     }
 
     fn remove_user(&self, name: &str) -> Result<bool, AccountError> {
@@ -308,6 +325,22 @@ impl Daemon for Live {
 
     fn tls_reports(&self) -> &dyn Shelf {
         &self.tls_reports
+    }
+
+    fn memo_count(&self, kind: MemoKind) -> Result<u64, StoreError> {
+        self.store.memo_count(kind)
+    }
+
+    fn suppressions(&self) -> &Suppressions {
+        &self.suppressions
+    }
+
+    fn suppression(&self) -> Suppression {
+        self.config().suppression.clone()
+    }
+
+    fn unsubscribes(&self) -> &Unsubscribes {
+        &self.unsubscribes
     }
 
     fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>> {

@@ -16,7 +16,7 @@ use crate::{
     },
     metrics::Metrics,
     net::dns::Validation,
-    store::Totals,
+    store::{MemoKind, Totals},
 };
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,7 +30,7 @@ pub fn metrics(daemon: &dyn Daemon) -> Response {
 
 type Family<T> = (&'static str, &'static str, fn(&T) -> u64);
 
-const COUNTERS: [Family<Metrics>; 27] = [
+const COUNTERS: [Family<Metrics>; 33] = [
     ("smtp_sessions_total", "SMTP sessions opened.", |m| m.sessions_total.get()),
     ("smtp_sessions_refused_total", "SMTP sessions refused by a limit (421).", |m| m.sessions_refused.get()),
     ("messages_accepted_total", "Messages accepted: safe on disk, answered 250.", |m| m.messages_accepted.get()),
@@ -66,11 +66,20 @@ const COUNTERS: [Family<Metrics>; 27] = [
     ("mta_sts_failed_total", "MTA-STS policies that could not be fetched.", |m| m.sts_failed.get()),
     ("tls_reports_sent_total", "TLS reports sent.", |m| m.tls_reports_sent.get()),
     ("tls_reports_received_total", "TLS reports that came in.", |m| m.tls_reports_received.get()),
+    ("inbound_forwarded_total", "Mails that came in and were passed on.", |m| m.inbound_forwarded.get()),
+    ("bounced_total", "Recipients that bounced after they were delivered.", |m| m.bounced.get()),
+    ("complained_total", "Recipients that complained.", |m| m.complained.get()),
+    ("suppressed_total", "Addresses that came onto the suppression list.", |m| m.suppressed.get()),
+    ("suppressions_held_total", "Errors held because their destination's unknown users had jumped.", |m| {
+        m.suppressions_held.get()
+    }),
+    ("blocked_total", "Recipients that were not written to: suppressed or unsubscribed.", |m| m.blocked.get()),
 ];
 
-const GAUGES: [Family<Metrics>; 2] = [
+const GAUGES: [Family<Metrics>; 3] = [
     ("smtp_sessions", "SMTP sessions open now.", |m| m.sessions.get()),
     ("connections", "Outbound connections open now.", |m| m.connections.get()),
+    ("suppression_brakes", "Destinations whose errors are held instead of suppressing.", |m| m.brakes_held.get()),
 ];
 
 const TOTALS: [Family<Totals>; 5] = [
@@ -97,6 +106,22 @@ fn text(daemon: &dyn Daemon) -> String {
         [("delivered", metrics.delivered.get()), ("deferred", metrics.deferred.get()), ("failed", metrics.failed.get())]
     {
         let _ = writeln!(out, "hikyaku_verdicts_total{{verdict=\"{verdict}\"}} {n}");
+    }
+    head(
+        &mut out,
+        "hikyaku_inbound_total",
+        "counter",
+        "Mails that came to return and complaint addresses, by what they are.",
+    );
+    for (kind, n) in [
+        ("bounce", metrics.inbound_bounces.get()),
+        ("complaint", metrics.inbound_complaints.get()),
+        ("delay", metrics.inbound_delays.get()),
+        ("delivered", metrics.inbound_successes.get()),
+        ("auto-reply", metrics.inbound_replies.get()),
+        ("other", metrics.inbound_others.get()),
+    ] {
+        let _ = writeln!(out, "hikyaku_inbound_total{{kind=\"{kind}\"}} {n}");
     }
     for (name, help, get) in GAUGES {
         one(&mut out, &format!("hikyaku_{name}"), "gauge", help, get(&metrics));
@@ -153,6 +178,18 @@ fn delivery(out: &mut String, daemon: &dyn Daemon, now: Timestamp) {
         for state in [Validation::Yes, Validation::No, Validation::Unknown] {
             let is = u8::from(state == validation);
             let _ = writeln!(out, "{name}{{state=\"{}\"}} {is}", validation_word(state));
+        }
+    }
+    for (kind, name, help) in [
+        (
+            MemoKind::Suppressions,
+            "hikyaku_suppressions",
+            "Rows of the suppression list, exempt and lately lifted ones included.",
+        ),
+        (MemoKind::Unsubscribes, "hikyaku_unsubscribes", "Who left a list, one a list and address."),
+    ] {
+        if let Ok(count) = daemon.memo_count(kind) {
+            one(out, name, "gauge", help, count);
         }
     }
     let unused = daemon.rule_uses().iter().filter(|rule| rule.unused_for(now).is_some()).count() as u64;

@@ -4,6 +4,7 @@
 //! browser, Prometheus ── TCP ──┐
 //!                              ├─► front (limits, Host, door) ─ http.sock ─► server (tiny_http) ─► route ─► daemon
 //! hikyaku queue, log … ─ control.sock ─┘
+//! recipients' mail programs ── TCP ─► front ─ unsubscribe.sock ─► server ─► one_click (reaches nothing of the above)
 //! ```
 //!
 //! Always: everything that a stranger sends is bounded and checked in `front` and `relay` before it reaches the one
@@ -17,11 +18,14 @@ pub mod front;
 pub mod health;
 pub mod live;
 pub mod metrics;
+pub mod one_click;
 pub mod page;
 pub mod relay;
 pub mod route;
 pub mod rows;
 mod rows_delivery;
+pub mod rows_lists;
+mod rows_log;
 pub mod server;
 pub mod when;
 pub mod wire;
@@ -96,6 +100,8 @@ impl Http {
 pub(crate) mod fake;
 #[cfg(test)]
 mod fake_daemon_tests;
+#[cfg(test)]
+pub(crate) mod fake_lists_tests;
 #[cfg(test)]
 mod front_tests;
 #[cfg(test)]

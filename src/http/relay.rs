@@ -218,7 +218,8 @@ fn check_host(head: &Head, origin: &Origin, front: &Inner) -> Result<(), Refusal
 }
 
 fn admit_body(head: &Head, front: &Inner) -> Result<Option<Lease>, Refusal> {
-    let max = if head.target.starts_with("/api/") { BODY_API_MAX } else { BODY_MAX };
+    let limits = &front.limits;
+    let max = if head.target.starts_with("/api/") { limits.body_api_max } else { limits.body_max };
     if head.content_length == 0 {
         return Ok(None);
     }

@@ -5,17 +5,17 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use super::rows_delivery::{
-    AgesOut, DestinationOut, FactOut, LiftOut, PauseOut, UnusedRuleOut, WarmUpOut, validation_word,
+pub use super::{
+    rows_delivery::{AgesOut, DestinationOut, FactOut, LiftOut, PauseOut, UnusedRuleOut, WarmUpOut, validation_word},
+    rows_lists::ListsOut,
+    rows_log::{EventOut, LinkOut, LogOut, StoryOut},
 };
 use crate::{
     clock::Timestamp,
     config::Mode,
-    event::{ErrorClass, Event, EventKind},
-    ids::RecipientKey,
+    event::{ErrorClass, EventKind},
     store::{
-        Account, AccountKind, AuditEntry, BodyPlace, LogRow, Message, Origin, QueueRow, Recipient, RecipientState,
-        Totals,
+        Account, AccountKind, AuditEntry, BodyPlace, Message, Origin, QueueRow, Recipient, RecipientState, Totals,
     },
 };
 
@@ -112,6 +112,12 @@ pub struct MessageOut {
     pub expires_at: String,
     /// MAIL FROM; empty: the null reverse-path.
     pub sender: String,
+    /// The form of the sender that goes out (R3): `as_is`, `token` (one for each recipient) or `keep_local`.
+    #[serde(default)]
+    pub return_path: String,
+    /// Its domain; empty: that of `sender`.
+    #[serde(default)]
+    pub return_domain: String,
     /// The header's From address.
     pub from: String,
     /// The decoded subject.
@@ -124,7 +130,7 @@ pub struct MessageOut {
     pub user: String,
     /// The address that submitted it; `null`: ourselves.
     pub source_ip: Option<String>,
-    /// `smtp`, `api` or `notice`.
+    /// `smtp`, `api`, `notice` or `forward`.
     pub origin: String,
     /// `high`, `normal` or `low`.
     pub class: String,
@@ -141,6 +147,8 @@ impl From<&Message> for MessageOut {
             accepted_at: m.accepted_at.rfc3339(),
             expires_at: m.expires_at.rfc3339(),
             sender: m.sender.as_ref().map_or_else(String::new, ToString::to_string),
+            return_path: m.return_path.word().to_owned(),
+            return_domain: m.return_path.domain().to_owned(),
             from: m.facts.from.clone(),
             subject: m.facts.subject.clone(),
             message_id: m.facts.message_id.clone(),
@@ -151,6 +159,7 @@ impl From<&Message> for MessageOut {
                 Origin::Smtp => "smtp",
                 Origin::Api => "api",
                 Origin::Notice => "notice",
+                Origin::Forward => "forward",
             }
             .to_owned(),
             class: m.class.word().to_owned(),
@@ -174,124 +183,6 @@ pub struct QueueOut {
 impl From<&QueueRow> for QueueOut {
     fn from(row: &QueueRow) -> Self {
         QueueOut { message: (&*row.message).into(), recipient: (&row.recipient).into() }
-    }
-}
-
-/// What happened to a recipient.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct EventOut {
-    /// When.
-    pub at: String,
-    /// `queued`, `deferred`, `succeeded`, `failed` or `dropped`.
-    pub status: String,
-    /// The recipient's place in the envelope.
-    pub index: u32,
-    /// Its address.
-    pub recipient: String,
-    /// Which try, from 1; 0: none.
-    pub attempt: u32,
-    /// Where it was going.
-    pub destination: String,
-    /// The host that answered, or was tried last.
-    pub host: String,
-    /// That host's address and port.
-    pub address: Option<String>,
-    /// The local address we sent from.
-    pub sender_ip: Option<String>,
-    /// Protocol, cipher, and whether the certificate was verified; empty in clear.
-    pub tls: String,
-    /// How far the try got.
-    pub phase: Option<String>,
-    /// The remote's answer, or our words.
-    pub reply: String,
-    /// How long the try took, in milliseconds.
-    pub duration_ms: u64,
-    /// The error class's name.
-    pub error: Option<String>,
-    /// The error class's number in CMC's API.
-    pub error_code: Option<u8>,
-    /// The peer may have kept a copy (P3).
-    pub possible_duplicate: bool,
-    /// When it is tried next; `deferred` only.
-    pub next_try: Option<String>,
-    /// Why it waits; `deferred` only.
-    pub wait: Option<String>,
-    /// Who did it; acts of an operator only.
-    pub operator: Option<String>,
-}
-
-impl EventOut {
-    /// An event of the recipient with this address.
-    pub fn new(event: &Event, recipient: &str) -> Self {
-        let mut out = EventOut {
-            at: event.at.rfc3339(),
-            status: event.kind.word().to_owned(),
-            index: event.key.index,
-            recipient: recipient.to_owned(),
-            attempt: event.attempt,
-            next_try: event.next_try.and_then(time),
-            wait: event.wait.map(|w| w.word().to_owned()),
-            operator: event.operator.clone(),
-            ..EventOut::default()
-        };
-        if let Some(detail) = &event.detail {
-            out.destination.clone_from(&detail.destination);
-            out.host.clone_from(&detail.host);
-            out.address = detail.address.map(|a| a.to_string());
-            out.sender_ip = detail.sender_ip.map(|a| a.to_string());
-            out.tls.clone_from(&detail.tls);
-            out.phase = detail.phase.map(|p| p.word().to_owned());
-            out.reply.clone_from(&detail.reply);
-            out.duration_ms = u64::try_from(detail.duration.as_millis()).unwrap_or(u64::MAX);
-            out.error = detail.error.map(|e| error_word(e).to_owned());
-            out.error_code = detail.error.map(ErrorClass::code);
-            out.possible_duplicate = detail.possible_duplicate;
-        }
-        out
-    }
-}
-
-/// One line of `log deliveries` and `log errors`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct LogOut {
-    /// Grows with time: where `--follow` goes on.
-    pub number: u64,
-    /// The event.
-    #[serde(flatten)]
-    pub event: EventOut,
-    /// Its message.
-    #[serde(flatten)]
-    pub message: MessageOut,
-}
-
-impl From<&LogRow> for LogOut {
-    fn from(row: &LogRow) -> Self {
-        LogOut { number: row.number, event: EventOut::new(&row.event, &row.recipient), message: (&*row.message).into() }
-    }
-}
-
-/// A message's story: `queue show` and `find`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct StoryOut {
-    /// The message.
-    #[serde(flatten)]
-    pub message: MessageOut,
-    /// Its recipients.
-    pub recipients: Vec<RecipientOut>,
-    /// Its events, oldest first.
-    pub events: Vec<EventOut>,
-}
-
-impl From<&crate::store::Story> for StoryOut {
-    fn from(story: &crate::store::Story) -> Self {
-        let address = |key: RecipientKey| {
-            story.recipients.iter().find(|r| r.key == key).map_or_else(String::new, |r| r.address.to_string())
-        };
-        StoryOut {
-            message: (&*story.message).into(),
-            recipients: story.recipients.iter().map(RecipientOut::from).collect(),
-            events: story.events.iter().map(|e| EventOut::new(e, &address(e.key))).collect(),
-        }
     }
 }
 
@@ -395,6 +286,9 @@ pub struct CountsOut {
     pub deferred: u64,
     /// Recipients failed.
     pub failed: u64,
+    /// Recipients accepted and not written to, since they are suppressed or have unsubscribed; not among the failed.
+    #[serde(default)]
+    pub blocked: u64,
 }
 
 /// Why the daemon is not ready.
@@ -455,6 +349,9 @@ pub struct StatusOut {
     /// Source addresses that are warming up.
     #[serde(default)]
     pub warm_ups: Vec<WarmUpOut>,
+    /// Who is not written to.
+    #[serde(default)]
+    pub lists: ListsOut,
     /// Delivery-speed rules that have matched nothing for thirty days.
     #[serde(default)]
     pub unused_rules: Vec<UnusedRuleOut>,

@@ -28,9 +28,8 @@ use crate::{
 };
 
 use super::{
-    policy, proxy,
-    reports::ReportSink,
-    session,
+    inbound::Inbound,
+    policy, proxy, session,
     submit::Door,
     sweep::{Board, Crowded, Limits, SWEEP_INTERVAL},
 };
@@ -67,8 +66,8 @@ pub struct Entrance {
     pub tls: Option<ReloadableServerConfig>,
     /// Keys the trace line that stands for hidden hops.
     pub trace_key: TraceKey,
-    /// Who keeps TLS reports; `None`: inbound listeners take none.
-    pub reports: Option<Arc<dyn ReportSink>>,
+    /// What is behind inbound listeners.
+    pub inbound: Inbound,
 }
 
 /// A listener of the config and its socket.

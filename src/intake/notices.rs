@@ -7,7 +7,7 @@ use smol::Timer;
 use crate::{
     bounce::notice::{self, Notice},
     budget::Budget,
-    mail::header,
+    mail::{header, watched::Watched},
     smtp::params::{BodyType, Envelope, EnvelopeRecipient, MailParams, Notify, RcptParams},
     store::{BODY_RAM_MAX, BodyIn, Origin, StoreError, StoredFile},
 };
@@ -72,6 +72,7 @@ impl notice::Door for NoticeDoor {
             envelope: Envelope { sender: None, params, recipients: vec![recipient] },
             body,
             facts,
+            watched: Watched::default(),
             user: String::new(),
             user_class: None,
             source_ip: None,

@@ -60,17 +60,11 @@ pub fn may_send(config: &Config, client: &Client<'_>) -> Result<(), Reply> {
 }
 
 /// Whether a client may name a recipient (RCPT TO). Asked again although MAIL was allowed: the config may have changed between.
-/// `is_ours`: what comes for it is kept here, not delivered.
-pub fn may_send_to(config: &Config, client: &Client<'_>, is_ours: bool) -> Result<(), Reply> {
+/// An inbound listener relays for nobody: its recipients are the business of `inlets`.
+pub fn may_send_to(config: &Config, client: &Client<'_>) -> Result<(), Reply> {
     match client.role {
         Role::Relay => may_send(config, client),
-        Role::Inbound if is_ours => Ok(()),
-        // Bounce addresses and complaints are known from the issue on that brings bounces.
-        Role::Inbound => Err(Reply::new(
-            550,
-            Enhanced(5, 7, 1),
-            "This listener takes bounces and reports only, and that address receives neither",
-        )),
+        Role::Inbound => Err(Reply::relaying_refused()),
     }
 }
 
@@ -236,18 +230,17 @@ mod tests {
             config.relay.policy = policy;
             let got = may_send(&config, &client(address, user, tls)).err().map_or(0, |r| r.code);
             assert_eq!(got, want, "{policy:?} {address} {user:?} tls={tls}");
-            assert_eq!(may_send_to(&config, &client(address, user, tls), false).err().map_or(0, |r| r.code), want);
+            assert_eq!(may_send_to(&config, &client(address, user, tls)).err().map_or(0, |r| r.code), want);
         }
     }
 
     #[test]
-    fn an_inbound_listener_refuses_every_recipient() {
+    fn an_inbound_listener_relays_for_nobody() {
         let mut inbound = client("127.0.0.1", None, false);
         inbound.role = Role::Inbound;
         let config = Config::default();
         assert!(may_send(&config, &inbound).is_ok());
-        assert!(may_send_to(&config, &inbound, true).is_ok());
-        let reply = may_send_to(&config, &inbound, false).unwrap_err();
+        let reply = may_send_to(&config, &inbound).unwrap_err();
         assert_eq!((reply.code, reply.enhanced), (550, Some(Enhanced(5, 7, 1))));
     }
 

@@ -5,7 +5,6 @@
 
 use std::{
     cell::RefCell,
-    fmt,
     future::poll_fn,
     io,
     net::IpAddr,
@@ -25,6 +24,7 @@ use crate::{
     net::server::{ServerStream, Socket},
     secret::Secret,
     smtp::{
+        address::Mailbox,
         delivery_params::SECONDS_MAX,
         params::{ByMode, DeliverBy, Envelope},
         reply::Reply,
@@ -34,12 +34,14 @@ use crate::{
         step::Step,
     },
     store::{Origin, Receipt},
+    suppress::lookup,
 };
 
 use super::{
+    inbound::{self, How, Stored},
     listener::Entrance,
     policy::{self, Client},
-    reports::{self, Gathering, REPORT_OCTETS_MAX},
+    sink::Gathering,
     spool::Spool,
     submit::Incoming,
     sweep::{Ended, Place},
@@ -83,28 +85,10 @@ enum Spooling {
     Nothing,
     /// It is spooled.
     Going(Spool),
-    /// It is a report, and is gathered.
-    Report(Gathering),
+    /// It is for ourselves, and is gathered.
+    Inbound(Gathering),
     /// It could not be kept: the message is answered with this.
     Refused(Reply),
-}
-
-/// The proof behind the 250.
-#[derive(Debug)]
-pub(super) enum Stored {
-    /// A message in the queue.
-    Message(Receipt),
-    /// A report that its sink keeps, and the name that the peer hears.
-    Report(MessageId),
-}
-
-impl fmt::Display for Stored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Stored::Message(receipt) => receipt.fmt(f),
-            Stored::Report(id) => id.fmt(f),
-        }
-    }
 }
 
 /// What a read brought.
@@ -200,8 +184,7 @@ fn session_config(
         },
         message_size_max: match listener.role {
             Role::Relay => config.relay.message_size_max,
-            // Reports are all that it takes.
-            Role::Inbound => config.inbound.message_size_max.min(REPORT_OCTETS_MAX),
+            Role::Inbound => config.inbound.message_size_max,
         },
         recipients_max: config.relay.recipients_max,
         bare_newline_normalize: config.relay.bare_newline == BareNewline::Normalize && in_network,
@@ -358,9 +341,10 @@ impl Talk {
     async fn content(&mut self, bytes: &[u8]) {
         let mut spool = match std::mem::replace(&mut self.spool, Spooling::Nothing) {
             Spooling::Nothing if self.listener.role == Role::Inbound => {
-                return self.report_content(Gathering::new(&self.entrance.budget), bytes);
+                let gathering = inbound::gathering(&self.entrance, self.core.envelope());
+                return self.inbound_content(gathering, bytes);
             }
-            Spooling::Report(gathering) => return self.report_content(Some(gathering), bytes),
+            Spooling::Inbound(gathering) => return self.inbound_content(Some(gathering), bytes),
             Spooling::Nothing => self.new_spool(),
             Spooling::Going(spool) => spool,
             Spooling::Refused(reply) => {
@@ -382,13 +366,16 @@ impl Talk {
         };
     }
 
-    fn report_content(&mut self, mut gathering: Option<Gathering>, bytes: &[u8]) {
-        self.spool = match gathering.take_if(|g| g.add(bytes)) {
-            Some(gathering) => Spooling::Report(gathering),
-            // The size is the core's to check: what is missing here is memory.
-            None => {
-                self.core.content_refused(Reply::storage_trouble());
-                Spooling::Refused(Reply::storage_trouble())
+    fn inbound_content(&mut self, gathering: Option<Gathering>, bytes: &[u8]) {
+        let added = gathering.ok_or_else(Reply::storage_trouble).and_then(|mut gathering| {
+            gathering.add(bytes)?;
+            Ok(gathering)
+        });
+        self.spool = match added {
+            Ok(gathering) => Spooling::Inbound(gathering),
+            Err(reply) => {
+                self.core.content_refused(reply.clone());
+                Spooling::Refused(reply)
             }
         };
     }
@@ -414,14 +401,20 @@ impl Talk {
             }
             Question::Recipient { address, .. } => {
                 let config = self.entrance.config.get();
-                let is_ours = self.entrance.reports.is_some() && reports::is_report_address(&config, &address);
-                yes_or_no(policy::may_send_to(&config, &self.client(), is_ours))
+                yes_or_no(match self.listener.role {
+                    Role::Relay => policy::may_send_to(&config, &self.client())
+                        .and_then(|()| self.may_be_written_to(&config, &address)),
+                    Role::Inbound => {
+                        let announced = self.core.envelope().and_then(|e| e.params.size);
+                        inbound::recipient(&self.entrance, &address, announced)
+                    }
+                })
             }
             Question::Message { envelope, .. } => {
                 self.flush().await?;
                 let stored = match self.listener.role {
                     Role::Relay => Box::pin(self.message(envelope)).await.map(Stored::Message),
-                    Role::Inbound => Box::pin(self.report(envelope)).await.map(Stored::Report),
+                    Role::Inbound => Box::pin(self.inbound(envelope)).await.map(Stored::Inbound),
                 };
                 match stored {
                     Ok(stored) => {
@@ -434,31 +427,30 @@ impl Talk {
         })
     }
 
-    /// A report for ourselves: its sink keeps it, and nothing is queued.
-    async fn report(&mut self, envelope: Envelope) -> Result<MessageId, Reply> {
-        let (body, lease) = match std::mem::replace(&mut self.spool, Spooling::Nothing) {
-            Spooling::Report(gathering) => gathering.finish(),
+    /// `[suppression] on_submit = "reject"`: who is suppressed is refused at RCPT.
+    fn may_be_written_to(&self, config: &Config, address: &Mailbox) -> Result<(), Reply> {
+        if !config.suppression.reject_on_submit {
+            return Ok(());
+        }
+        let (user, now) = (self.user.as_ref().map_or("", |(name, _)| name), self.entrance.clock.now());
+        lookup::may_be_written_to(&self.entrance.store, address, user, now)
+    }
+
+    /// A mail for ourselves: its sinks keep it, and it is not delivered as it stands.
+    async fn inbound(&mut self, envelope: Envelope) -> Result<MessageId, Reply> {
+        let gathering = match std::mem::replace(&mut self.spool, Spooling::Nothing) {
+            Spooling::Inbound(gathering) => gathering,
             Spooling::Refused(reply) => return Err(reply),
             // No content came at all.
             Spooling::Nothing | Spooling::Going(_) => return Err(Reply::storage_trouble()),
         };
-        let (Some(sink), Some(recipient)) = (&self.entrance.reports, envelope.recipients.first()) else {
-            return Err(Reply::storage_trouble());
+        let how = How {
+            helo: self.core.helo(),
+            address: self.address,
+            extended: self.core.is_esmtp(),
+            tls: &self.tls_agreed,
         };
-        let (id, octets) = (self.entrance.door.new_id(), body.len());
-        let sender = envelope.sender.as_ref().map_or("", |s| s.as_str());
-        let taken = sink.take(envelope.sender.as_ref(), &recipient.address, body).await;
-        drop(lease);
-        match taken {
-            Ok(()) => {
-                log::info!("report={id} verdict=kept sender=<{sender}> octets={octets} source={}", self.address);
-                Ok(id)
-            }
-            Err(refusal) => {
-                log::warn!("report={id} sender=<{sender}> source={} refused=\"{refusal}\"", self.address);
-                Err(reports::reply_of(&refusal))
-            }
-        }
+        inbound::message(&self.entrance, &envelope, gathering, how).await
     }
 
     async fn message(&mut self, mut envelope: Envelope) -> Result<Receipt, Reply> {
@@ -467,8 +459,8 @@ impl Talk {
             *by = counted_from_now(*by, passed).ok_or_else(Reply::deliver_by_is_over)?;
         }
         let spool = match std::mem::replace(&mut self.spool, Spooling::Nothing) {
-            // An inbound listener's reports never come here.
-            Spooling::Nothing | Spooling::Report(_) => self.new_spool(),
+            // An inbound listener's mail never comes here.
+            Spooling::Nothing | Spooling::Inbound(_) => self.new_spool(),
             Spooling::Going(spool) => spool,
             Spooling::Refused(reply) => return Err(reply),
         };
@@ -486,6 +478,7 @@ impl Talk {
                 envelope,
                 body: spooled.body,
                 facts: spooled.facts,
+                watched: spooled.watched,
                 user,
                 user_class,
                 source_ip: Some(self.address),

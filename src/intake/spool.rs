@@ -9,7 +9,10 @@ use bytes::Bytes;
 use crate::{
     budget::{Budget, Lease},
     ids::MessageId,
-    mail::header::{self, Facts},
+    mail::{
+        header::{self, Facts},
+        watched::{Watch, Watched},
+    },
     smtp::reply::Reply,
     store::{BODY_RAM_MAX, BodyIn, LargeBody, Store},
 };
@@ -34,6 +37,9 @@ pub trait Top: Send {
     /// The field that names a message's class.
     fn priority_header(&self) -> &str;
 
+    /// The fields that filters look at.
+    fn watch(&self) -> &Watch;
+
     /// The octets to put before the content, and how the header itself is to be rewritten (`None`: not at all).
     fn on_top(&mut self, facts: &Facts, head: &[u8]) -> Result<Changed, Reply>;
 }
@@ -55,7 +61,7 @@ pub struct Spool {
 
 enum State {
     Ram { buffer: Vec<u8>, lease: Option<Lease> },
-    File { file: LargeBody, pending: Vec<u8>, facts: Facts },
+    File { file: LargeBody, pending: Vec<u8>, read: (Facts, Watched) },
     Spent,
 }
 
@@ -66,6 +72,8 @@ pub struct Spooled {
     pub body: BodyIn,
     /// Facts of its header.
     pub facts: Facts,
+    /// What it holds of the fields that filters look at.
+    pub watched: Watched,
 }
 
 impl Spool {
@@ -117,7 +125,7 @@ impl Spool {
         match std::mem::replace(&mut self.state, State::Spent) {
             State::Ram { buffer, lease: Some(lease) } => finish_ram(buffer, lease, top),
             State::Ram { lease: None, .. } | State::Spent => Err(Reply::storage_trouble()),
-            State::File { file, pending, facts, .. } => {
+            State::File { file, pending, read: (facts, watched) } => {
                 let stored = smol::unblock(move || {
                     let mut file = file;
                     file.write(&pending)?;
@@ -125,7 +133,7 @@ impl Spool {
                 })
                 .await
                 .map_err(|error| refusal(&error))?;
-                Ok(Spooled { body: BodyIn::File(stored), facts })
+                Ok(Spooled { body: BodyIn::File(stored), facts, watched })
             }
         }
     }
@@ -137,8 +145,8 @@ impl Spool {
         };
         let content = &buffer[HEADROOM..];
         let head_end = head_len(content);
-        let facts = header::scan(&content[..head_end], top.priority_header());
-        let changed = top.on_top(&facts, &content[..head_end])?;
+        let read = header::scan_watching(&content[..head_end], top.priority_header(), top.watch());
+        let changed = top.on_top(&read.0, &content[..head_end])?;
         let mut first = changed.top;
         match changed.head {
             Some(head) => {
@@ -156,12 +164,12 @@ impl Spool {
         })
         .await
         .map_err(|error| refusal(&error))?;
-        self.state = State::File { file, pending: Vec::new(), facts };
+        self.state = State::File { file, pending: Vec::new(), read };
         Ok(())
     }
 
     async fn write_pending(&mut self) -> Result<(), Reply> {
-        let State::File { file, pending, facts } = std::mem::replace(&mut self.state, State::Spent) else {
+        let State::File { file, pending, read } = std::mem::replace(&mut self.state, State::Spent) else {
             return Err(Reply::storage_trouble());
         };
         let (file, pending) = smol::unblock(move || {
@@ -173,7 +181,7 @@ impl Spool {
         })
         .await
         .map_err(|error| refusal(&error))?;
-        self.state = State::File { file, pending, facts };
+        self.state = State::File { file, pending, read };
         Ok(())
     }
 }
@@ -197,7 +205,8 @@ fn stays_in_ram(buffer: &mut Vec<u8>, lease: &mut Option<Lease>, more: usize) ->
 
 fn finish_ram(mut buffer: Vec<u8>, lease: Lease, top: &mut dyn Top) -> Result<Spooled, Reply> {
     let head_end = head_len(&buffer[HEADROOM..]);
-    let facts = header::scan(&buffer[HEADROOM..HEADROOM + head_end], top.priority_header());
+    let head = &buffer[HEADROOM..HEADROOM + head_end];
+    let (facts, watched) = header::scan_watching(head, top.priority_header(), top.watch());
     let changed = top.on_top(&facts, &buffer[HEADROOM..HEADROOM + head_end])?;
     let mut start = HEADROOM;
     if let Some(head) = changed.head {
@@ -217,7 +226,7 @@ fn finish_ram(mut buffer: Vec<u8>, lease: Lease, top: &mut dyn Top) -> Result<Sp
         whole.extend_from_slice(&buffer[start..]);
         Bytes::from(whole)
     };
-    Ok(Spooled { body: BodyIn::Ram { bytes, lease }, facts })
+    Ok(Spooled { body: BodyIn::Ram { bytes, lease }, facts, watched })
 }
 
 /// Octets of the header with its empty line; all, where there is no empty line.
@@ -236,11 +245,15 @@ mod tests {
     };
 
     /// Notes what it was asked with, and writes a line on top.
-    struct Noting(Vec<u8>);
+    struct Noting(Vec<u8>, Watch);
 
     impl Top for Noting {
         fn priority_header(&self) -> &str {
             ""
+        }
+
+        fn watch(&self) -> &Watch {
+            &self.1
         }
 
         fn on_top(&mut self, _: &Facts, head: &[u8]) -> Result<Changed, Reply> {
@@ -262,7 +275,7 @@ mod tests {
         let content = [&head[..], &b"0123456789\r\n".repeat(20_000)].concat();
         for piece in [1_000, 7, 64 * 1024] {
             let id = store.ids().next(Timestamp::from_millis(1_795_527_310_000));
-            let (budget, mut top) = (Budget::new(0), Noting(Vec::new()));
+            let (budget, mut top) = (Budget::new(0), Noting(Vec::new(), Watch::of(["subject"])));
             let mut spool = Spool::new(id, None, &budget);
             let spooled = smol::block_on(async {
                 for piece in content.chunks(piece) {
@@ -272,6 +285,7 @@ mod tests {
             });
             assert!(top.0.starts_with(head), "in pieces of {piece}: {:?}", String::from_utf8_lossy(&top.0));
             assert!(spooled.facts.has_header && spooled.facts.has_date && spooled.facts.subject == "x");
+            assert_eq!(spooled.watched.values("Subject"), ["x"]);
             let mut written = Vec::new();
             let file = std::fs::File::open(data_dir.join("bodies").join(id.to_string())).unwrap();
             std::io::BufReader::new(file).read_to_end(&mut written).unwrap();

@@ -6,20 +6,30 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
+    bounce::{
+        envelope_from::{Mail, ReturnPath, kept_local},
+        keys::KeyRing,
+    },
     clock::{Clock, Timestamp},
-    config::{Config, InForce},
+    config::{Config, ForwardSide, InForce},
     deliver::rules::lane_of,
     event::Class,
     ids::{MessageId, RecipientKey},
-    intake::policy::{self, ClassHints},
-    mail::{header::Facts, trace::HOPS_MAX},
+    intake::{
+        forwarding,
+        policy::{self, ClassHints},
+    },
+    mail::{header::Facts, trace::HOPS_MAX, watched::Watched},
     metrics::Metrics,
     schedule::task::Handle,
     smtp::{
+        address::Mailbox,
         params::{ByMode, Envelope},
         reply::Reply,
     },
-    store::{BEHIND_MAX, BodyIn, LargeBody, Message, Origin, Receipt, Store, StoreError, Submission},
+    store::{BEHIND_MAX, Blocked, BodyIn, LargeBody, Message, Origin, Receipt, Store, StoreError, Submission},
+    suppress::lookup,
+    unsubscribe::filters,
 };
 
 /// The door; clones share it.
@@ -30,6 +40,7 @@ pub struct Door {
     clock: Clock,
     metrics: Arc<Metrics>,
     config: InForce,
+    keys: KeyRing,
 }
 
 /// A message that asks to come in.
@@ -43,6 +54,8 @@ pub struct Incoming {
     pub body: BodyIn,
     /// Facts of its header.
     pub facts: Facts,
+    /// What its header holds of the fields that filters look at.
+    pub watched: Watched,
     /// The API user that sent it; empty: none.
     pub user: String,
     /// The class of that user.
@@ -56,9 +69,16 @@ pub struct Incoming {
 }
 
 impl Door {
-    /// A door to this store and scheduler.
-    pub fn new(store: Store, scheduler: Handle, clock: Clock, metrics: Arc<Metrics>, config: InForce) -> Self {
-        Door { store, scheduler, clock, metrics, config }
+    /// A door to this store and scheduler; return addresses are made with these keys.
+    pub fn new(
+        store: Store,
+        scheduler: Handle,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        config: InForce,
+        keys: KeyRing,
+    ) -> Self {
+        Door { store, scheduler, clock, metrics, config, keys }
     }
 
     /// An id for a message that begins to arrive.
@@ -97,23 +117,87 @@ impl Door {
     ///
     /// # Errors
     /// The store's; then nothing was accepted.
-    pub async fn store(&self, incoming: Incoming) -> Result<Receipt, StoreError> {
-        let submission = submission(&self.config.get(), incoming, self.clock.now());
+    pub async fn store(&self, mut incoming: Incoming) -> Result<Receipt, StoreError> {
+        let (config, now) = (self.config.get(), self.clock.now());
+        forward(&config, &mut incoming);
+        let return_path = self.return_path(&config, &incoming, now).await?;
+        let mut submission = Submission { return_path, ..submission(&config, incoming, now) };
+        submission.blocked = self.blocked(&submission).await;
+        let blocked = submission.blocked.len() as u64;
         let receipt = self.store.submit(submission).await?;
         let message = &receipt.loaded().message;
         self.metrics.messages_accepted.one();
         self.metrics.recipients_accepted.add(u64::from(message.recipients));
         self.metrics.octets_accepted.add(message.len);
+        self.metrics.blocked.add(blocked);
         log_queued(message);
         self.scheduler.fresh(&receipt);
         Ok(receipt)
+    }
+
+    /// The sender that goes out (R3). One that must be known when something comes back is on disk when this returns.
+    async fn return_path(
+        &self,
+        config: &Config,
+        incoming: &Incoming,
+        now: Timestamp,
+    ) -> Result<ReturnPath, StoreError> {
+        let sender = incoming.envelope.sender.as_ref();
+        let is_ours = matches!(incoming.origin, Origin::Notice | Origin::Forward);
+        let path =
+            config.return_path(&Mail { header_from: &incoming.facts.from, sender, is_ours }, self.keys.newest()).path;
+        if let (ReturnPath::KeepLocal { domain }, Some(sender)) = (&path, sender) {
+            let Some(kept) = kept_local(sender, domain) else { return Ok(ReturnPath::AsIs) };
+            self.keys.return_paths().remember(&self.store, &kept, now.day()).await?;
+        }
+        Ok(path)
+    }
+}
+
+/// Forwarding filters of the relay side: they look at what is submitted, never at what we send ourselves or pass on.
+fn forward(config: &Config, incoming: &mut Incoming) {
+    if config.forwards.is_empty() || matches!(incoming.origin, Origin::Notice | Origin::Forward) {
+        return;
+    }
+    let taken = forwarding::taken_by(&config.forwards, ForwardSide::Relay, &incoming.watched);
+    for filter in forwarding::apply(taken, &mut incoming.envelope) {
+        log::info!(
+            "message={} forward=filter filter=\"{}\" mode={} to=<{}>",
+            incoming.id,
+            filter.name,
+            filter.mode.word(),
+            filter.to
+        );
+    }
+}
+
+/// Recipients whose rows are looked up on the executor; more are looked up beside it.
+const LOOKED_UP_HERE_MAX: usize = 16;
+
+impl Door {
+    /// The recipients that are not written to: final from the first.
+    async fn blocked(&self, submission: &Submission) -> Vec<Blocked> {
+        if !lookup::applies_to(submission.origin) {
+            return Vec::new();
+        }
+        let (recipients, now) = (&submission.envelope.recipients, submission.accepted_at);
+        let (user, list) = (&submission.user, &submission.list);
+        if recipients.len() <= LOOKED_UP_HERE_MAX {
+            return lookup::blocked_among(&self.store, recipients.iter().map(|r| &r.address), user, list, now);
+        }
+        let addresses: Vec<Mailbox> = recipients.iter().map(|r| r.address.clone()).collect();
+        let (store, user, list) = (self.store.clone(), user.clone(), list.clone());
+        smol::unblock(move || lookup::blocked_among(&store, addresses.iter(), &user, &list, now)).await
     }
 }
 
 fn log_queued(message: &Message) {
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    let path = &message.return_path;
+    let rewritten = if path.is_ours() { format!(" return_path=\"{path}\"") } else { String::new() };
+    let list = if message.list.is_empty() { String::new() } else { format!(" list={:?}", message.list) };
     log::info!(
-        "message={} verdict=queued sender=<{}> recipients={} octets={} user={} source={} message_id={}",
+        "message={} verdict=queued sender=<{}>{rewritten}{list} recipients={} octets={} user={} source={} message_id={}",
         message.id,
         message.sender.as_ref().map_or("", |s| s.as_str()),
         message.recipients,
@@ -128,7 +212,7 @@ fn submission(config: &Config, incoming: Incoming, now: Timestamp) -> Submission
     let params = &incoming.envelope.params;
     let class = match incoming.origin {
         // Notices of failed high mail must not crowd out high mail, and nobody should wait for those of low mail.
-        Origin::Notice => Class::Normal,
+        Origin::Notice | Origin::Forward => Class::Normal,
         Origin::Smtp | Origin::Api => class_of(config, &incoming),
     };
     let release_at = params.hold.map(|hold| hold.release_at(now)).filter(|at| *at > now);
@@ -155,6 +239,9 @@ fn submission(config: &Config, incoming: Incoming, now: Timestamp) -> Submission
         origin: incoming.origin,
         body: incoming.body,
         settles: incoming.settles,
+        return_path: ReturnPath::AsIs,
+        list: filters::list_of(&config.unsubscribe, incoming.origin, &incoming.watched),
+        blocked: Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     mail::{
         header::Facts,
         trace::{self, Arrival, FieldStripper, Protocol, RECEIVED, TraceKey, TraceSettings},
+        watched::Watch,
     },
     smtp::{
         address::Mailbox,
@@ -51,6 +52,10 @@ pub struct TraceTop<'a> {
 impl Top for TraceTop<'_> {
     fn priority_header(&self) -> &str {
         &self.config.delivery.priority.header
+    }
+
+    fn watch(&self) -> &Watch {
+        &self.config.watch
     }
 
     fn on_top(&mut self, facts: &Facts, head: &[u8]) -> Result<Changed, Reply> {

@@ -1,6 +1,6 @@
 //! What the log and the policies need to know of a message's header, read once while it arrives.
 //!
-//! In: the header section, as it came.  Out: [`Facts`].
+//! In: the header section, as it came, and which further fields somebody wants to see.  Out: [`Facts`], [`Watched`].
 //! Always: one pass over the lines; only the few fields that matter are decoded; every text is bounded and single-line;
 //! nothing here changes the message (R8) or panics, whatever the bytes are.
 //! Sources: RFC 5322 §2.2 and §3.6, RFC 2047, RFC 6532, RFC 1468 (raw ISO-2022-JP of legacy programs), RFC 8689 §5.
@@ -9,6 +9,7 @@ use std::{borrow::Cow, ops::Range};
 
 use mail_parser::{HeaderValue, decoders::charsets::map::charset_decoder, parsers::MessageStream};
 
+use super::watched::{VALUE_MAX, Watch, Watched};
 use crate::event::Class;
 
 /// Octets of header looked at; what stands beyond counts as body. Real headers stay below 100 KiB.
@@ -65,8 +66,13 @@ pub fn find_end(buffer: &[u8], from: usize) -> Option<usize> {
 /// Reads the facts of the header at the start of `head`, which may go on into the body. `priority_header` is the name of
 /// the field that names the class; empty: none.
 pub fn scan(head: &[u8], priority_header: &str) -> Facts {
+    scan_watching(head, priority_header, &Watch::default()).0
+}
+
+/// [`scan`], and the values of the fields that are watched.
+pub fn scan_watching(head: &[u8], priority_header: &str, watch: &Watch) -> (Facts, Watched) {
     let head = &head[..head.len().min(HEADER_BYTES_MAX)];
-    let mut facts = Facts::default();
+    let (mut facts, mut watched) = (Facts::default(), Watched::default());
     let mut tls_required = TlsRequired::default();
     for field in Fields::new(head) {
         facts.has_header = true;
@@ -94,9 +100,15 @@ pub fn scan(head: &[u8], priority_header: &str) -> Facts {
         if facts.class.is_none() && name.len() == priority_header.len() {
             facts.class = class_of(name, value, priority_header);
         }
+        if !watch.is_empty()
+            && let Some(name) = watch.find(name)
+            && watched.meet(name)
+        {
+            watched.keep(name, bounded(&text(value), VALUE_MAX));
+        }
     }
     facts.tls_optional = tls_required == TlsRequired::No;
-    facts
+    (facts, watched)
 }
 
 /// What TLS-Required fields said so far.

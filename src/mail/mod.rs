@@ -4,3 +4,4 @@ pub mod compose;
 pub mod header;
 pub mod mime_walk;
 pub mod trace;
+pub mod watched;

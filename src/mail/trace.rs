@@ -4,7 +4,7 @@
 //! In: how the message came, the facts of its header, the settings.  Out: [`HeadChanges`].
 //! Always: the content stays as it came, byte for byte, below what is added (R8); a message without a header gets the trace
 //! alone, with an empty line below it; with `none` and `delete-all` a keyed line keeps our own mail from looping.
-//! Sources: RFC 5321 §4.4 and §6.3, RFC 3848, RFC 6531 §4.3, RFC 8314 §4.3, RFC 6710 §4; config.md `[relay] received_header`.
+//! Sources: RFC 5321 §4.4 and §6.3, RFC 3848, RFC 6531 §4.3, RFC 8314 §4.3, RFC 6710 §4.1 and §7; config.md `[relay] received_header`.
 
 use std::net::IpAddr;
 
@@ -176,7 +176,7 @@ fn push_received(out: &mut String, arrival: &Arrival<'_>, in_full: bool) {
         field.line(&format!("for <{recipient}>"));
     }
     if let Some(priority) = arrival.priority {
-        // RFC 6710 §4: the clause by which the priority can be traced.
+        // RFC 6710 §4.1: the clause by which the priority can be traced.
         field.word("PRIORITY").word(&priority.to_string());
     }
     field.glue(";").line(&compose::date(arrival.at)).end();
@@ -203,6 +203,7 @@ fn comment(text: &str) -> String {
 }
 
 /// The key by which we know our own traces.
+#[derive(Clone)]
 pub struct TraceKey(hmac::Key);
 
 impl std::fmt::Debug for TraceKey {

@@ -1,9 +1,10 @@
 //! One attempt, from its turn to its verdicts: reads the message if RAM lacks it, hands the job over, settles the results.
 //!
 //! In: a [`Start`].  Out: one [`Done`], whatever happens.
-//! Always: a row that cannot be read any more is held, not lost; a recipient that is final or not due is left alone.
+//! Always: a row that cannot be read any more is held, not lost; a recipient that is final or not due is left alone; one that
+//! came onto the suppression list since is not tried again.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     core::{Conversation, HeldBack, LaneRef, Slip, Start, Turn},
@@ -19,7 +20,8 @@ use crate::{
     event::AttemptDetail,
     ids::RecipientKey,
     metrics::Metrics,
-    store::{Lane, Loaded, Recipient, RecipientState, StoreError},
+    store::{Change, Lane, Loaded, Message, Recipient, RecipientState, StoreError},
+    suppress::lookup,
 };
 
 /// What all attempts share.
@@ -71,9 +73,10 @@ pub(super) async fn attempt<S: Shelf>(
         settled: Settled::default(),
         unchanged: Vec::new(),
     };
-    let mut fence = Fence { report: Some(report), done: Some(done), running: None, context, policy };
+    let (running, blocked) = (None, Vec::new());
+    let mut fence = Fence { report: Some(report), done: Some(done), running, blocked, context, policy };
     let now = fence.context.clock.now();
-    let (loaded, recipients) = match message(&fence.context.store, &mut slips, &keys, now) {
+    let (loaded, mut recipients) = match message(&fence.context.store, &mut slips, &keys, now) {
         Ok(Some(found)) => found,
         Ok(None) => return fence.unchanged(keys),
         Err(StoreError::Damaged(why)) => {
@@ -88,6 +91,7 @@ pub(super) async fn attempt<S: Shelf>(
     // Final or held since it was queued in RAM: nothing of ours.
     let gone = keys.into_iter().filter(|key| recipients.iter().all(|r| r.key != *key)).collect();
     fence.leave(gone);
+    fence.blocked = take_blocked(&fence.context.store, &loaded.message, &mut recipients, now);
     if recipients.is_empty() {
         return;
     }
@@ -109,6 +113,41 @@ async fn deliver<S>(
     way: Way,
 ) -> Outcome {
     context.deliver.deliver(Job { lane, loaded, recipients, path: path_of(way) }).await
+}
+
+/// How long a message is fresh: what was looked up when it was accepted need not be looked up again.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// Takes those recipients out that came onto the suppression list, or left the message's list, while they waited: a last
+/// look before a retry. Fresh mail was looked up when it was accepted, and costs no read.
+fn take_blocked<S: Shelf>(
+    store: &S,
+    message: &Message,
+    recipients: &mut Vec<Recipient>,
+    now: Timestamp,
+) -> Vec<Change> {
+    if !lookup::applies_to(message.origin) {
+        return Vec::new();
+    }
+    let is_old = now.since(message.accepted_at) > FRESH;
+    let mut blocked = Vec::new();
+    recipients.retain(|recipient| {
+        if recipient.attempts == 0 && !is_old {
+            return true;
+        }
+        match store.block_of(recipient, &message.user, &message.list, now) {
+            Ok(None) => true,
+            Ok(Some(block)) => {
+                blocked.push(results::blocked(recipient, block, now));
+                false
+            }
+            Err(error) => {
+                log::error!("message={} what=\"the suppression list could not be read\" error=\"{error}\"", message.id);
+                true
+            }
+        }
+    });
+    blocked
 }
 
 type Found = (Arc<Loaded>, Vec<Recipient>);
@@ -144,6 +183,8 @@ struct Fence<S: Shelf, F: FnOnce(Done)> {
     report: Option<F>,
     done: Option<Done>,
     running: Option<Found>,
+    /// Recipients that are not written to any more.
+    blocked: Vec<Change>,
     context: Arc<Context<S>>,
     policy: Arc<RetryPolicy>,
 }
@@ -175,10 +216,14 @@ impl<S: Shelf, F: FnOnce(Done)> Fence<S, F> {
 
     fn end(mut self, outcome: Outcome) {
         let now = self.context.clock.now();
-        let (Some((loaded, recipients)), Some(done)) = (self.running.take(), &mut self.done) else { return };
+        let (Some((loaded, mut recipients)), Some(done)) = (self.running.take(), &mut self.done) else { return };
         if outcome.interrupted {
-            done.unchanged.extend(recipients.iter().map(|r| r.key));
-            return;
+            let was_tried = |r: &Recipient| outcome.results.iter().any(|result| result.index == r.key.index);
+            done.unchanged.extend(recipients.iter().filter(|r| !was_tried(r)).map(|r| r.key));
+            recipients.retain(was_tried);
+            if recipients.is_empty() {
+                return;
+            }
         }
         done.feedback = feedback(outcome.feedback);
         done.push = outcome.push.map(push_of);
@@ -201,6 +246,8 @@ impl<S: Shelf, F: FnOnce(Done)> Drop for Fence<S, F> {
             let now = self.context.clock.now();
             done.settled = results::settle(&loaded.message, &recipients, results, &self.policy, now);
         }
+        done.settled.counts.blocked(self.blocked.len());
+        done.settled.changes.append(&mut self.blocked);
         report(done);
     }
 }

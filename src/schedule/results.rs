@@ -14,10 +14,11 @@ use super::{
 use crate::{
     clock::Timestamp,
     deliver::job::{RecipientResult, Verdict},
-    event::{AttemptDetail, ErrorClass, Event, EventKind, Phase, WaitReason},
+    event::{AttemptDetail, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     metrics::Metrics,
     smtp::params::ByMode,
     store::{Change, Message, NoticeKind, Recipient},
+    suppress::lookup::Block,
 };
 
 /// A try that carries the delay notice is put in only when it is at least this far off; otherwise the next one carries it.
@@ -53,6 +54,7 @@ pub(super) struct Counts {
     failed: u64,
     possible_duplicates: u64,
     held_back: u64,
+    blocked: u64,
 }
 
 impl Counts {
@@ -63,6 +65,7 @@ impl Counts {
         self.failed += other.failed;
         self.possible_duplicates += other.possible_duplicates;
         self.held_back += other.held_back;
+        self.blocked += other.blocked;
     }
 
     /// Counts them: their changes are stored.
@@ -72,6 +75,17 @@ impl Counts {
         metrics.failed.add(self.failed);
         metrics.possible_duplicates.add(self.possible_duplicates);
         metrics.held_back.add(self.held_back);
+        metrics.blocked.add(self.blocked);
+    }
+
+    /// Some of them failed, so that an address may have to come onto the suppression list.
+    pub fn has_failures(&self) -> bool {
+        self.failed > 0
+    }
+
+    /// So many of them are no longer written to.
+    pub fn blocked(&mut self, recipients: usize) {
+        self.blocked += recipients as u64;
     }
 
     /// So many of them were deferred without a try.
@@ -100,7 +114,13 @@ pub(super) fn settle(
         match event.kind {
             EventKind::Succeeded => settled.counts.delivered += 1,
             EventKind::Failed => settled.counts.failed += 1,
-            EventKind::Queued | EventKind::Deferred | EventKind::Dropped => settled.counts.deferred += 1,
+            EventKind::Queued
+            | EventKind::Deferred
+            | EventKind::Dropped
+            | EventKind::Bounced
+            | EventKind::Complained => {
+                settled.counts.deferred += 1;
+            }
         }
         settled.counts.possible_duplicates += u64::from(event.detail.as_ref().is_some_and(|d| d.possible_duplicate));
         settled.due = settled.due.into_iter().chain(event.next_try.filter(|t| *t != Timestamp::MAX)).min();
@@ -120,6 +140,7 @@ pub(super) fn held_back(recipients: &[Recipient], held: &HeldBack) -> Vec<Recipi
         destination: recipients.first().map(|r| r.lane.destination().to_owned()).unwrap_or_default(),
         phase: Some(Phase::Queue),
         error: Some(ErrorClass::ResendTimeout),
+        trouble: Some(Trouble::Destination),
         ..AttemptDetail::default()
     });
     let reply = if last.reply.is_empty() { why } else { format!("{why}; its last answer: {}", last.reply) };
@@ -150,6 +171,7 @@ pub(super) fn damaged(key: crate::ids::RecipientKey, destination: &str, why: &st
         phase: Some(Phase::Queue),
         reply: why.to_owned(),
         error: Some(ErrorClass::Other),
+        trouble: Some(Trouble::Destination),
         ..AttemptDetail::default()
     };
     let event = Event {
@@ -167,12 +189,40 @@ pub(super) fn damaged(key: crate::ids::RecipientKey, destination: &str, why: &st
     change
 }
 
+/// The change that ends a recipient who is no longer written to; its sender gets no notice: it is told by the log, as at
+/// submission.
+pub(super) fn blocked(recipient: &Recipient, block: Block, now: Timestamp) -> Change {
+    let detail = AttemptDetail {
+        destination: recipient.lane.destination().to_owned(),
+        phase: Some(Phase::Queue),
+        reply: block.words,
+        error: Some(block.class),
+        trouble: Some(Trouble::Recipient),
+        possible_duplicate: recipient.possible_duplicate,
+        ..AttemptDetail::default()
+    };
+    let event = Event {
+        at: now,
+        key: recipient.key,
+        kind: EventKind::Failed,
+        attempt: recipient.attempts,
+        next_try: None,
+        wait: None,
+        operator: None,
+        detail: Some(Box::new(detail)),
+    };
+    let change = Change { event, notice: None };
+    log_change(&change);
+    change
+}
+
 fn no_result(recipient: &Recipient) -> RecipientResult {
     let detail = AttemptDetail {
         destination: recipient.lane.0.to_string(),
         phase: Some(Phase::Queue),
         reply: "the attempt ended without a result".to_owned(),
         error: Some(ErrorClass::Other),
+        trouble: Some(Trouble::Destination),
         ..AttemptDetail::default()
     };
     let verdict = Verdict::Deferred { site: false, damaged: false };
@@ -195,8 +245,12 @@ fn change(
     let mut wait = None;
     let (kind, notice) = match verdict {
         // A peer that does DSN was handed NOTIFY and sends the notice itself.
-        Verdict::Delivered { peer_does_dsn } => {
-            (EventKind::Succeeded, owed(notify.success && !peer_does_dsn, NoticeKind::Relayed))
+        Verdict::Delivered { peer_does_dsn, peer_does_by } => {
+            let asked = notify.success && !peer_does_dsn;
+            let by = message.params.by.filter(|_| !notify.never());
+            let left = by.map(|by| by.left(message.accepted_at, now));
+            let by_asks = by.zip(left).is_some_and(|(by, left)| by.wants_relayed_notice(peer_does_by, left));
+            (EventKind::Succeeded, owed(asked || by_asks, NoticeKind::Relayed))
         }
         Verdict::Failed => (EventKind::Failed, owed(notify.wants_failure(), NoticeKind::Failure)),
         Verdict::Deferred { damaged: true, .. } => {
@@ -210,6 +264,7 @@ fn change(
                 NextTry::Expired => {
                     detail.reply = format!("{}; last answer: {}", expired(message), detail.reply);
                     detail.error = Some(ErrorClass::ResendTimeout);
+                    (detail.hard, detail.trouble) = (false, Some(Trouble::Destination));
                     (EventKind::Failed, owed(notify.wants_failure(), NoticeKind::Failure))
                 }
                 NextTry::At(at) => {
@@ -228,7 +283,7 @@ fn change(
     Change { event: Event { at: now, key, kind, attempt, next_try, wait, operator: None, detail }, notice }
 }
 
-/// The moment that BY names, and what happens then (RFC 2852 §4).
+/// The moment that BY names, and what happens then (RFC 2852 §4.1.3).
 fn deadline(message: &Message) -> Option<(Timestamp, ByMode)> {
     let by = message.params.by?;
     let after = Duration::from_secs(u64::try_from(by.seconds).unwrap_or(0));
@@ -247,7 +302,7 @@ fn expired(message: &Message) -> String {
     let end = end_of_life(message);
     let life = words(end.since(message.accepted_at));
     match deadline(message) {
-        // RFC 2852 §4.1.4 names the code.
+        // RFC 2852 §4.1.3 names the code.
         Some((deadline, ByMode::Return)) if deadline <= end => {
             format!("5.4.7 not delivered within {life}, as its sender asked")
         }
@@ -256,7 +311,7 @@ fn expired(message: &Message) -> String {
 }
 
 /// Whether a delay notice goes out with this deferral, and how exactly its time is kept. BY with N wants one at its deadline
-/// from everybody who did not say NOTIFY=NEVER.
+/// where NOTIFY names DELAY or is not given (RFC 2852 §4.1.3).
 fn delay(message: &Message, recipient: &Recipient, policy: &RetryPolicy, now: Timestamp) -> (DelayNotice, Duration) {
     if message.sender.is_none() || recipient.delay_noticed {
         return (DelayNotice::No, EXTRA_TRY_MIN);
@@ -264,9 +319,8 @@ fn delay(message: &Message, recipient: &Recipient, policy: &RetryPolicy, now: Ti
     let notify = recipient.params.notify;
     let (asked, given, configured) = (notify.wants_delay(), notify.given, policy.delay_notice_after);
     let usual = backoff::delay_notice(asked, given, configured, message.accepted_at, now);
-    let never = given && !notify.success && !notify.failure && !notify.delay;
     match deadline(message) {
-        Some((deadline, ByMode::Notify)) if !never => {
+        Some((deadline, ByMode::Notify)) if asked || !given => {
             let by = backoff::notice_at(deadline, now);
             let delay = by.or(usual);
             (delay, if delay == by { EXTRA_TRY_BY_MIN } else { EXTRA_TRY_MIN })

@@ -25,6 +25,7 @@ use crate::{
         Applied, Change, Head, HeadLimits, Lane, LaneRow, Loaded, Message, Recipient, RecipientState, Store,
         StoreError, Ticket,
     },
+    suppress::lookup::{self, Block},
 };
 
 /// How long a store that cannot take verdicts, or a read that failed, is left alone.
@@ -59,6 +60,17 @@ pub trait Shelf: Clone + Send + Sync + 'static {
     ) -> Result<Head, StoreError>;
     /// See [`Store::load`].
     fn load(&self, id: MessageId, indexes: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError>;
+    /// Why a recipient is no longer written to: see [`lookup::block_of`].
+    fn block_of(
+        &self,
+        recipient: &Recipient,
+        user: &str,
+        list: &str,
+        now: Timestamp,
+    ) -> Result<Option<Block>, StoreError> {
+        let _ = (recipient, user, list, now);
+        Ok(None)
+    }
 }
 
 impl Shelf for Store {
@@ -89,6 +101,15 @@ impl Shelf for Store {
     }
     fn load(&self, id: MessageId, indexes: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError> {
         Store::load(self, id, indexes)
+    }
+    fn block_of(
+        &self,
+        recipient: &Recipient,
+        user: &str,
+        list: &str,
+        now: Timestamp,
+    ) -> Result<Option<Block>, StoreError> {
+        lookup::block_of(self, &recipient.address, user, list, now)
     }
 }
 

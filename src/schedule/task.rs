@@ -9,7 +9,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Poll,
@@ -135,6 +135,7 @@ impl Scheduler {
             notes: sender,
             fresh: AtomicUsize::new(0),
             overflowed: AtomicBool::new(false),
+            failures: OnceLock::new(),
             ended,
         });
         let task = Task {
@@ -175,10 +176,20 @@ struct Shared {
     notes: channel::Sender<Note>,
     fresh: AtomicUsize,
     overflowed: AtomicBool,
+    failures: OnceLock<OnFailures>,
     ended: channel::Receiver<()>,
 }
 
+/// Who is told that recipients failed.
+type OnFailures = Box<dyn Fn() + Send + Sync>;
+
 impl Handle {
+    /// Whom to tell that failures were stored, each time some were; said once, at the start. It must be cheap.
+    pub fn on_failures(&self, tell: impl Fn() + Send + Sync + 'static) {
+        // A second one would have no use: the daemon has one suppression list.
+        let _ = self.0.failures.set(Box::new(tell));
+    }
+
     /// A message was accepted: its recipients are tried now, if their turn allows. Cheap; call it for every receipt.
     pub fn fresh(&self, receipt: &Receipt) {
         self.fresh_message(receipt.loaded());
@@ -361,6 +372,11 @@ impl<S: Shelf> Task<S> {
             Note::Applied(batch) => {
                 self.applying -= 1;
                 batch.counts.count(&self.context.metrics);
+                if batch.counts.has_failures()
+                    && let Some(tell) = self.shared.failures.get()
+                {
+                    tell();
+                }
                 let mut core = lock(&self.shared.core);
                 batch.release.into_iter().for_each(|(at, keys)| core.released(at, keys));
                 batch.due.into_iter().for_each(|due| core.due_at(due));

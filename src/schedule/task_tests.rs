@@ -16,6 +16,7 @@ use crate::{
         Applied, BodyPlace, Head, HeadLimits, Lane, LaneRow, Message, NoticeKind, Origin, Recipient, RecipientState,
         StoreError, Ticket,
     },
+    suppress::lookup::Block,
 };
 
 const START: Timestamp = Timestamp::from_millis(1_795_527_310_000);
@@ -36,6 +37,9 @@ struct State {
     now: Option<Clock>,
     walks: usize,
     damaged: bool,
+    /// Local parts that are no longer written to, and how often one was looked up.
+    suppressed: Vec<&'static str>,
+    looked_up: usize,
 }
 
 impl Fake {
@@ -101,6 +105,18 @@ impl Shelf for Fake {
             }
         }
         Ok(moved)
+    }
+    fn block_of(
+        &self,
+        recipient: &Recipient,
+        _user: &str,
+        _list: &str,
+        _now: Timestamp,
+    ) -> Result<Option<Block>, StoreError> {
+        let mut state = self.state();
+        state.looked_up += 1;
+        let is_on = state.suppressed.contains(&recipient.address.local());
+        Ok(is_on.then(|| Block { class: ErrorClass::Blocked, words: "suppressed since yesterday".to_owned() }))
     }
     fn verdicts_are_stuck(&self) -> bool {
         let mut state = self.state();
@@ -223,7 +239,7 @@ impl Deliver for Peers {
                     "silent" => continue,
                     "cut" => return Outcome { interrupted: true, ..outcome },
                     "panic" => panic!("a fault, for the test"),
-                    _ => Verdict::Delivered { peer_does_dsn: false },
+                    _ => Verdict::Delivered { peer_does_dsn: false, peer_does_by: false },
                 };
                 let detail = Box::new(AttemptDetail {
                     destination: job.lane.0.to_string(),
@@ -290,6 +306,8 @@ fn mail(n: u64, locals: &[&str]) -> Loaded {
         user: String::new(),
         source_ip: None,
         origin: Origin::Smtp,
+        return_path: crate::bounce::envelope_from::ReturnPath::AsIs,
+        list: String::new(),
         place: BodyPlace::File,
         len: 10,
     };
@@ -504,46 +522,6 @@ fn a_lane_is_located_once_and_its_mail_takes_the_offered_way() {
     assert!(world.peers.paths.lock().expect("whole").iter().all(|path| *path == WAY));
     let facts = world.handle.facts(&Lane("example.org".into()), world.clock.now());
     assert!(facts.iter().any(|fact| fact.topic == "source" && fact.says.contains("127.0.0.9")), "{facts:?}");
-}
-
-#[test]
-fn a_deadline_by_its_sender_ends_a_life_or_owes_one_notice() {
-    let never = Notify { given: true, ..Notify::default() };
-    for (mode, notify, ends, notices) in [
-        (ByMode::Return, Notify::default(), true, 1),
-        (ByMode::Notify, Notify::default(), false, 1),
-        (ByMode::Notify, Notify { failure: true, ..never }, false, 1),
-        (ByMode::Notify, never, false, 0),
-    ] {
-        let world = world(Fake::default());
-        let mut loaded = mail(1, &["defer"]);
-        loaded.message.params.by = Some(DeliverBy { seconds: 180, mode, trace: false });
-        loaded.recipients[0].params.notify = notify;
-        world.accept(loaded);
-        let deadline = START.plus(Duration::from_secs(180));
-        for tries in 1..=4 {
-            world.settles(tries);
-            let change = world.fake.state().changes[tries - 1].clone();
-            let Some(next) = change.event.next_try else { break };
-            if notices > 0 && change.event.at < deadline {
-                assert!(next <= deadline, "{mode:?}: a try is timed at the deadline");
-            }
-            world.fake.state().recipients.values_mut().for_each(|r| r.delay_noticed |= change.notice.is_some());
-            world.clock.advance(next.since(world.clock.now()));
-            world.handle.kick();
-        }
-        let state = world.fake.state();
-        let last = state.changes.last().expect("some");
-        assert_eq!(last.event.kind == EventKind::Failed, ends, "{mode:?} {notify:?}");
-        let owed: Vec<NoticeKind> = state.changes.iter().filter_map(|c| c.notice).collect();
-        assert_eq!(owed.len(), notices, "{mode:?} {notify:?}: {owed:?}");
-        if ends {
-            let reply = &last.event.detail.as_ref().expect("a try").reply;
-            assert!(reply.starts_with("5.4.7 not delivered within 3 minutes, as its sender asked"), "{reply}");
-        } else if let [kind] = owed[..] {
-            assert_eq!(kind, NoticeKind::Delay);
-        }
-    }
 }
 
 #[path = "task_trouble_tests.rs"]

@@ -104,3 +104,79 @@ fn a_paused_destination_waits_without_an_entry() {
     world.settles(1);
     assert_eq!(world.fake.events(1), [(EventKind::Succeeded, 1, None, None)]);
 }
+
+#[test]
+fn a_deadline_by_its_sender_ends_a_life_or_owes_one_notice() {
+    let never = Notify { given: true, ..Notify::default() };
+    for (mode, notify, ends, notices) in [
+        (ByMode::Return, Notify::default(), true, 1),
+        (ByMode::Notify, Notify::default(), false, 1),
+        (ByMode::Notify, Notify { delay: true, ..never }, false, 1),
+        (ByMode::Notify, Notify { failure: true, ..never }, false, 0),
+        (ByMode::Notify, never, false, 0),
+    ] {
+        let world = world(Fake::default());
+        let mut loaded = mail(1, &["defer"]);
+        loaded.message.params.by = Some(DeliverBy { seconds: 180, mode, trace: false });
+        loaded.recipients[0].params.notify = notify;
+        world.accept(loaded);
+        let deadline = START.plus(Duration::from_secs(180));
+        for tries in 1..=4 {
+            world.settles(tries);
+            let change = world.fake.state().changes[tries - 1].clone();
+            let Some(next) = change.event.next_try else { break };
+            if notices > 0 && change.event.at < deadline {
+                assert!(next <= deadline, "{mode:?}: a try is timed at the deadline");
+            }
+            world.fake.state().recipients.values_mut().for_each(|r| r.delay_noticed |= change.notice.is_some());
+            world.clock.advance(next.since(world.clock.now()));
+            world.handle.kick();
+        }
+        let state = world.fake.state();
+        let last = state.changes.last().expect("some");
+        assert_eq!(last.event.kind == EventKind::Failed, ends, "{mode:?} {notify:?}");
+        let owed: Vec<NoticeKind> = state.changes.iter().filter_map(|c| c.notice).collect();
+        assert_eq!(owed.len(), notices, "{mode:?} {notify:?}: {owed:?}");
+        if ends {
+            let reply = &last.event.detail.as_ref().expect("a try").reply;
+            assert!(reply.starts_with("5.4.7 not delivered within 3 minutes, as its sender asked"), "{reply}");
+        } else if let [kind] = owed[..] {
+            assert_eq!(kind, NoticeKind::Delay);
+        }
+    }
+}
+
+#[test]
+fn whoever_came_onto_the_suppression_list_is_not_tried_again_and_fresh_mail_is_not_looked_up() {
+    let world = world(Fake::default());
+    let told = Arc::new(AtomicUsize::new(0));
+    world.handle.on_failures({
+        let told = told.clone();
+        move || {
+            told.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    world.fake.state().suppressed = vec!["defer"];
+    world.accept(mail(1, &["defer", "ok"]));
+    world.settles(2);
+    assert_eq!(world.fake.state().looked_up, 0, "it was looked up when it was accepted");
+    assert_eq!(told.load(Ordering::SeqCst), 0);
+    let calls = world.peers.calls.load(Ordering::SeqCst);
+    world.clock.advance(Duration::from_secs(70));
+    world.handle.kick();
+    world.settles(3);
+    let failed = (EventKind::Failed, 1, None, None);
+    assert_eq!(world.fake.events(1).last(), Some(&failed), "final, without a notice, and without another try");
+    assert_eq!(world.peers.calls.load(Ordering::SeqCst), calls);
+    let detail = world.fake.state().changes.last().and_then(|c| c.event.detail.clone()).expect("it says why");
+    assert_eq!((detail.error, detail.reply.as_str()), (Some(ErrorClass::Blocked), "suppressed since yesterday"));
+    world.until("it is counted", |w| w.metrics.blocked.get() == 1);
+    world.accept(mail(2, &["fail"]));
+    world.until("a failure rings", |_| told.load(Ordering::SeqCst) == 1);
+    // A message that was accepted a while ago and never tried: its other recipients go on.
+    world.accept(mail(3, &["defer", "ok"]));
+    world.settles(6);
+    assert_eq!(world.fake.events(3).len(), 2);
+    assert!(world.fake.events(3).contains(&(EventKind::Failed, 0, None, None)));
+    assert!(world.fake.events(3).iter().any(|e| e.0 == EventKind::Succeeded));
+}

@@ -41,7 +41,7 @@ impl Capabilities<'_> {
             text.push_str("\nAUTH PLAIN LOGIN");
         }
         if self.delivery.mt_priority {
-            // The policy with three levels of RFC 6710's appendix A, as many as there are classes.
+            // The policy with three levels of RFC 6710's appendix B, as many as there are classes.
             text.push_str("\nMT-PRIORITY MIXER");
         }
         if let Some(hold) = self.delivery.hold {

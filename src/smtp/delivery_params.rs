@@ -2,7 +2,7 @@
 //!
 //! In: the value of a parameter, and what was offered.  Out: the typed value, or 501 with the way it is written.
 //! Always: nothing here reads a clock: the time comes with what was offered.
-//! Sources: RFC 6710 §3 (MT-PRIORITY), RFC 4865 §4 with erratum 2040 (HOLDFOR, HOLDUNTIL), RFC 2852 §4 (BY),
+//! Sources: RFC 6710 §3 and §7 (MT-PRIORITY), RFC 4865 §3 and §4.2 with erratum 2040 (HOLDFOR, HOLDUNTIL), RFC 2852 §4 (BY),
 //! RFC 8689 §2 (REQUIRETLS).
 
 use super::reply::Reply;
@@ -44,7 +44,7 @@ impl HoldLimits {
     }
 }
 
-/// FUTURERELEASE (RFC 4865 §4.1): not before then.
+/// FUTURERELEASE (RFC 4865 §3): not before then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hold {
     /// HOLDFOR=: seconds from the acceptance.
@@ -78,11 +78,11 @@ pub struct DeliverBy {
     pub seconds: i64,
     /// What happens when they are over.
     pub mode: ByMode,
-    /// `T`: every relay on the way tells the sender.
+    /// `T`: every relay on the way tells the sender (RFC 2852 §4.1.4).
     pub trace: bool,
 }
 
-/// What happens at the end of a BY (RFC 2852 §4).
+/// What happens at the end of a BY (RFC 2852 §4.1.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ByMode {
     /// `N`: the sender is told of the delay, the mail goes on.
@@ -99,16 +99,17 @@ impl DeliverBy {
         if self.seconds < 0 { accepted_at.minus(span) } else { accepted_at.plus(span) }
     }
 
-    /// Whole seconds until the deadline; negative: it has passed. They are never rounded in the mail's favour (RFC 2852 §4.1).
+    /// Whole seconds until the deadline; negative: it has passed. They are never rounded in the mail's favour (RFC 2852 §4.1.4).
     pub fn left(self, accepted_at: Timestamp, now: Timestamp) -> i64 {
         let millis = |t: Timestamp| i64::try_from(t.as_millis()).unwrap_or(i64::MAX);
         millis(self.deadline(accepted_at)).saturating_sub(millis(now)).div_euclid(1000)
     }
 
-    /// Whether handing the mail to this peer ends what we can promise, so that the sender is told `relayed`: the peer does
-    /// not know deadlines, or every relay is to be named (RFC 2852 §4.1.4 and §4.2). NOTIFY=NEVER still forbids it.
-    pub fn wants_relayed_notice(self, peer_does_deliver_by: bool) -> bool {
-        self.trace || !peer_does_deliver_by
+    /// Whether the sender is told `relayed` when a peer takes the mail with so many seconds left: every relay is to be named
+    /// (RFC 2852 §4.1.4), or the peer does not know deadlines and this one has not passed (§4.1.4.2). NOTIFY=NEVER still
+    /// forbids it.
+    pub fn wants_relayed_notice(self, peer_does_by: bool, left: i64) -> bool {
+        self.trace || (!peer_does_by && left > 0)
     }
 }
 
@@ -179,7 +180,7 @@ fn read_by(value: &str) -> Option<DeliverBy> {
     Some(DeliverBy { seconds, mode, trace })
 }
 
-/// A mail that may not leave before its deadline has passed contradicts itself.
+/// A mail that may not leave before its deadline has passed contradicts itself (RFC 4865 §5.2.2).
 pub(super) fn hold_fits(hold: Option<Hold>, by: Option<DeliverBy>, limits: Option<HoldLimits>) -> Result<(), Reply> {
     let (Some(hold), Some(by), Some(limits)) = (hold, by, limits) else { return Ok(()) };
     let held = i64::try_from(hold.seconds_from(limits.now)).unwrap_or(i64::MAX);
@@ -279,6 +280,20 @@ mod tests {
         let late = DeliverBy { seconds: -10, ..by };
         assert_eq!(late.left(at, at), -10);
         assert_eq!(DeliverBy { seconds: i64::MIN, ..by }.deadline(at), Timestamp::ZERO);
+    }
+
+    #[test]
+    fn the_sender_hears_of_a_relay_that_keeps_no_deadlines() {
+        for (trace, peer_does_by, left, told) in [
+            (false, true, 60, false),
+            (false, false, 60, true),
+            (false, false, 0, false),
+            (true, true, 60, true),
+            (true, false, -60, true),
+        ] {
+            let by = DeliverBy { seconds: 90, mode: ByMode::Notify, trace };
+            assert_eq!(by.wants_relayed_notice(peer_does_by, left), told, "{by:?} {peer_does_by} {left}");
+        }
     }
 
     #[test]

@@ -402,7 +402,8 @@ impl Reply {
         Reply::new(554, Enhanced(5, 4, 6), format!("Mail loop: the message passed more than {hops_max} servers."))
     }
 
-    /// 554: the time of BY with `R` was over before the message had come (RFC 2852 §4).
+    /// 554: the time of BY with `R` was over before the message had come (RFC 2852 §3 lets the dot be refused; §4.1.3 names the
+    /// status).
     pub fn deliver_by_is_over() -> Self {
         Reply::new(554, Enhanced(5, 4, 7), "The time that BY= gave is over: the message is not taken.")
     }

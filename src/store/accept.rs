@@ -2,7 +2,8 @@
 //!
 //! In: a [`Submission`].  Out: rows, and the [`Loaded`] message that its receipt carries.
 //! Always: a receipt's message is complete before the writer sees it; what the writer adds is the body's place and the
-//! event numbers.
+//! event numbers. A recipient that is not written to is final from the first: it is never in the queue, and both its events
+//! are in the transaction that stores the message.
 
 use std::sync::Arc;
 
@@ -16,12 +17,12 @@ use super::{
     rows::{self, MessageHead, RecipientRow},
     segments::{RECORD_HEAD, RecordHead},
     tables::{index_hash, index_key, message_key, recipient_key},
-    types::{BodyIn, BodyPlace, Loaded, Message, Receipt, Recipient, RecipientState, StoreError, Submission},
+    types::{Blocked, BodyIn, BodyPlace, Loaded, Message, Receipt, Recipient, RecipientState, StoreError, Submission},
 };
 use crate::{
     budget::Lease,
     clock::Timestamp,
-    event::{Event, EventKind, WaitReason},
+    event::{AttemptDetail, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     ids::{MessageId, RecipientKey, UserKey},
 };
 
@@ -33,6 +34,8 @@ pub(super) struct Prepared {
     recipient_rows: Vec<Vec<u8>>,
     message_id_hash: Option<u32>,
     settles: Vec<RecipientKey>,
+    /// The failures of those that are not written to, in the envelope's order.
+    blocked: Vec<Event>,
     pub body: PreparedBody,
     pub answer: Answer<Result<Receipt, StoreError>>,
 }
@@ -48,7 +51,7 @@ pub(super) enum PreparedBody {
 impl Prepared {
     /// Rows it writes, roughly.
     pub(super) fn weight(&self) -> usize {
-        1 + self.recipient_rows.len()
+        1 + self.recipient_rows.len() + self.blocked.len()
     }
 
     /// Octets that wait in RAM for it.
@@ -85,6 +88,8 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
         user: s.user,
         source_ip: s.source_ip,
         origin: s.origin,
+        return_path: s.return_path,
+        list: s.list,
         place: BodyPlace::Gone,
         len,
     };
@@ -93,7 +98,7 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
         Some(at) => (at, WaitReason::Scheduled),
         None => (s.accepted_at, WaitReason::Fresh),
     };
-    let recipients: Vec<Recipient> = s
+    let mut recipients: Vec<Recipient> = s
         .envelope
         .recipients
         .into_iter()
@@ -111,13 +116,15 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
             delay_noticed: false,
         })
         .collect();
+    let blocked = block(&mut recipients, s.blocked, s.accepted_at);
     let hash = |text: &str| (!text.is_empty()).then(|| index_hash(text));
     let head = MessageHead {
         place: BodyPlace::Gone,
-        waiting: u32::try_from(recipients.len()).unwrap_or(u32::MAX),
+        waiting: u32::try_from(recipients.len() - blocked.len()).unwrap_or(u32::MAX),
         owed: 0,
         len,
         api_hash: hash(&message.facts.api_data),
+        returned: false,
         user: UserKey::of(&message.user),
         since: Some(due),
     };
@@ -131,10 +138,42 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
         recipient_rows: rows.collect(),
         message_id_hash: hash(&message.facts.message_id),
         settles: s.settles,
+        blocked,
         body,
         answer,
         loaded: Loaded { message, recipients, body: in_ram },
     }
+}
+
+/// Makes the named recipients final; answers the events that do so, in the envelope's order. Of two that name the same
+/// recipient the first counts; one that names nobody counts for nothing.
+fn block(recipients: &mut [Recipient], mut blocked: Vec<Blocked>, at: Timestamp) -> Vec<Event> {
+    blocked.sort_by_key(|b| b.index);
+    blocked.dedup_by_key(|b| b.index);
+    let mut events = Vec::with_capacity(blocked.len());
+    for b in blocked {
+        let Some(r) = usize::try_from(b.index).ok().and_then(|n| recipients.get_mut(n)) else { continue };
+        r.state = RecipientState::Final(EventKind::Failed);
+        let detail = AttemptDetail {
+            destination: r.lane.to_string(),
+            phase: Some(Phase::Queue),
+            reply: b.reply,
+            error: Some(b.class),
+            trouble: Some(if b.class == ErrorClass::Unsubscribed { Trouble::Policy } else { Trouble::Recipient }),
+            ..AttemptDetail::default()
+        };
+        events.push(Event {
+            at,
+            key: r.key,
+            kind: EventKind::Failed,
+            attempt: 0,
+            next_try: None,
+            wait: None,
+            operator: None,
+            detail: Some(Box::new(detail)),
+        });
+    }
+    events
 }
 
 /// Stores a prepared submission whose body has its place; answers what to tell once the commit is durable.
@@ -184,21 +223,31 @@ fn insert(work: &mut Work<'_, '_>, p: &mut Prepared, place: BodyPlace) -> Result
     p.head.patch(&mut p.row);
     work.t.mail.insert(&message_key(id), p.row.as_slice()).fatal()?;
     let due_row = rows::write_due(0, message.expires_at);
+    let mut blocked = std::mem::take(&mut p.blocked).into_iter().peekable();
+    let is_done = blocked.peek().is_some() && p.head.waiting == 0;
     for (r, row) in p.loaded.recipients.iter().zip(&mut p.recipient_rows) {
         let number = work.number();
-        rows::patch_last_event(row, number);
+        let failure = blocked.next_if(|e| e.key == r.key).map(|event| (work.number(), event));
+        rows::patch_last_event(row, failure.as_ref().map_or(number, |(n, _)| *n));
         work.t.mail.insert(&recipient_key(r.key), row.as_slice()).fatal()?;
         if let RecipientState::Waiting { due, wait } = r.state {
             work.wait(Spot { lane: &r.lane, class, user: p.head.user }, due, r.key, &due_row)?;
             work.count(class, p.head.since, None, Some(wait));
         }
         work.log(number, 0, false, &queued(r.key, at), r.address.as_str(), p.head.api_hash)?;
+        if let Some((last, event)) = failure {
+            let closes = is_done && blocked.peek().is_none();
+            work.log(last, number, closes, &event, r.address.as_str(), p.head.api_hash)?;
+        }
     }
     if let Some(hash) = p.message_id_hash {
         work.t.by_message_id.insert(&index_key(id.time().day(), hash, id.as_u64()), ()).fatal()?;
     }
     work.body_added(place, message.len);
     work.books.last_id = work.books.last_id.max(id.as_u64());
+    if is_done {
+        super::verdicts::body_if_done(work, id)?;
+    }
     Ok(())
 }
 

@@ -81,7 +81,7 @@ pub struct LogQuery {
     pub exact: bool,
     /// One message.
     pub message: Option<MessageId>,
-    /// The error log: failed only, for the period of `[retention] error_log`.
+    /// The error log: failed, bounced and complained only, for the period of `[retention] error_log`.
     pub errors_only: bool,
     /// Only events with a greater number (`--follow`).
     pub after: Option<u64>,
@@ -98,6 +98,18 @@ pub struct LogRow {
     pub recipient: String,
     /// Its message.
     pub message: Arc<Message>,
+    /// What it is about, or what came back about it (R11): of a bounce or complaint the event before it (none once that is
+    /// past its period), of a final event the bounces and complaints behind it, oldest first.
+    pub links: Vec<Linked>,
+}
+
+/// An entry of the log that another one names (R11).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Linked {
+    /// Its number.
+    pub number: u64,
+    /// The entry.
+    pub event: Event,
 }
 
 /// A page of the log.
@@ -120,6 +132,36 @@ pub struct Story {
     pub recipients: Vec<Recipient>,
     /// Its events, oldest first.
     pub events: Vec<Event>,
+    /// The numbers of the events, in the same order.
+    pub numbers: Vec<u64>,
+}
+
+impl Story {
+    /// Leaves out the events for which `keep` says no.
+    pub fn retain_events(&mut self, keep: impl Fn(&Event) -> bool) {
+        let kept: Vec<bool> = self.events.iter().map(keep).collect();
+        let mut of_events = kept.iter().copied();
+        self.events.retain(|_| of_events.next().unwrap_or(false));
+        let mut of_numbers = kept.into_iter();
+        self.numbers.retain(|_| of_numbers.next().unwrap_or(false));
+    }
+
+    /// What the event at this place is about, or what came back about it (R11), as [`LogRow::links`].
+    pub fn links(&self, place: usize) -> Vec<Linked> {
+        let Some(event) = self.events.get(place) else { return Vec::new() };
+        let linked =
+            |n: usize| Linked { number: self.numbers.get(n).copied().unwrap_or(0), event: self.events[n].clone() };
+        let same = |n: &usize| self.events[*n].key == event.key;
+        if event.kind.is_return() {
+            let before = (0..place).rev().filter(same).find(|n| !self.events[*n].kind.is_return());
+            return before.map(linked).into_iter().collect();
+        }
+        if event.kind == EventKind::Queued {
+            return Vec::new();
+        }
+        let behind = (place + 1..self.events.len()).filter(same);
+        behind.take_while(|n| self.events[*n].kind.is_return()).map(linked).collect()
+    }
 }
 
 /// An entry of the operation log.
@@ -174,6 +216,8 @@ pub struct MinuteCounts {
     pub succeeded: u64,
     /// Recipients failed.
     pub failed: u64,
+    /// Recipients that were not written to (classes 10 and 11): accepted, neither delivered nor failed.
+    pub blocked: u64,
 }
 
 /// What waits now.

@@ -16,7 +16,7 @@ use redb::ReadableTable;
 use super::{
     ages::Ages,
     fault::{Fatal, bad_row},
-    rows::{self, LANE_REPLY_MAX, LaneTotals, MessageHead, RecipientRow},
+    rows::{self, LANE_REPLY_MAX, LaneTotals, MessageHead, MinuteNumbers, RecipientRow},
     segments::{RECORD_HEAD, SegmentRow},
     tables::{
         self, META_MEMOS, META_TOTALS, Tables, due_user_prefix, index_hash, index_key, lane_due_key, message_key,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    event::{Class, Event, EventKind, WaitReason},
+    event::{Class, ErrorClass, Event, EventKind, WaitReason},
     ids::{MessageId, RecipientKey, UserKey},
 };
 
@@ -139,7 +139,7 @@ pub(super) struct Work<'t, 'w> {
     current_segment: Option<u64>,
     lanes: HashMap<Arc<str>, LaneWork>,
     messages: HashMap<MessageId, MessageWork>,
-    minutes: HashMap<u64, [u64; 4]>,
+    minutes: HashMap<u64, MinuteNumbers>,
     segments: BTreeSet<u64>,
     ages: Ages,
     memos_changed: bool,
@@ -217,9 +217,14 @@ impl<'t, 'w> Work<'t, 'w> {
             EventKind::Queued => counts[0] += 1,
             EventKind::Deferred => counts[1] += 1,
             EventKind::Succeeded => counts[2] += 1,
+            EventKind::Failed if event.detail.as_ref().and_then(|d| d.error).is_some_and(ErrorClass::is_block) => {
+                counts[4] += 1;
+            }
             EventKind::Failed => counts[3] += 1,
             // Neither delivered nor failed: the operation log has it.
             EventKind::Dropped => {}
+            // It was counted when it was delivered, and is not failed a second time (R11).
+            EventKind::Bounced | EventKind::Complained => {}
         }
         Ok(())
     }
@@ -399,12 +404,10 @@ impl<'t, 'w> Work<'t, 'w> {
         self.finish_segments(used_of_current)?;
         for (minute, add) in std::mem::take(&mut self.minutes) {
             let old = match self.t.minutes.get(minute).fatal()? {
-                Some(row) => {
-                    rows::read_numbers::<4>(row.value()).map_err(|e| bad_row(format_args!("minute {minute}"), e))?
-                }
-                None => [0; 4],
+                Some(row) => rows::read_minute(row.value()).map_err(|e| bad_row(format_args!("minute {minute}"), e))?,
+                None => MinuteNumbers::default(),
             };
-            let sums = [old[0] + add[0], old[1] + add[1], old[2] + add[2], old[3] + add[3]];
+            let sums: MinuteNumbers = std::array::from_fn(|n| old[n] + add[n]);
             self.t.minutes.insert(minute, rows::write_numbers(&sums).as_slice()).fatal()?;
         }
         std::mem::take(&mut self.ages).finish(&mut self.t.ages)?;

@@ -120,6 +120,11 @@ impl<'a> Eye<'a> {
         }
     }
 
+    /// Nothing is left.
+    pub(super) fn is_done(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn byte(&mut self) -> Result<u8, RowError> {
         let (first, rest) = self.0.split_first().ok_or(RowError::Short)?;
         self.0 = rest;

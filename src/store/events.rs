@@ -2,7 +2,8 @@
 //!
 //! In: a [`LogQuery`] and a [`Page`].  Out: rows, newest first, and a cursor.
 //! Always: an exact recipient, Message-ID or X-Api-Data is found by its index; everything else is a scan that stops after
-//! `scan_max` steps and says how far back it looked; nothing past its period is shown, pruned or not (R13).
+//! `scan_max` steps and says how far back it looked; nothing past its period is shown, pruned or not (R13); a bounce or
+//! complaint and the delivery that it is about name each other (R11).
 
 use std::sync::Arc;
 
@@ -15,7 +16,10 @@ use super::{
     retention::log_floor,
     rows::{self, EventHead, number_time},
     tables::{self, IndexKey, index_hash, index_key},
-    types::{LogPage, LogQuery, LogRow, Message, MinuteCounts, NoticeOwed, Page, RetentionPeriods, StoreError, Story},
+    types::{
+        Linked, LogPage, LogQuery, LogRow, Message, MinuteCounts, NoticeOwed, Page, RETURNS_MAX, RetentionPeriods,
+        StoreError, Story,
+    },
 };
 use crate::{
     clock::Timestamp,
@@ -29,7 +33,7 @@ const MAIL_STEPS: usize = 4;
 /// query's end looks this much further, and compares the true time.
 const NUMBER_AHEAD: std::time::Duration = std::time::Duration::from_secs(3600);
 /// Messages that a Message-ID may name before the rest is left out: the identifier is meant to be unique.
-const SAME_MESSAGE_ID_MAX: usize = 1000;
+pub(super) const SAME_MESSAGE_ID_MAX: usize = 1000;
 /// Events of one recipient that its story follows back: tries a minute for longer than any queue lifetime.
 const STORY_EVENTS_MAX: usize = 10_000;
 
@@ -61,7 +65,7 @@ struct Wanted<'q> {
 
 impl Wanted<'_> {
     fn takes_kind(&self, kind: EventKind) -> bool {
-        (!self.query.errors_only || kind == EventKind::Failed)
+        (!self.query.errors_only || kind.is_error())
             && (self.query.kinds.is_empty() || self.query.kinds.contains(&kind))
     }
 
@@ -109,7 +113,7 @@ impl LogReader {
             by_recipient: Arc::new(txn.open_table(tables::BY_RECIPIENT).reading()?),
             by_api_data: Arc::new(txn.open_table(tables::BY_API_DATA).reading()?),
             by_message_id: Arc::new(txn.open_table(tables::BY_MESSAGE_ID).reading()?),
-            mail: MailReader::new(db, unclean)?,
+            mail: MailReader::of(&txn, unclean)?,
             now,
             periods,
         })
@@ -228,17 +232,53 @@ impl LogReader {
         if !wanted.takes_message(&message) {
             return Ok(Looked::Nothing);
         }
-        let (event, _) = rows::read_event(number, row).map_err(bad)?;
+        let (event, prev) = rows::read_event(number, row).map_err(bad)?;
         if !wanted.takes_time(event.at) {
             return Ok(Looked::Nothing);
         }
-        let Some(recipient) = self.mail.recipient(event.key)? else { return Ok(Looked::Nothing) };
-        let recipient = recipient.address.as_str();
-        if !wanted.takes_text(&wanted.recipient, recipient) {
+        let Some(recipient) = self.mail.recipient_row(event.key)? else { return Ok(Looked::Nothing) };
+        let address = recipient.shown.address.as_str();
+        if !wanted.takes_text(&wanted.recipient, address) {
             return Ok(Looked::Nothing);
         }
-        let recipient = recipient.to_owned();
-        Ok(Looked::Row(Box::new(LogRow { event, number, recipient, message })))
+        let links = self.links(number, &event, prev, recipient.last_event)?;
+        *steps += links.len();
+        Ok(Looked::Row(Box::new(LogRow { event, number, recipient: address.to_owned(), message, links })))
+    }
+
+    /// What an event is about, or what came back about it (R11), as far as it is within its period. Costs nothing where
+    /// nothing came back.
+    fn links(&self, number: u64, event: &Event, prev: u64, last_event: u64) -> Result<Vec<Linked>, StoreError> {
+        let is_return = event.kind.is_return();
+        let (start, end) = match (is_return, event.kind.is_final()) {
+            (true, _) => (prev, 0),
+            (false, true) => (last_event, number),
+            (false, false) => return Ok(Vec::new()),
+        };
+        let mut links = Vec::new();
+        let mut at = start;
+        for _ in 0..=RETURNS_MAX {
+            if at <= end {
+                break;
+            }
+            let Some(row) = self.events.get(at).reading()? else { break };
+            // A damaged neighbour is told where it is read for itself.
+            let Ok((linked, prev)) = rows::read_event(at, row.value()) else { break };
+            if linked.kind.is_return() != is_return {
+                if self.periods.keeps(linked.kind, linked.at, self.now) {
+                    links.push(Linked { number: at, event: linked });
+                }
+                if is_return {
+                    break;
+                }
+            }
+            if prev >= at {
+                break;
+            }
+            at = prev;
+        }
+        links.reverse();
+        Ok(links)
     }
 
     // ---- one message ----
@@ -252,15 +292,15 @@ impl LogReader {
         for index in 0..message.recipients {
             let Some(row) = self.mail.recipient_row(RecipientKey { message: id, index })? else { continue };
             let mut shown = row.shown;
-            for (number, event) in self.chain(row.last_event, first)? {
-                if shown.last_reply.is_empty()
-                    && number == row.last_event
-                    && let Some(d) = &event.detail
-                {
-                    shown.last_reply = d.reply.clone();
-                }
-                events.push((number, event));
+            let chain = self.chain(row.last_event, first)?;
+            // A final recipient's last answer is in its final event; what came back later stands for itself.
+            if shown.last_reply.is_empty()
+                && let Some((_, event)) = chain.iter().find(|(_, event)| !event.kind.is_return())
+                && let Some(d) = &event.detail
+            {
+                shown.last_reply = d.reply.clone();
             }
+            events.extend(chain);
             recipients.push(shown);
         }
         if events.is_empty() && recipients.iter().all(|r| matches!(r.state, super::RecipientState::Final(_))) {
@@ -268,7 +308,8 @@ impl LogReader {
             return Ok(None);
         }
         events.sort_by_key(|(number, _)| *number);
-        Ok(Some(Story { message, recipients, events: events.into_iter().map(|(_, e)| e).collect() }))
+        let (numbers, events) = events.into_iter().unzip();
+        Ok(Some(Story { message, recipients, events, numbers }))
     }
 
     /// A recipient's events, newest first, back to number `first`.
@@ -404,10 +445,10 @@ enum Field {
     ApiData,
 }
 
-type Index = Arc<ReadOnlyTable<&'static IndexKey, ()>>;
+pub(super) type Index = Arc<ReadOnlyTable<&'static IndexKey, ()>>;
 
 /// The numbers that a day-bucketed index holds for one text, newest first: one seek a day.
-struct IndexNumbers {
+pub(super) struct IndexNumbers {
     index: Index,
     hash: u32,
     numbers: std::ops::Range<u64>,
@@ -433,7 +474,7 @@ impl IndexNumbers {
     }
 
     /// The newest `limit` numbers.
-    fn newest(index: &Index, text: &str, limit: usize) -> Result<Vec<u64>, StoreError> {
+    pub(super) fn newest(index: &Index, text: &str, limit: usize) -> Result<Vec<u64>, StoreError> {
         IndexNumbers::new(index, text, 0..u64::MAX)?.take(limit).collect()
     }
 }
@@ -478,14 +519,15 @@ pub(super) fn minutes(
     for entry in table.range(first..end).reading()?.take(MINUTES_MAX) {
         let (minute, row) = entry.reading()?;
         let minute = minute.value();
-        let [queued, deferred, succeeded, failed] =
-            rows::read_numbers(row.value()).map_err(|e| bad_row(format_args!("minute {minute}"), e))?;
+        let [queued, deferred, succeeded, failed, blocked] =
+            rows::read_minute(row.value()).map_err(|e| bad_row(format_args!("minute {minute}"), e))?;
         out.push(MinuteCounts {
             minute: Timestamp::from_millis(minute.saturating_mul(60_000)),
             queued,
             deferred,
             succeeded,
             failed,
+            blocked,
         });
     }
     Ok(out)

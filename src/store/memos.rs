@@ -16,8 +16,7 @@ use super::{
     rows::VERSION,
     tables::{MEMOS, META, META_MEMOS},
     types::{
-        MEMO_KEY_MAX, MEMO_OCTETS_MAX, MEMOS_A_CALL_MAX, MEMOS_A_CALL_OCTETS_MAX, MEMOS_MAX, MemoChange, MemoKind,
-        StoreError,
+        MEMO_KEY_MAX, MEMO_OCTETS_MAX, MEMOS_A_CALL_MAX, MEMOS_A_CALL_OCTETS_MAX, MemoChange, MemoKind, StoreError,
     },
 };
 
@@ -29,6 +28,13 @@ fn number(kind: MemoKind) -> u8 {
         MemoKind::TlsResults => 3,
         MemoKind::TlsReports => 4,
         MemoKind::RuleUse => 5,
+        MemoKind::ReturnKeys => 6,
+        MemoKind::ReturnPaths => 7,
+        MemoKind::Suppressions => 8,
+        MemoKind::AddressErrors => 9,
+        MemoKind::Unsubscribes => 10,
+        MemoKind::Incidents => 11,
+        MemoKind::Followers => 12,
     }
 }
 
@@ -108,8 +114,9 @@ pub(super) fn put(work: &mut Work<'_, '_>, changes: Vec<MemoChange>) -> Result<(
     }
     for kind in MemoKind::ALL {
         let (was, is) = [&work.books.memos, &counts].map(|c| c.get(&number(kind)).copied().unwrap_or(0)).into();
-        if is > was && is > MEMOS_MAX as u64 {
-            return Err(StoreError::Refused(format!("there are {was} {} memos: at most {MEMOS_MAX}", kind.word())));
+        let max = kind.max();
+        if is > was && is > max as u64 {
+            return Err(StoreError::Refused(format!("there are {was} {} memos: at most {max}", kind.word())));
         }
     }
     for ((kind, key), value) in last {
@@ -137,6 +144,15 @@ pub(super) fn get(db: &Database, kind: MemoKind, key: &str) -> Result<Option<Vec
     let Some(row) = table.get(memo_key(kind, key).as_slice()).reading()? else { return Ok(None) };
     let value = read_value(row.value()).map_err(|e| bad_row(format_args!("the {} memo {key}", kind.word()), e))?;
     Ok(Some(value.to_vec()))
+}
+
+/// How many of a kind there are.
+pub(super) fn count(db: &Database, kind: MemoKind) -> Result<u64, StoreError> {
+    let txn = db.begin_read().reading()?;
+    let table = txn.open_table(META).reading()?;
+    let Some(row) = table.get(META_MEMOS).reading()? else { return Ok(0) };
+    let counts = read_counts(row.value()).map_err(|e| bad_row(format_args!("the counts of memos"), e))?;
+    Ok(counts.get(&number(kind)).copied().unwrap_or(0))
 }
 
 /// Memos in the order of their keys, behind `after`.

@@ -1,9 +1,10 @@
-//! How the row of a message is laid out, in both versions that exist.
+//! How the row of a message is laid out, in the three versions that exist.
 //!
 //! In: a [`Message`].  Out: versioned bytes, and back.
 //! Always: what the writer patches stands at fixed places in front and is the same in every version; what it needs beside,
 //! the submitter's key and the time since which the message waits, follows at once. Version 1 (before issue 3) lacks those
-//! two and the parameters of RFC 6710, 4865, 2852 and 8689: it is read as a message that has none.
+//! two and the parameters of RFC 6710, 4865, 2852 and 8689: it is read as a message that has none. Version 2 (before issue 4) lacks
+//! the return path and the list.
 
 use super::{
     codec::{Eye, Pen, RowError},
@@ -11,6 +12,7 @@ use super::{
     types::{BodyPlace, Message, Origin},
 };
 use crate::{
+    bounce::envelope_from::ReturnPath,
     clock::Timestamp,
     ids::{MessageId, UserKey},
     mail::header::Facts,
@@ -21,7 +23,7 @@ use crate::{
 };
 
 /// The version of message rows that this program writes.
-pub(super) const MESSAGE_VERSION: u8 = 2;
+pub(super) const MESSAGE_VERSION: u8 = 3;
 /// Octets in front of a message row that the writer patches, the version with them.
 const HEAD_LEN: usize = 39;
 
@@ -38,6 +40,8 @@ pub(super) struct MessageHead {
     pub len: u64,
     /// The hash of its X-Api-Data, if it has one.
     pub api_hash: Option<u32>,
+    /// Something came back when nobody waited any more: an event behind the one that closed it.
+    pub returned: bool,
     /// Its submitter. Never patched.
     pub user: UserKey,
     /// Since when it could be delivered: its acceptance, or its release (RFC 4865). `None`: the row is damaged behind its
@@ -52,7 +56,12 @@ struct Front {
     owed: u32,
     len: u64,
     api_hash: Option<u32>,
+    returned: bool,
 }
+
+/// Bits of the front's last flags.
+const HAS_API: u8 = 1;
+const RETURNED: u8 = 2;
 
 fn read_front(row: &[u8]) -> Result<(u8, Front, Eye<'_>), RowError> {
     let (version, mut eye) = Eye::open(row, MESSAGE_VERSION)?;
@@ -68,16 +77,20 @@ fn read_front(row: &[u8]) -> Result<(u8, Front, Eye<'_>), RowError> {
     let waiting = u32::from_le_bytes(eye.array()?);
     let owed = u32::from_le_bytes(eye.array()?);
     let len = u64::from_le_bytes(eye.array()?);
-    let has_api = eye.flag()?;
+    let bits = eye.byte()?;
+    if bits & !(HAS_API | RETURNED) != 0 {
+        return Err(RowError::Nonsense);
+    }
     let hash = u32::from_le_bytes(eye.array()?);
-    Ok((version, Front { place, waiting, owed, len, api_hash: has_api.then_some(hash) }, eye))
+    let (api_hash, returned) = ((bits & HAS_API != 0).then_some(hash), bits & RETURNED != 0);
+    Ok((version, Front { place, waiting, owed, len, api_hash, returned }, eye))
 }
 
 impl MessageHead {
     /// Reads the front of a row, and what follows it.
     pub(super) fn read(row: &[u8]) -> Result<Self, RowError> {
         let (version, front, mut eye) = read_front(row)?;
-        let Front { place, waiting, owed, len, api_hash } = front;
+        let Front { place, waiting, owed, len, api_hash, returned } = front;
         let (user, since) = match version {
             1 => match read_message(MessageId::from_u64(0), row) {
                 Ok(m) => (UserKey::of(&m.user), Some(m.accepted_at)),
@@ -85,7 +98,7 @@ impl MessageHead {
             },
             _ => (UserKey::from_u64(u64::from_le_bytes(eye.array()?)), read_since(&mut eye).ok()),
         };
-        Ok(MessageHead { place, waiting, owed, len, api_hash, user, since })
+        Ok(MessageHead { place, waiting, owed, len, api_hash, returned, user, since })
     }
 
     /// Overwrites the front of a row, whatever its version.
@@ -106,7 +119,7 @@ impl MessageHead {
         out[17..21].copy_from_slice(&self.waiting.to_le_bytes());
         out[21..25].copy_from_slice(&self.owed.to_le_bytes());
         out[25..33].copy_from_slice(&self.len.to_le_bytes());
-        out[33] = u8::from(self.api_hash.is_some());
+        out[33] = if self.api_hash.is_some() { HAS_API } else { 0 } | if self.returned { RETURNED } else { 0 };
         out[34..38].copy_from_slice(&self.api_hash.unwrap_or(0).to_le_bytes());
         out
     }
@@ -131,13 +144,36 @@ pub(super) fn write_message(head: &MessageHead, m: &Message) -> Vec<u8> {
         Origin::Smtp => 0,
         Origin::Api => 1,
         Origin::Notice => 2,
+        Origin::Forward => 3,
     });
     pen.maybe_text(m.sender.as_ref().map(Mailbox::as_str));
     write_params(&mut pen, &m.params);
     write_facts(&mut pen, &m.facts);
     pen.text(&m.user);
     pen.ip(m.source_ip);
+    match &m.return_path {
+        ReturnPath::AsIs => pen.byte(0),
+        ReturnPath::Token { domain, epoch } => {
+            pen.byte(1);
+            pen.text(domain);
+            pen.byte(*epoch);
+        }
+        ReturnPath::KeepLocal { domain } => {
+            pen.byte(2);
+            pen.text(domain);
+        }
+    }
+    pen.text(&m.list);
     pen.done()
+}
+
+fn read_return_path(eye: &mut Eye<'_>) -> Result<ReturnPath, RowError> {
+    Ok(match eye.byte()? {
+        0 => ReturnPath::AsIs,
+        1 => ReturnPath::Token { domain: eye.text()?.into(), epoch: eye.byte()? },
+        2 => ReturnPath::KeepLocal { domain: eye.text()?.into() },
+        _ => return Err(RowError::Nonsense),
+    })
 }
 
 /// Bits of a message row's parameters.
@@ -269,6 +305,7 @@ pub(super) fn read_message(id: MessageId, row: &[u8]) -> Result<Message, RowErro
         0 => Origin::Smtp,
         1 => Origin::Api,
         2 => Origin::Notice,
+        3 => Origin::Forward,
         _ => return Err(RowError::Nonsense),
     };
     let sender = eye.maybe_text()?.map(mailbox_of).transpose()?;
@@ -276,6 +313,11 @@ pub(super) fn read_message(id: MessageId, row: &[u8]) -> Result<Message, RowErro
     let facts = read_facts(&mut eye)?;
     let user = eye.text()?.to_owned();
     let source_ip = eye.ip()?;
+    let (return_path, list) = if version > 2 {
+        (read_return_path(&mut eye)?, eye.text()?.to_owned())
+    } else {
+        (ReturnPath::AsIs, String::new())
+    };
     Ok(Message {
         id,
         accepted_at,
@@ -288,9 +330,21 @@ pub(super) fn read_message(id: MessageId, row: &[u8]) -> Result<Message, RowErro
         user,
         source_ip,
         origin,
+        return_path,
+        list,
         place: front.place,
         len: front.len,
     })
+}
+
+/// A row as version 2 wrote it, for the tests of what is read of it and of the migration.
+#[cfg(test)]
+pub(super) fn write_message_v2(head: &MessageHead, m: &Message) -> Vec<u8> {
+    let mut row = write_message(head, &Message { return_path: ReturnPath::AsIs, list: String::new(), ..m.clone() });
+    // The two octets that version 3 adds for nothing in either.
+    row.truncate(row.len() - 2);
+    row[0] = 2;
+    row
 }
 
 /// A row as version 1 wrote it, for the tests of what is read of it and of the migration.
@@ -305,7 +359,7 @@ pub(super) fn write_message_v1(head: &MessageHead, m: &Message) -> Vec<u8> {
     pen.byte(match m.origin {
         Origin::Smtp => 0,
         Origin::Api => 1,
-        Origin::Notice => 2,
+        Origin::Notice | Origin::Forward => 2,
     });
     pen.maybe_text(m.sender.as_ref().map(Mailbox::as_str));
     pen.maybe_number(m.params.size);

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::{
     batch::Unclean,
@@ -33,7 +33,11 @@ pub(super) struct MailReader {
 
 impl MailReader {
     pub(super) fn new(db: &Database, unclean: Option<Unclean>) -> Result<Self, StoreError> {
-        let txn = db.begin_read().reading()?;
+        MailReader::of(&db.begin_read().reading()?, unclean)
+    }
+
+    /// A reader of a snapshot that others read, too.
+    pub(super) fn of(txn: &ReadTransaction, unclean: Option<Unclean>) -> Result<Self, StoreError> {
         let table = txn.open_table(tables::MAIL).reading()?;
         Ok(MailReader { table, unclean, last: None })
     }

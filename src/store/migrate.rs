@@ -1,9 +1,10 @@
 //! Bringing a database of an older schema up to date, in bounded steps.
 //!
-//! In: a database of schema 1.  Out: the same of [`SCHEMA`].
+//! In: a database of schema 1 or 2.  Out: the same of [`SCHEMA`].
 //! Always: each step is one transaction that moves rows from the old table to the new ones, so that a step is done or not;
 //! what is left in the old table is what is left to do, and a start that was interrupted goes on there. The schema's number
-//! is raised by the first step: an older program refuses a database that is half moved.
+//! is raised by the first step: an older program refuses a database that is half moved. Schema 3 moves nothing: its rows are
+//! written as they come, and those of schema 2 are read as they are; only the number keeps older programs away.
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
@@ -47,7 +48,7 @@ pub(super) fn run(db: &Database, step: usize) -> Result<(), StoreError> {
     if !is_due(db)? {
         return Ok(());
     }
-    log::info!("database=migrating to schema={SCHEMA}: the queue gets an index by submitter");
+    log::info!("database=migrating to schema={SCHEMA}: older programs will refuse it");
     let (mut moved, mut steps) = (0u64, 0u64);
     loop {
         let mut txn = db.begin_write().fatal()?;

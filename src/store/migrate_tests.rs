@@ -14,10 +14,10 @@ use crate::{
         params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
     },
     store::{
-        message_rows::write_message_v1,
+        message_rows::{write_message_v1, write_message_v2},
         pages::DatabaseFile,
         sim::{DIR, Fate, SimDisk},
-        tables::{AGES, DATABASE_FILE, DUE, MAIL, MEMOS, META, PAUSES, read_due_key, read_mail_key},
+        tables::{AGES, DATABASE_FILE, DUE, MAIL, MEMOS, META, MINUTES, PAUSES, read_due_key, read_mail_key},
     },
 };
 
@@ -66,6 +66,9 @@ fn submit(store: &Store, now: Timestamp, n: usize) -> MessageId {
         release_at: None,
         body: BodyIn::Ram { lease: Budget::new(usize::MAX).take(body.len()).unwrap(), bytes: body },
         settles: Vec::new(),
+        return_path: crate::bounce::envelope_from::ReturnPath::AsIs,
+        list: String::new(),
+        blocked: Vec::new(),
     };
     smol::block_on(store.submit(submission)).unwrap().id()
 }
@@ -108,10 +111,52 @@ fn database(disk: &SimDisk) -> Database {
     Database::builder().create_with_backend(DatabaseFile::new(file, None)).unwrap()
 }
 
+/// How a version wrote a message's row.
+type WriteMessage = fn(&MessageHead, &Message) -> Vec<u8>;
+
+/// Writes the rows that every older schema has otherwise, and its number.
+fn write_as(txn: &redb::WriteTransaction, schema: u64, write: WriteMessage) {
+    let mut mail = txn.open_table(MAIL).unwrap();
+    let rows: Vec<_> = mail
+        .iter()
+        .unwrap()
+        .filter_map(|entry| {
+            let (key, row) = entry.unwrap();
+            let (id, None) = read_mail_key(key.value()) else { return None };
+            let head = MessageHead::read(row.value()).unwrap();
+            Some((*key.value(), write(&head, &rows::read_message(id, row.value()).unwrap())))
+        })
+        .collect();
+    for (key, row) in rows {
+        mail.insert(&key, row.as_slice()).unwrap();
+    }
+    let mut minutes = txn.open_table(MINUTES).unwrap();
+    let counts: Vec<_> = minutes
+        .iter()
+        .unwrap()
+        .map(|entry| {
+            let (minute, row) = entry.unwrap();
+            (minute.value(), rows::read_minute(row.value()).unwrap())
+        })
+        .collect();
+    for (minute, n) in counts {
+        minutes.insert(minute, write_numbers(&n[..4]).as_slice()).unwrap();
+    }
+    txn.open_table(META).unwrap().insert(META_SCHEMA, write_numbers(&[schema]).as_slice()).unwrap();
+}
+
+/// Makes of the database what schema 2 wrote.
+fn downgrade_to_2(disk: &SimDisk) {
+    let txn = database(disk).begin_write().unwrap();
+    write_as(&txn, 2, write_message_v2);
+    txn.commit().unwrap();
+}
+
 /// Makes of the database what schema 1 wrote.
 fn downgrade(disk: &SimDisk) {
     let db = database(disk);
     let txn = db.begin_write().unwrap();
+    write_as(&txn, 1, write_message_v1);
     {
         let due = txn.open_table(DUE).unwrap();
         let mut old = txn.open_table(OLD_DUE).unwrap();
@@ -126,21 +171,6 @@ fn downgrade(disk: &SimDisk) {
             assert_eq!(read_old_key(&out), Some((k.lane, k.class, k.due, k.key)));
             old.insert(out.as_slice(), value.value()).unwrap();
         }
-        let mut mail = txn.open_table(MAIL).unwrap();
-        let rows: Vec<_> = mail
-            .iter()
-            .unwrap()
-            .filter_map(|entry| {
-                let (key, row) = entry.unwrap();
-                let (id, None) = read_mail_key(key.value()) else { return None };
-                let head = MessageHead::read(row.value()).unwrap();
-                Some((*key.value(), write_message_v1(&head, &rows::read_message(id, row.value()).unwrap())))
-            })
-            .collect();
-        for (key, row) in rows {
-            mail.insert(&key, row.as_slice()).unwrap();
-        }
-        txn.open_table(META).unwrap().insert(META_SCHEMA, write_numbers(&[1]).as_slice()).unwrap();
     }
     txn.delete_table(DUE).unwrap();
     txn.delete_table(AGES).unwrap();
@@ -249,4 +279,40 @@ fn a_half_moved_database_is_refused_by_an_older_program() {
         }
     }
     assert!(half > 0, "no cut hit the middle");
+}
+
+#[test]
+fn a_database_of_schema_2_is_taken_as_it_is_and_refused_by_older_programs_from_then_on() {
+    let clock = Clock::manual(START);
+    for at in 0.. {
+        let (disk, ids) = filled(&clock);
+        downgrade_to_2(&disk);
+        if at > 0 {
+            disk.plan(Some(Fate::CrashAt(at)));
+            let opened = open(&disk, &clock).is_ok();
+            disk.restart(at);
+            if opened {
+                return;
+            }
+        }
+        let opened = open(&disk, &clock).unwrap();
+        check(&opened.store, &ids, &format!("cut at {at}"));
+        // Its rows are as good as new ones: something comes back about the one that is done, and counts go on.
+        let returned = |n: usize| Returned {
+            key: RecipientKey { message: ids[n], index: 1 },
+            kind: EventKind::Bounced,
+            at: clock.now(),
+            detail: Box::default(),
+        };
+        let written = smol::block_on(opened.store.returned(vec![returned(0), returned(1)])).unwrap();
+        assert!(written.iter().all(|w| matches!(w, ReturnedAs::Written(_))), "{written:?}");
+        submit(&opened.store, clock.now(), 1);
+        let minutes = opened.store.minutes(START, clock.now().plus(Duration::from_secs(60))).unwrap();
+        assert_eq!(minutes.iter().map(|m| (m.queued, m.blocked)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)), (39, 0));
+        smol::block_on(opened.store.stop()).unwrap();
+        drop(opened);
+        assert_eq!(read_schema(&database(&disk).begin_read().unwrap()).unwrap(), SCHEMA);
+        let report = Store::verify_on(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+        assert!(report.damage.is_empty(), "cut at {at}: {:#?}", report.damage);
+    }
 }

@@ -5,9 +5,9 @@
 //! event are one transaction (P4); memory does not grow with the backlog (P5); a damaged database is reported by name and
 //! never silently made anew.
 //!
-//! The files, in the order of the flow: `inbox` (the writer's door) → `accept`, `verdicts`, `recovery` (what is done) → `batch` (one
-//! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `head`, `queue`, `events`, `ages`, `audit`,
-//! `accounts`, `memos`, `pauses` (reading) → `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`,
+//! The files, in the order of the flow: `inbox` (the writer's door) → `accept`, `verdicts`, `returns`, `recovery` (what is done) → `batch` (one
+//! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `head`, `queue`, `events`, `follow`, `ages`,
+//! `audit`, `accounts`, `memos`, `pauses` (reading) → `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`,
 //! `codec`, and `migrate` for older schemas; below all, `pages` and `redo` (redb's file) and `disk`.
 
 mod accept;
@@ -21,8 +21,10 @@ mod codec;
 pub mod disk;
 mod events;
 mod fault;
+mod follow;
 mod head;
 mod inbox;
+mod memo_types;
 mod memos;
 mod message_rows;
 mod messages;
@@ -35,6 +37,7 @@ mod recovery;
 mod redo;
 mod restore;
 mod retention;
+mod returns;
 mod rows;
 mod segments;
 mod shared;
@@ -61,7 +64,7 @@ use std::{
 
 use crate::{
     clock::{Clock, Timestamp},
-    event::Class,
+    event::{Class, EventKind},
     ids::{IdSource, MessageId, RecipientKey, UserKey},
 };
 use inbox::{Answer, Inbox, answer};
@@ -224,6 +227,28 @@ impl Store {
         self.0.shared.failure().map_or(StoreError::Closed, StoreError::Failed)
     }
 
+    /// Writes bounces and complaints into the error log, each with its link to what it is about (R11); no state changes, and
+    /// a recipient that still waits may have some, too. One transaction; answers what became of each, in order. The same one
+    /// twice is written once. Never waits behind submissions.
+    ///
+    /// # Errors
+    /// `Refused` for more than [`RETURNED_A_CALL_MAX`], and for a kind that is neither. `Failed`, `Closed`; `Damaged` when a row
+    /// cannot be read: those before it are written.
+    pub async fn returned(&self, returned: Vec<Returned>) -> Result<Vec<ReturnedAs>, StoreError> {
+        if returned.len() > RETURNED_A_CALL_MAX {
+            let why = format!("{} bounces in one call: at most {RETURNED_A_CALL_MAX}", returned.len());
+            return Err(StoreError::Refused(why));
+        }
+        if let Some(other) = returned.iter().find(|r| !r.kind.is_return()) {
+            return Err(StoreError::Refused(format!("{} is not what comes back", other.kind.word())));
+        }
+        if returned.is_empty() {
+            return Ok(Vec::new());
+        }
+        let floor = batch::first_number_of(self.log_floor());
+        self.ask(|answer| Op::Returned(returned, floor, answer)).await
+    }
+
     /// How long the oldest operation has waited for the writer. Short.
     pub fn behind(&self) -> Duration {
         self.0.inbox.behind()
@@ -330,6 +355,22 @@ impl Store {
         ages::oldest(&self.0.db, self.0.clock.now())
     }
 
+    /// Events behind `after`, oldest first, of these kinds (empty: all); reads `limit` events at most. The second value is the
+    /// number to go on behind: the last one that was read, or `after` where nothing has come. No event is ever missed: one that
+    /// is committed later has a greater number than all that were seen (`follow.rs` says why). What is pruned or past its
+    /// period is left out. Blocking.
+    pub fn follow(&self, after: u64, kinds: &[EventKind], limit: usize) -> Result<(Vec<Followed>, u64), StoreError> {
+        let s = &self.0;
+        follow::follow(&s.db, s.shared.unclean, after, kinds, limit, self.log_floor())
+    }
+
+    /// Messages with this Message-ID, in any case and with or without its angle brackets, newest first, each with its
+    /// recipients (at most `limit` in all). Blocking, short.
+    pub fn sent_as(&self, message_id: &str, limit: usize) -> Result<Vec<(Message, Vec<Recipient>)>, StoreError> {
+        let s = &self.0;
+        follow::sent_as(&s.db, s.shared.unclean, message_id, limit, self.log_floor())
+    }
+
     // ---- what other rooms and the operator remember ----
 
     /// A memo. Short.
@@ -355,11 +396,24 @@ impl Store {
     /// `Refused` when a key or value is too long, there are too many in one call ([`MEMOS_A_CALL_MAX`]), or the kind is full;
     /// nothing was written then. `Failed`, `Closed`.
     pub async fn put_memos(&self, changes: Vec<MemoChange>) -> Result<(), StoreError> {
+        self.put_memos_as(changes, None).await
+    }
+
+    /// [`Store::put_memos`] with an entry of the operation log in the same transaction: for what people do to lists.
+    ///
+    /// # Errors
+    /// As for [`Store::put_memos`]; the entry is written with the memos or not at all.
+    pub async fn put_memos_as(&self, changes: Vec<MemoChange>, audit: Option<AuditEntry>) -> Result<(), StoreError> {
         memos::check(&changes)?;
-        if changes.is_empty() {
+        if changes.is_empty() && audit.is_none() {
             return Ok(());
         }
-        self.ask(|answer| Op::PutMemos(changes, answer)).await
+        self.ask(|answer| Op::PutMemos(changes, audit.map(Box::new), answer)).await
+    }
+
+    /// Memos of a kind, in all. Short.
+    pub fn memo_count(&self, kind: MemoKind) -> Result<u64, StoreError> {
+        memos::count(&self.0.db, kind)
     }
 
     /// The destinations that an operator paused, but for those whose time is over; by name. Short.
@@ -435,8 +489,12 @@ impl Store {
 
     /// Counts of events for each minute in `[from, to)`; minutes without events are left out.
     pub fn minutes(&self, from: Timestamp, to: Timestamp) -> Result<Vec<MinuteCounts>, StoreError> {
-        let floor = retention::log_floor(self.0.clock.now(), &self.0.shared.retention());
-        events::minutes(&self.0.db, from, to, floor)
+        events::minutes(&self.0.db, from, to, self.log_floor())
+    }
+
+    /// What is older is past the period of every log.
+    fn log_floor(&self) -> Timestamp {
+        retention::log_floor(self.0.clock.now(), &self.0.shared.retention())
     }
 
     /// Totals of what waits now. Short.
@@ -473,7 +531,9 @@ impl Store {
         self.ask(|answer| Op::RemoveAccount(name, answer)).await
     }
 
-    /// A consistent copy of rows and live bodies as a tar, while running. Blocking.
+    /// A consistent copy of rows and live bodies as a tar, while running. It holds what the data directory holds, secrets
+    /// included: hashes of passwords, and the keys of return addresses and unsubscribe links ([`MemoKind::ReturnKeys`]), without
+    /// which a restored store would not know its own bounces. Keep it as closely (0600). Blocking.
     ///
     /// # Errors
     /// `Damaged`, `Read`; `Failed` when `to` or the temporary database cannot be written (the store itself goes on).

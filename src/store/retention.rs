@@ -2,7 +2,7 @@
 //!
 //! In: the tables, the periods, the time.  Out: fewer rows, freed files.
 //! Always: in steps of a few milliseconds, by count and by the clock, each a transaction of its own, when nobody waits (and now and then under load);
-//! a message's rows go with its last event, never while it waits or a notice is owed; rows past their period are not
+//! a message's rows go with its last event of any kind, never while it waits or a notice is owed; rows past their period are not
 //! shown by any reader even before they are pruned.
 
 use std::{
@@ -20,6 +20,7 @@ use super::{
     segments::{Appender, NoPlace, RECORD_HEAD, RecordHead, SegmentRow, Segments},
     tables::{self, index_hash, index_key, message_key, recipient_key},
     types::{BodyPlace, RetentionPeriods, StoreError},
+    verdicts,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -258,16 +259,27 @@ fn prune_some_events(work: &mut Work<'_, '_>, below: u64) -> Result<bool, StoreE
     }
     let Some(last) = last else { return Ok(false) };
     work.t.events.retain_in(..=last, |_, _| false).fatal()?;
+    // What came back closes it again: each message is looked at once.
+    closed.sort_unstable();
+    closed.dedup();
     for id in closed {
-        match work.message(id) {
-            Ok(Some(m)) if m.head.waiting == 0 && m.head.owed == 0 => delete_message(work, id)?,
-            // An owed notice still needs it: it goes when that is settled.
-            Ok(_) => {}
+        match outlived(work, id) {
+            Ok(true) => delete_message(work, id)?,
+            Ok(false) => {}
             Err(StoreError::Damaged(why)) => log::error!("message={id} not pruned: {why}"),
             Err(e) => return Err(e),
         }
     }
     Ok(true)
+}
+
+/// An event that closes the message was pruned: nobody needs its rows any more.
+fn outlived(work: &mut Work<'_, '_>, id: MessageId) -> Result<bool, StoreError> {
+    let Some(m) = work.message(id)? else { return Ok(false) };
+    // An owed notice still needs it: it goes when that is settled.
+    let done = m.head.waiting == 0 && m.head.owed == 0;
+    // Where nothing has come back, the event that closes is the last one; else its recipients know theirs.
+    if done && m.head.returned { verdicts::outlived_its_events(work, id) } else { Ok(done) }
 }
 
 /// Removes a finished message, its recipients, its Message-ID and its body.

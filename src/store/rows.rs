@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, WaitReason},
+    event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     ids::{MessageId, RecipientKey},
     smtp::{
         address::Mailbox,
@@ -194,7 +194,8 @@ const HAS_DETAIL: u8 = 128;
 pub(super) struct EventHead {
     /// What happened.
     pub kind: EventKind,
-    /// It made the last recipient of its message final: no later event of that message exists.
+    /// When it was written, nobody of its message waited any more: the last event of a finished message always says so, and
+    /// the message goes with it. Only what came back may stand behind an earlier one that says it, too.
     pub closes: bool,
     /// Whose message.
     pub message: MessageId,
@@ -282,7 +283,12 @@ fn write_detail(pen: &mut Pen, d: &AttemptDetail) {
     pen.number(d.duration.as_secs());
     pen.number(u64::from(d.duration.subsec_nanos()));
     pen.byte(d.error.map_or(0, ErrorClass::code));
-    pen.byte(u8::from(d.possible_duplicate));
+    // The octet was a flag once: rows of older versions have nothing above it.
+    pen.byte(
+        u8::from(d.possible_duplicate)
+            | u8::from(d.hard) << 1
+            | d.trouble.map_or(0, |t| (t as u8 + 1) << TROUBLE_SHIFT),
+    );
 }
 
 fn read_detail(eye: &mut Eye<'_>) -> Result<AttemptDetail, RowError> {
@@ -309,8 +315,19 @@ fn read_detail(eye: &mut Eye<'_>) -> Result<AttemptDetail, RowError> {
             0 => None,
             code => Some(ErrorClass::from_code(code).ok_or(RowError::Nonsense)?),
         },
-        possible_duplicate: eye.flag()?,
+        ..read_marks(eye.byte()?)?
     })
+}
+
+/// Where the number of the trouble stands in a detail's last octet.
+const TROUBLE_SHIFT: u8 = 2;
+
+fn read_marks(octet: u8) -> Result<AttemptDetail, RowError> {
+    let trouble = match usize::from(octet >> TROUBLE_SHIFT) {
+        0 => None,
+        n => Some(*Trouble::ALL.get(n - 1).ok_or(RowError::Nonsense)?),
+    };
+    Ok(AttemptDetail { possible_duplicate: octet & 1 != 0, hard: octet & 2 != 0, trouble, ..AttemptDetail::default() })
 }
 
 /// The time inside an event number or message id: they share one layout.
@@ -392,6 +409,17 @@ pub(super) fn read_numbers<const N: usize>(row: &[u8]) -> Result<[u64; N], RowEr
         *n = eye.number()?;
     }
     Ok(out)
+}
+
+/// Counts of a minute: queued, deferred, succeeded, failed, blocked.
+pub(super) type MinuteNumbers = [u64; 5];
+
+/// Reads the counts of a minute; rows of older versions lack the last one.
+pub(super) fn read_minute(row: &[u8]) -> Result<MinuteNumbers, RowError> {
+    let (_, mut eye) = Eye::open(row, VERSION)?;
+    let [queued, deferred, succeeded, failed] = [eye.number()?, eye.number()?, eye.number()?, eye.number()?];
+    let blocked = if eye.is_done() { 0 } else { eye.number()? };
+    Ok([queued, deferred, succeeded, failed, blocked])
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use proptest::{option, prelude::*};
 
 use super::{
     super::{
-        message_rows::{MESSAGE_VERSION, write_message_v1},
+        message_rows::{MESSAGE_VERSION, write_message_v1, write_message_v2},
         types::{BodyPlace, Message, Origin},
     },
     *,
 };
 use crate::{
+    bounce::envelope_from::ReturnPath,
     ids::UserKey,
     mail::header::Facts,
     smtp::params::{BodyType, ByMode, DeliverBy, Hold, MailParams, Ret},
@@ -71,18 +72,26 @@ prop_compose! {
     }
 }
 
+fn return_path() -> impl Strategy<Value = ReturnPath> {
+    prop_oneof![
+        Just(ReturnPath::AsIs),
+        ("[a-z.]{0,20}", any::<u8>()).prop_map(|(domain, epoch)| ReturnPath::Token { domain: domain.into(), epoch }),
+        "[a-z.]{0,20}".prop_map(|domain| ReturnPath::KeepLocal { domain: domain.into() }),
+    ]
+}
+
 prop_compose! {
     fn message()(
         id in any::<u64>(), accepted_at in timestamp(), expires_at in timestamp(), sender in option::of(mailbox()),
         params in params(),
         recipients in any::<u32>(), class in class(), facts in facts(), user in ".{0,9}", source_ip in any::<Option<std::net::IpAddr>>(),
-        rest in (0..3u8, place(), any::<u64>()),
+        rest in (0..4u8, place(), any::<u64>()), return_path in return_path(), list in ".{0,9}",
     ) -> Message {
         let (origin, place, len) = rest;
         Message {
             id: MessageId::from_u64(id), accepted_at, expires_at, sender, params,
-            recipients, class, facts, user, source_ip, origin: [Origin::Smtp, Origin::Api, Origin::Notice][usize::from(origin)],
-            place, len,
+            recipients, class, facts, user, source_ip, origin: [Origin::Smtp, Origin::Api, Origin::Notice, Origin::Forward][usize::from(origin)],
+            return_path, list, place, len,
         }
     }
 }
@@ -92,6 +101,7 @@ prop_compose! {
         texts in (".{0,30}", ".{0,30}", ".{0,30}", ".{0,30}"), address in any::<Option<std::net::SocketAddr>>(),
         sender_ip in any::<Option<std::net::IpAddr>>(), phase in option::of(0..11usize), duration in any::<Duration>(),
         error in option::of(prop_oneof![1..=11u8, Just(99)]), possible_duplicate in any::<bool>(),
+        trouble in option::of(0..6usize), hard in any::<bool>(),
     ) -> AttemptDetail {
         let (destination, host, tls, reply) = texts;
         // A flow label is no part of an address that we store.
@@ -99,13 +109,14 @@ prop_compose! {
         AttemptDetail {
             destination, host, address, sender_ip, tls, phase: phase.map(|n| Phase::ALL[n]), reply, duration,
             error: error.map(|c| ErrorClass::from_code(c).unwrap()), possible_duplicate,
+            trouble: trouble.map(|n| Trouble::ALL[n]), hard,
         }
     }
 }
 
 prop_compose! {
     fn event()(
-        at in timestamp(), message in any::<u64>(), index in any::<u32>(), kind in 0..5usize, attempt in any::<u32>(),
+        at in timestamp(), message in any::<u64>(), index in any::<u32>(), kind in 0..7usize, attempt in any::<u32>(),
         next_try in option::of(timestamp()), wait in option::of(0..6usize), operator in option::of(".{0,9}"),
         detail in option::of(detail()),
     ) -> Event {
@@ -146,13 +157,14 @@ proptest! {
     #[test]
     fn a_message_row_is_read_back_equal(
         m in message(), waiting in any::<u32>(), owed in any::<u32>(), api in any::<Option<u32>>(), moved in place(), held in any::<u32>(),
+        returned in any::<bool>(),
     ) {
         let since = Some(m.accepted_at.plus(Duration::from_millis(held.into())));
-        let head = MessageHead { place: m.place, waiting, owed, len: m.len, api_hash: api, user: UserKey::of(&m.user), since };
+        let head = MessageHead { place: m.place, waiting, owed, len: m.len, api_hash: api, returned, user: UserKey::of(&m.user), since };
         let mut row = write_message(&head, &m);
         prop_assert_eq!(MessageHead::read(&row).unwrap(), head);
         prop_assert_eq!(format!("{:?}", read_message(m.id, &row).unwrap()), format!("{m:?}"));
-        let patched = MessageHead { place: moved, waiting: owed, owed: waiting, ..head };
+        let patched = MessageHead { place: moved, waiting: owed, owed: waiting, returned: !returned, ..head };
         patched.patch(&mut row);
         let m = Message { place: moved, ..m };
         prop_assert_eq!(MessageHead::read(&row).unwrap(), patched);
@@ -161,16 +173,37 @@ proptest! {
 
     #[test]
     fn a_message_row_of_version_1_is_read_and_patched(m in message(), moved in place()) {
-        let head = MessageHead { place: m.place, waiting: 3, owed: 1, len: m.len, api_hash: Some(7), user: UserKey::of(&m.user), since: Some(m.accepted_at) };
+        let head = MessageHead { place: m.place, waiting: 3, owed: 1, len: m.len, api_hash: Some(7), returned: false, user: UserKey::of(&m.user), since: Some(m.accepted_at) };
         let mut row = write_message_v1(&head, &m);
         prop_assert_eq!(MessageHead::read(&row).unwrap(), head);
         MessageHead { place: moved, waiting: 2, ..head }.patch(&mut row);
         prop_assert_eq!(row[0], 1);
         let p = &m.params;
         let params = MailParams { size: p.size, body: p.body, smtputf8: p.smtputf8, ret: p.ret, envid: p.envid.clone(), ..MailParams::default() };
-        let m = Message { place: moved, params, facts: Facts { tls_optional: false, ..m.facts.clone() }, ..m };
+        let origin = if m.origin == Origin::Forward { Origin::Notice } else { m.origin };
+        let facts = Facts { tls_optional: false, ..m.facts.clone() };
+        let m = Message { place: moved, params, facts, origin, return_path: ReturnPath::AsIs, list: String::new(), ..m };
         prop_assert_eq!(MessageHead::read(&row).unwrap(), MessageHead { place: moved, waiting: 2, ..head });
         prop_assert_eq!(format!("{:?}", read_message(m.id, &row).unwrap()), format!("{m:?}"));
+    }
+
+    #[test]
+    fn a_message_row_of_version_2_is_read_and_patched(m in message(), moved in place()) {
+        let head = MessageHead { place: m.place, waiting: 3, owed: 1, len: m.len, api_hash: None, returned: false, user: UserKey::of(&m.user), since: Some(m.accepted_at) };
+        let mut row = write_message_v2(&head, &m);
+        prop_assert_eq!(MessageHead::read(&row).unwrap(), head);
+        let patched = MessageHead { place: moved, returned: true, ..head };
+        patched.patch(&mut row);
+        prop_assert_eq!((row[0], MessageHead::read(&row).unwrap()), (2, patched));
+        let m = Message { place: moved, return_path: ReturnPath::AsIs, list: String::new(), ..m };
+        prop_assert_eq!(format!("{:?}", read_message(m.id, &row).unwrap()), format!("{m:?}"));
+    }
+
+    #[test]
+    fn a_minute_of_four_numbers_blocked_nobody(n in any::<[u64; 5]>()) {
+        prop_assert_eq!(read_minute(&write_numbers(&n)).unwrap(), n);
+        prop_assert_eq!(read_minute(&write_numbers(&n[..4])).unwrap(), [n[0], n[1], n[2], n[3], 0]);
+        prop_assert!(read_minute(&write_numbers(&n[..3])).is_err());
     }
 
     #[test]
@@ -211,7 +244,7 @@ proptest! {
             *first = MESSAGE_VERSION;
         }
         let _ = (MessageHead::read(&row), read_message(key.message, &row).is_ok());
-        let _ = (EventHead::read(&row), read_event(5, &row), read_lane(&row), read_notice(&row), read_due(&row), read_numbers::<4>(&row));
+        let _ = (EventHead::read(&row), read_event(5, &row), read_lane(&row), read_notice(&row), read_due(&row), read_numbers::<4>(&row), read_minute(&row));
     }
 
     #[test]

@@ -26,8 +26,10 @@ pub(super) const DATABASE_FILE: &str = "hikyaku.redb";
 const DATABASE_FILE_NEW: &str = "hikyaku.redb.new";
 /// The schema that this program writes. Older ones are read; a newer one is refused.
 ///
-/// 1: the due index was ordered by lane, class and time alone. 2: by submitter before time; ages, memos and pauses.
-pub(super) const SCHEMA: u64 = 2;
+/// 1: the due index was ordered by lane, class and time alone. 2: by submitter before time; ages, memos and pauses. 3: events
+/// of what came back, behind the one that closes a message, with a mark in its row; messages know their return path and list;
+/// minutes count the blocked. A program of schema 2 would prune such a message too early and call the rest damaged.
+pub(super) const SCHEMA: u64 = 3;
 /// redb's cache. Measured: 16–64 MiB are alike, 1 GiB is slower; `memory_limit` counts it as 32 MiB.
 const CACHE_OCTETS: usize = 32 * 1024 * 1024;
 

@@ -4,12 +4,13 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-pub use super::answers::*;
 use super::messages::StoredFile;
+pub use super::{answers::*, memo_types::*};
 use crate::{
+    bounce::envelope_from::ReturnPath,
     budget::Lease,
     clock::{Clock, Timestamp},
-    event::{Class, Event, EventKind, WaitReason},
+    event::{AttemptDetail, Class, ErrorClass, Event, EventKind, WaitReason},
     ids::{MessageId, RecipientKey, UserKey},
     mail::header::Facts,
     smtp::{
@@ -45,6 +46,13 @@ pub struct RetentionPeriods {
     pub audit_log: Duration,
     /// Bodies of finished messages.
     pub message_bodies: Duration,
+}
+
+impl RetentionPeriods {
+    /// An entry of this kind and time is within the period of a log that shows it (R13).
+    pub fn keeps(&self, kind: EventKind, at: Timestamp, now: Timestamp) -> bool {
+        at >= now.minus(self.delivery_log) || (kind.is_error() && at >= now.minus(self.error_log))
+    }
 }
 
 /// Why the store could not do something.
@@ -144,6 +152,8 @@ pub enum Origin {
     Api,
     /// A notice of our own.
     Notice,
+    /// Mail that came back or came in, passed on: a bounce to its sender (R6), mail for postmaster, a forwarding filter's.
+    Forward,
 }
 
 /// Everything about a message that is to be stored.
@@ -175,6 +185,67 @@ pub struct Submission {
     pub body: BodyIn,
     /// Recipients whose owed notice this message is: cleared in the same transaction.
     pub settles: Vec<RecipientKey>,
+    /// The sender that goes out (R3).
+    pub return_path: ReturnPath,
+    /// The unsubscribe filter that the message matches; empty: none.
+    pub list: String,
+    /// Recipients that are not written to: final from the first, in the transaction that stores the message.
+    pub blocked: Vec<Blocked>,
+}
+
+/// A recipient that is not written to: it is accepted, and failed at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Blocked {
+    /// Its place in the envelope.
+    pub index: u32,
+    /// [`ErrorClass::Blocked`] or [`ErrorClass::Unsubscribed`].
+    pub class: ErrorClass,
+    /// Since when and why, for the log.
+    pub reply: String,
+}
+
+/// Bounces and complaints that one call of [`super::Store::returned`] takes.
+pub const RETURNED_A_CALL_MAX: usize = 1_000;
+/// Bounces and complaints about one recipient; further ones are [`ReturnedAs::Known`]: the log tells the story already, and
+/// nobody fills it with one address.
+pub const RETURNS_MAX: usize = 32;
+
+/// A bounce or a complaint about a recipient, to be written in the error log (R11).
+#[derive(Clone, Debug)]
+pub struct Returned {
+    /// Whom it is about.
+    pub key: RecipientKey,
+    /// [`EventKind::Bounced`] or [`EventKind::Complained`].
+    pub kind: EventKind,
+    /// When it came.
+    pub at: Timestamp,
+    /// What it says: host, reply, class, whose trouble. An empty destination becomes the recipient's.
+    pub detail: Box<AttemptDetail>,
+}
+
+/// What became of a [`Returned`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReturnedAs {
+    /// Written, under this number.
+    Written(u64),
+    /// The same (kind, reply and class) was written before: a peer that did not hear our 250 sends it again. Also what is one
+    /// too many ([`RETURNS_MAX`]), with the number of the newest.
+    Known(u64),
+    /// The recipient is not in the log, or not any more.
+    Unknown,
+}
+
+/// An event, as those see it who follow the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Followed {
+    /// Its number.
+    pub number: u64,
+    /// The event.
+    pub event: Event,
+    /// The recipient, in lower case.
+    pub address: String,
+    /// The submitter; empty: none.
+    pub user: String,
 }
 
 /// Proof that a message is on disk: only the writer makes it, after the commit.
@@ -260,6 +331,10 @@ pub struct Message {
     pub source_ip: Option<IpAddr>,
     /// By which door.
     pub origin: Origin,
+    /// The sender that goes out (R3).
+    pub return_path: ReturnPath,
+    /// The unsubscribe filter that it matches; empty: none.
+    pub list: String,
     /// Where the body is.
     pub place: BodyPlace,
     /// Octets of the body.
@@ -340,62 +415,6 @@ pub struct Head {
     pub tickets: Vec<Ticket>,
     /// Nothing else that is due was left out, skipped ones not counted.
     pub complete: bool,
-}
-
-/// What other rooms remember across restarts, small rows of their own making, in a table of the store.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum MemoKind {
-    /// MTA-STS policies, by domain.
-    MtaSts,
-    /// What warming source addresses sent, by day, address and provider.
-    WarmUp,
-    /// TLS results of a day, by day and policy domain.
-    TlsResults,
-    /// TLS reports that came in, by day, organisation and report.
-    TlsReports,
-    /// When a delivery-speed rule last matched, by its name.
-    RuleUse,
-}
-
-impl MemoKind {
-    /// Every kind, in the order of their stored numbers.
-    pub const ALL: [MemoKind; 5] =
-        [MemoKind::MtaSts, MemoKind::WarmUp, MemoKind::TlsResults, MemoKind::TlsReports, MemoKind::RuleUse];
-
-    /// The word in messages to people.
-    pub fn word(self) -> &'static str {
-        match self {
-            MemoKind::MtaSts => "mta-sts",
-            MemoKind::WarmUp => "warm-up",
-            MemoKind::TlsResults => "tls-results",
-            MemoKind::TlsReports => "tls-reports",
-            MemoKind::RuleUse => "rule-use",
-        }
-    }
-}
-
-/// Octets of one memo's value at most.
-pub const MEMO_OCTETS_MAX: usize = 256 * 1024;
-/// Memos of one kind at most; beyond, a new key is refused.
-pub const MEMOS_MAX: usize = 100_000;
-
-/// Octets of a memo's key at most.
-pub const MEMO_KEY_MAX: usize = 512;
-/// Memos that one call writes or forgets, and the octets of their values: one transaction, short enough for the verdicts
-/// that wait behind it.
-pub const MEMOS_A_CALL_MAX: usize = 1_000;
-/// See [`MEMOS_A_CALL_MAX`].
-pub const MEMOS_A_CALL_OCTETS_MAX: usize = 4 * 1024 * 1024;
-
-/// A memo to write or to forget.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MemoChange {
-    /// Its kind.
-    pub kind: MemoKind,
-    /// Its key, at most 512 octets.
-    pub key: String,
-    /// Its value; `None` forgets it.
-    pub value: Option<Vec<u8>>,
 }
 
 /// A destination to which the operator lets nothing go.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    event::{AttemptDetail, ErrorClass, Event, EventKind, Phase, WaitReason},
+    event::{AttemptDetail, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     ids::{MessageId, RecipientKey, UserKey},
 };
 
@@ -98,7 +98,7 @@ fn owe(work: &mut Work<'_, '_>, row: &mut RecipientRow, number: u64, kind: Notic
 }
 
 /// Drops the body when nobody waits and nothing is owed.
-fn body_if_done(work: &mut Work<'_, '_>, id: MessageId) -> Result<(), StoreError> {
+pub(super) fn body_if_done(work: &mut Work<'_, '_>, id: MessageId) -> Result<(), StoreError> {
     let done = work.message(id)?.is_some_and(|m| m.head.waiting == 0 && m.head.owed == 0);
     if done { work.body_unneeded(id) } else { Ok(()) }
 }
@@ -123,8 +123,8 @@ pub(super) fn settle(work: &mut Work<'_, '_>, key: RecipientKey) -> Result<bool,
     Ok(true)
 }
 
-/// The message is finished and all its events were pruned while the notice was owed.
-fn outlived_its_events(work: &mut Work<'_, '_>, id: MessageId) -> Result<bool, StoreError> {
+/// The message is finished and all its events were pruned, while a notice was owed or something had come back.
+pub(super) fn outlived_its_events(work: &mut Work<'_, '_>, id: MessageId) -> Result<bool, StoreError> {
     let done = work.message(id)?.is_some_and(|m| m.head.waiting == 0 && m.head.owed == 0);
     if !done {
         return Ok(false);
@@ -172,6 +172,7 @@ pub(super) fn act(
                 phase: Some(Phase::Queue),
                 reply: format!("given up by operator {operator}"),
                 error: Some(ErrorClass::Other),
+                trouble: Some(Trouble::Destination),
                 possible_duplicate: row.shown.possible_duplicate,
                 ..AttemptDetail::default()
             };

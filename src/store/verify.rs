@@ -17,7 +17,8 @@ use super::{
     rows::{self, EventHead, LaneTotals, MessageHead, RecipientRow},
     segments::{RECORD_HEAD, SEGMENT_OCTETS, SegmentRow, Segments},
     tables::{
-        self, META_TOTALS, due_key, index_hash, index_key, lane_due_key, read_due_key, read_mail_key, recipient_key,
+        self, META_TOTALS, due_key, index_hash, index_key, lane_due_key, message_key, read_due_key, read_mail_key,
+        recipient_key,
     },
     types::{BodyPlace, Message, RecipientState, StoreError, VerifyReport},
 };
@@ -61,6 +62,8 @@ pub(super) fn run(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<VerifyReport, 
 #[derive(Default)]
 struct Verifier {
     report: VerifyReport,
+    /// Events met on the way back from recipients' last ones.
+    chained: u64,
     untold: usize,
     waiting: u64,
     held: u64,
@@ -78,6 +81,31 @@ struct Open {
     seen: u32,
     waiting: u32,
     owed: u32,
+    /// The last event of all its recipients that is not pruned, and whether it closes the message.
+    last_event: Option<(u64, bool)>,
+    /// Another one closes it, too.
+    closed_before: bool,
+}
+
+impl Open {
+    /// An event of it, in any order.
+    fn meet(&mut self, number: u64, closes: bool) {
+        match self.last_event {
+            Some((last, closes_last)) if number < last => {
+                self.closed_before |= closes;
+                self.last_event = Some((last, closes_last));
+            }
+            Some((_, closed)) => {
+                self.closed_before |= closed;
+                self.last_event = Some((number, closes));
+            }
+            None => self.last_event = Some((number, closes)),
+        }
+    }
+}
+
+fn name_of(key: RecipientKey) -> String {
+    format!("recipient {} of message {}", key.index, key.message)
 }
 
 impl Verifier {
@@ -95,6 +123,7 @@ impl Verifier {
         self.read_queue(&txn)?;
         self.read_events(&txn)?;
         self.read_notices(&txn)?;
+        self.read_minutes(&txn)?;
         let ages = std::mem::take(&mut self.ages).compare(&txn.open_table(tables::AGES).reading()?)?;
         let lines = [ages, memos::verify(&txn)?, pauses::verify(&txn)?];
         lines.into_iter().flatten().for_each(|line| self.damage(line));
@@ -138,8 +167,9 @@ impl Verifier {
                         }
                     }
                     // A message whose row is gone or damaged is nobody's.
-                    let head = open.as_ref().filter(|m| m.id == id).map(|m| m.head);
-                    self.check_recipient(&row, head, &due, &events, first_event)?;
+                    let message = open.as_mut().filter(|m| m.id == id);
+                    self.check_recipient(&row, message.as_ref().map(|m| m.head), &due)?;
+                    self.check_chain(&row, message, &events, first_event)?;
                 }
             }
         }
@@ -160,7 +190,7 @@ impl Verifier {
         if head.place != BodyPlace::Gone {
             self.read_body(&message, segments);
         }
-        Some(Open { id, message, head, seen: 0, waiting: 0, owed: 0 })
+        Some(Open { id, message, head, seen: 0, waiting: 0, owed: 0, last_event: None, closed_before: false })
     }
 
     fn read_body(&mut self, message: &Message, segments: &Segments) {
@@ -198,6 +228,12 @@ impl Verifier {
         if m.waiting > 0 && m.head.place == BodyPlace::Gone {
             self.damage(format!("message {id}: waits, but its body was dropped"));
         }
+        if m.waiting == 0 && m.last_event.is_some_and(|(_, closes)| !closes) {
+            self.damage(format!("message {id}: is finished, but its last event does not close it"));
+        }
+        if m.closed_before && !m.head.returned {
+            self.damage(format!("message {id}: events follow the one that closed it, but its row does not say so"));
+        }
     }
 
     fn check_recipient(
@@ -205,44 +241,68 @@ impl Verifier {
         row: &RecipientRow,
         head: Option<MessageHead>,
         due_table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    ) -> Result<(), StoreError> {
+        let RecipientState::Waiting { due, wait } = row.shown.state else { return Ok(()) };
+        let key = row.shown.key;
+        self.waiting += 1;
+        self.held += u64::from(is_held(wait));
+        let (user, since) = head.map_or((UserKey::default(), None), |h| (h.user, h.since));
+        if let Some(since) = since {
+            self.ages.add(row.class, since, wait);
+        }
+        let due_key = due_key(&row.shown.lane.0, row.class, user, due, key);
+        if due_table.get(due_key.as_slice()).reading()?.is_none() {
+            self.damage(format!("{}: waits, but the due index does not have it", name_of(key)));
+        }
+        Ok(())
+    }
+
+    /// A recipient's events, from the last one back to the first that is not pruned: all of them are its own, and the newest
+    /// that did not come back says what its state says (P4); no other one is final (P2).
+    fn check_chain(
+        &mut self,
+        row: &RecipientRow,
+        mut message: Option<&mut Open>,
         events: &impl ReadableTable<u64, &'static [u8]>,
         first_event: u64,
     ) -> Result<(), StoreError> {
-        let key = row.shown.key;
-        let name = format!("recipient {} of message {}", key.index, key.message);
+        let (key, name) = (row.shown.key, name_of(row.shown.key));
         let expected = match row.shown.state {
-            RecipientState::Waiting { due, wait } => {
-                self.waiting += 1;
-                self.held += u64::from(is_held(wait));
-                let (user, since) = head.map_or((UserKey::default(), None), |h| (h.user, h.since));
-                if let Some(since) = since {
-                    self.ages.add(row.class, since, wait);
-                }
-                let due_key = due_key(&row.shown.lane.0, row.class, user, due, key);
-                if due_table.get(due_key.as_slice()).reading()?.is_none() {
-                    self.damage(format!("{name}: waits, but the due index does not have it"));
-                }
-                None
-            }
             RecipientState::Final(kind) => Some(kind),
+            RecipientState::Waiting { .. } => None,
         };
-        // Its last event may be pruned; if it is there, it says the same (P4).
-        match events.get(row.last_event).reading()? {
-            None if row.last_event >= first_event => self.damage(format!("{name}: its last event is missing")),
-            None => {}
-            Some(event) => match (EventHead::read(event.value()), expected) {
-                (Ok(head), Some(kind)) if head.kind != kind => {
-                    self.damage(format!("{name}: is {}, but its last event says {}", kind.word(), head.kind.word()));
+        let (mut number, mut state_told) = (row.last_event, false);
+        // The numbers fall, so that it ends.
+        while number >= first_event {
+            let Some(event) = events.get(number).reading()? else {
+                self.damage(format!("{name}: its event {number} is missing"));
+                break;
+            };
+            let (head, read) = (EventHead::read(event.value()), rows::read_event(number, event.value()));
+            // What cannot be read is told with the events.
+            let (Ok(head), Ok((event, prev))) = (head, read) else { break };
+            if event.key != key {
+                self.damage(format!("{name}: its event {number} is another recipient's"));
+                break;
+            }
+            self.chained += 1;
+            if let Some(m) = message.as_deref_mut() {
+                m.meet(number, head.closes);
+            }
+            if !event.kind.is_return() {
+                let says = event.kind.is_final().then_some(event.kind);
+                if !state_told && says != expected {
+                    let is = expected.map_or("waiting", EventKind::word);
+                    self.damage(format!("{name}: is {is}, but its last event says {}", event.kind.word()));
+                } else if state_told && says.is_some() {
+                    self.damage(format!("{name}: its event {number} is final, but others follow"));
                 }
-                (Ok(head), None) if head.kind.is_final() => {
-                    self.damage(format!("{name}: waits, but its last event says {}", head.kind.word()));
-                }
-                (Ok(head), _) if head.message != key.message => {
-                    self.damage(format!("{name}: its last event is another message's"));
-                }
-                (Ok(_), _) => {}
-                (Err(e), _) => self.damage(format!("event {}: {e}", row.last_event)),
-            },
+                state_told = true;
+            }
+            if prev >= number {
+                break;
+            }
+            number = prev;
         }
         Ok(())
     }
@@ -319,6 +379,7 @@ impl Verifier {
     fn read_events(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
         let mail = txn.open_table(tables::MAIL).reading()?;
         let by_recipient = txn.open_table(tables::BY_RECIPIENT).reading()?;
+        let by_api_data = txn.open_table(tables::BY_API_DATA).reading()?;
         for event in events_of(txn)? {
             let (number, event) = event?;
             self.report.events += 1;
@@ -339,8 +400,29 @@ impl Verifier {
             if by_recipient.get(&key).reading()?.is_none() {
                 self.damage(format!("event {number}: the index by recipient does not have it"));
             }
+            let message = mail.get(&message_key(event.key.message)).reading()?;
+            let api_hash = message.and_then(|row| MessageHead::read(row.value()).ok()).and_then(|head| head.api_hash);
+            if let Some(hash) = api_hash
+                && by_api_data.get(&index_key(rows::number_time(number).day(), hash, number)).reading()?.is_none()
+            {
+                self.damage(format!("event {number}: the index by X-Api-Data does not have it"));
+            }
             if event.kind == EventKind::Deferred && event.next_try.is_none() {
                 self.damage(format!("event {number}: deferred without a next try"));
+            }
+        }
+        if self.report.events != self.chained {
+            let (events, chained) = (self.report.events, self.chained);
+            self.damage(format!("log: {events} events, but {chained} are found from their recipients"));
+        }
+        Ok(())
+    }
+
+    fn read_minutes(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
+        for entry in txn.open_table(tables::MINUTES).reading()?.iter().reading()? {
+            let (minute, row) = entry.reading()?;
+            if let Err(e) = rows::read_minute(row.value()) {
+                self.damage(format!("minute {}: {e}", minute.value()));
             }
         }
         Ok(())

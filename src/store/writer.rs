@@ -22,10 +22,13 @@ use super::{
     pages::DatabaseFile,
     pauses, recovery,
     retention::{self, Housework, StepTime},
+    returns,
     segments::{Appender, NoPlace, Segments},
     shared::Shared,
     tables::{DATABASE_FILE, META_CLEAN, Tables},
-    types::{Account, Applied, AuditEntry, BodyPlace, Change, MemoChange, Pause, QueueVerb, StoreError},
+    types::{
+        Account, Applied, AuditEntry, BodyPlace, Change, MemoChange, Pause, QueueVerb, Returned, ReturnedAs, StoreError,
+    },
     verdicts,
 };
 use crate::{clock::Clock, ids::RecipientKey};
@@ -34,6 +37,8 @@ use crate::{clock::Clock, ids::RecipientKey};
 pub(super) enum Op {
     Submit(Box<Prepared>),
     Apply(Vec<Change>, Answer<Result<Applied, StoreError>>),
+    /// What came back, and the first event number within the log's period.
+    Returned(Vec<Returned>, u64, Answer<Result<Vec<ReturnedAs>, StoreError>>),
     Act(Box<ActStep>, Answer<Result<u64, StoreError>>),
     /// Recipients whose site answers again.
     MakeDue(Vec<RecipientKey>, Answer<Result<u64, StoreError>>),
@@ -41,7 +46,8 @@ pub(super) enum Op {
     Audit(Box<AuditEntry>, Answer<Result<(), StoreError>>),
     PutAccount(Box<Account>, bool, Answer<Result<bool, StoreError>>),
     RemoveAccount(String, Answer<Result<bool, StoreError>>),
-    PutMemos(Vec<MemoChange>, Answer<Result<(), StoreError>>),
+    /// With the entry of the operation log, where people do it.
+    PutMemos(Vec<MemoChange>, Option<Box<AuditEntry>>, Answer<Result<(), StoreError>>),
     Pause(Box<Pause>, Answer<Result<(), StoreError>>),
     /// Destination, operator.
     Unpause(String, String, Answer<Result<bool, StoreError>>),
@@ -63,9 +69,10 @@ impl Weigh for Op {
         match self {
             Op::Submit(p) => p.weight(),
             Op::Apply(changes, _) => changes.len().max(1),
+            Op::Returned(returned, ..) => returned.len().max(1),
             Op::Act(step, _) => step.keys.len().max(1),
             Op::Settle(keys, _) | Op::MakeDue(keys, _) => keys.len().max(1),
-            Op::PutMemos(changes, _) => changes.len().max(1),
+            Op::PutMemos(changes, ..) => changes.len().max(1),
             Op::Audit(..)
             | Op::PutAccount(..)
             | Op::RemoveAccount(..)
@@ -79,7 +86,7 @@ impl Weigh for Op {
     fn octets(&self) -> usize {
         match self {
             Op::Submit(p) => p.octets(),
-            Op::PutMemos(changes, _) => {
+            Op::PutMemos(changes, ..) => {
                 changes.iter().map(|c| c.key.len() + c.value.as_ref().map_or(0, Vec::len)).sum()
             }
             _ => 0,
@@ -91,7 +98,7 @@ impl Op {
     /// Which line it waits in.
     pub(super) fn line(&self) -> Line {
         match self {
-            Op::Apply(..) => Line::Verdicts,
+            Op::Apply(..) | Op::Returned(..) => Line::Verdicts,
             Op::Ping(_) => Line::Urgent,
             Op::PutMemos(..) | Op::MakeDue(..) => Line::Memos,
             // A stop waits its turn: what was handed over before it is still stored.
@@ -111,9 +118,10 @@ impl Op {
         match self {
             Op::Submit(p) => p.answer.give(Err(why)),
             Op::Apply(_, a) => a.give(Err(why)),
+            Op::Returned(_, _, a) => a.give(Err(why)),
             Op::Act(_, a) | Op::MakeDue(_, a) => a.give(Err(why)),
             Op::Settle(_, a) => a.give(Err(why)),
-            Op::Audit(_, a) | Op::PutMemos(_, a) | Op::Pause(_, a) | Op::Ping(a) | Op::Stop(a) => a.give(Err(why)),
+            Op::Audit(_, a) | Op::PutMemos(_, _, a) | Op::Pause(_, a) | Op::Ping(a) | Op::Stop(a) => a.give(Err(why)),
             Op::PutAccount(_, _, a) | Op::RemoveAccount(_, a) | Op::Unpause(_, _, a) => a.give(Err(why)),
         }
     }
@@ -123,6 +131,7 @@ impl Op {
 enum Told {
     Receipt(Stored),
     Applied(Applied, Answer<Result<Applied, StoreError>>),
+    Returned(Vec<ReturnedAs>, Answer<Result<Vec<ReturnedAs>, StoreError>>),
     Count(u64, Answer<Result<u64, StoreError>>),
     Settled(usize, Answer<Result<usize, StoreError>>),
     Done(Answer<Result<(), StoreError>>),
@@ -136,6 +145,7 @@ impl Told {
             (Told::Receipt(s), Ok(())) => s.give_receipt(),
             (Told::Receipt(s), Err(e)) => s.refuse(fail(e)),
             (Told::Applied(n, a), r) => a.give(r.map(|()| n).map_err(fail)),
+            (Told::Returned(as_what, a), r) => a.give(r.map(|()| as_what).map_err(fail)),
             (Told::Count(n, a), r) => a.give(r.map(|()| n).map_err(fail)),
             (Told::Settled(n, a), r) => a.give(r.map(|()| n).map_err(fail)),
             (Told::Done(a), r) => a.give(r.map_err(fail)),
@@ -438,6 +448,16 @@ fn run(work: &mut Work<'_, '_>, op: Op, place: BodyPlace, told: &mut Vec<Told>) 
             }
             told.push(Told::Applied(applied, answer));
         }
+        Op::Returned(returned, floor, answer) => {
+            let mut as_what = Vec::with_capacity(returned.len());
+            for r in &returned {
+                match returns::write(work, r, floor) {
+                    Ok(what) => as_what.push(what),
+                    Err(e) => return spoiled(e, answer),
+                }
+            }
+            told.push(Told::Returned(as_what, answer));
+        }
         Op::Act(step, answer) => {
             let mut count = 0;
             for key in &step.keys {
@@ -484,8 +504,13 @@ fn run(work: &mut Work<'_, '_>, op: Op, place: BodyPlace, told: &mut Vec<Told>) 
             let removed = accounts::remove(work, &name)?;
             told.push(Told::Flag(removed, answer));
         }
-        Op::PutMemos(changes, answer) => match memos::put(work, changes) {
-            Ok(()) => told.push(Told::Done(answer)),
+        Op::PutMemos(changes, entry, answer) => match memos::put(work, changes) {
+            Ok(()) => {
+                if let Some(entry) = entry {
+                    audit::write(work, &entry)?;
+                }
+                told.push(Told::Done(answer));
+            }
             Err(e) => return spoiled(e, answer),
         },
         Op::Pause(pause, answer) => match pauses::put(work, *pause) {

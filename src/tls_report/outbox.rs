@@ -21,7 +21,7 @@ use crate::{
     event::Class,
     ids::MessageId,
     intake::submit::{Door, Incoming},
-    mail::header,
+    mail::{header, watched::Watched},
     net::{
         dns::{DnsError, Resolver},
         https::{Client, Fetch},
@@ -144,6 +144,7 @@ impl<P: Post> Ways for Outbox<P> {
             envelope: Envelope { sender: Some(mail.from), params, recipients: vec![recipient] },
             body,
             facts,
+            watched: Watched::default(),
             user: REPORT_USER.to_owned(),
             // Nobody waits for it.
             user_class: Some(Class::Low),

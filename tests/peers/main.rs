@@ -14,6 +14,7 @@ mod mta_sts;
 mod policy_host;
 mod postfix;
 mod program;
+mod returned;
 mod signed_dns;
 mod sinks;
 mod submitters;

@@ -40,14 +40,20 @@ const SERVICES: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// A running Postfix.
-struct Postfix {
+pub struct Postfix {
     files: Place,
     program: PathBuf,
-    address: std::net::SocketAddr,
+    /// Where it takes mail.
+    pub address: std::net::SocketAddr,
 }
 
 impl Postfix {
     fn start(program: PathBuf) -> Self {
+        Self::start_with(program, "")
+    }
+
+    /// One with more lines in its `main.cf`; of two settings of the same name the later one counts.
+    pub fn start_with(program: PathBuf, more: &str) -> Self {
         let files = Place::new();
         let address = std::net::SocketAddr::from((place::address(), PORT));
         let dir = files.dir().display().to_string();
@@ -90,7 +96,8 @@ impl Postfix {
              message_size_limit = 1048576\n\
              smtpd_tls_security_level = may\n\
              smtpd_tls_chain_files = {dir}/chain.pem\n\
-             smtputf8_enable = yes\n",
+             smtputf8_enable = yes\n\
+             {more}\n",
         );
         files.write("etc/main.cf", main);
         for (name, owner) in [("queue", None), ("data", Some("postfix")), ("mail", Some("nobody"))] {

@@ -122,6 +122,37 @@ fn a_mail_that_must_come_back_in_time_does() {
 }
 
 #[test]
+fn the_sender_is_told_of_a_relay_that_keeps_no_deadlines_and_of_every_relay_that_it_traces() {
+    for (params, offers, rcpt, told) in [
+        (" BY=600;N", false, "", true),
+        (" BY=600;N", true, "", false),
+        (" BY=600;NT", true, "", true),
+        (" BY=600;NT", false, " NOTIFY=NEVER", false),
+    ] {
+        let options = if offers { Options::default().with("DELIVERBY") } else { Options::default() };
+        let sink = options.start();
+        let relay = Relay::start(Config::smarthost(sink.address()));
+        // The second mail's notice comes last, whatever becomes of the first.
+        for (params, rcpt) in [(params, format!("b@dst.test>{rcpt}")), ("", "c@dst.test> NOTIFY=SUCCESS".to_owned())] {
+            let mut client = Client::hello(relay.smtp());
+            client.say(&format!("MAIL FROM:<a@src.test>{params}")).expect("250");
+            client.say(&format!("RCPT TO:<{rcpt}")).expect("250");
+            client.data(letter("x", "x\r\n").as_bytes()).expect("250");
+            relay.wait_event("succeeded", rcpt.split('>').next().expect("an address"));
+        }
+        let notice_to = |to: &str| {
+            let all = sink.received().into_iter().filter(|m| m.sender.is_empty());
+            all.map(|m| m.text()).find(|text| text.contains(&format!("Final-Recipient: rfc822; {to}")))
+        };
+        until("the second notice", || notice_to("c@dst.test"));
+        let first = notice_to("b@dst.test");
+        assert_eq!(first.is_some(), told, "{params} {offers} {rcpt}: {first:?}");
+        let by_words = |text: String| text.contains("Action: relayed") && text.contains("Deliver-By-Date: ");
+        assert!(first.is_none_or(by_words), "{params} {offers} {rcpt}");
+    }
+}
+
+#[test]
 fn a_scheduled_mail_leaves_at_its_time_and_not_before() {
     let sink = Sink::willing();
     let relay = Relay::start(Config::smarthost(sink.address()));

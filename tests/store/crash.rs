@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use hikyaku::{
     clock::Clock,
-    event::EventKind,
+    event::{
+        ErrorClass::{Blocked, Unsubscribed},
+        EventKind,
+    },
     ids::MessageId,
     store::{
-        BodyIn, NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, Store,
+        BodyIn, NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, ReturnedAs, Store,
         sim::{Fate, SimDisk},
     },
 };
@@ -20,11 +23,13 @@ struct Promised {
     bodies: BTreeMap<MessageId, Vec<u8>>,
     finals: BTreeMap<(MessageId, u32), EventKind>,
     deferred: BTreeMap<MessageId, usize>,
+    /// Numbers of what came back.
+    returned: BTreeMap<MessageId, Vec<u64>>,
     /// Handed over, not answered: either is right.
     unsure: Vec<MessageId>,
 }
 
-/// A small life of a store: accepts, verdicts, segment switches, large bodies, notices, acts. Stops at the first error.
+/// A small life of a store: accepts, verdicts, segment switches, large bodies, notices, acts, blocked ones, bounces. Stops at the first error.
 fn live(store: &Store, clock: &Clock, p: &mut Promised) -> Option<()> {
     let mut ids = Vec::new();
     for n in 0..9u8 {
@@ -61,6 +66,19 @@ fn live(store: &Store, clock: &Clock, p: &mut Promised) -> Option<()> {
     p.unsure.pop();
     for index in 0..2 {
         p.finals.insert((ids[8], index), EventKind::Dropped);
+    }
+    let half = Mail { blocked: vec![blocked(1, Blocked)], ..Mail::to(&["a@b.example"; 2]) };
+    let half = accept(store, clock, p, half)?;
+    p.finals.insert((half, 1), EventKind::Failed);
+    let none = accept(store, clock, p, Mail { blocked: vec![blocked(0, Unsubscribed)], ..Mail::default() })?;
+    p.finals.insert((none, 0), EventKind::Failed);
+    for (id, index) in [(ids[2], 0), (half, 0), (ids[2], 1), (ids[2], 0)] {
+        p.unsure.push(id);
+        let answer = returned(store, back(key(id, index), clock.now(), EventKind::Bounced, "no such user")).ok()?;
+        p.unsure.pop();
+        if let ReturnedAs::Written(number) = answer {
+            p.returned.entry(id).or_default().push(number);
+        }
     }
     smol::block_on(store.stop()).ok()
 }
@@ -116,6 +134,12 @@ fn check(store: &Store, p: &Promised, context: &str) {
         let finals = story.events.iter().filter(|e| e.kind.is_final()).count();
         let state_finals = recipients.iter().filter(|r| matches!(r.state, RecipientState::Final(_))).count();
         assert_eq!(finals, state_finals, "{context}: log and state of {id} disagree");
+        let numbers = |n: &&u64| !story.numbers.contains(n);
+        let lost: Vec<&u64> = p.returned.get(id).into_iter().flatten().filter(numbers).collect();
+        assert!(lost.is_empty(), "{context}: what came back about {id} is lost: {lost:?}");
+        let back = story.events.iter().filter(|e| e.kind.is_return()).count();
+        let promised = p.returned.get(id).map_or(0, Vec::len);
+        assert!(back == promised || p.unsure.contains(id) && back == promised + 1, "{context}: bounces of {id}");
         let tries = story.events.iter().filter(|e| e.kind == EventKind::Deferred).count();
         let promised = p.deferred.get(id).copied().unwrap_or(0);
         assert!(tries == promised || p.unsure.contains(id) && tries == promised + 1, "{context}: tries of {id}");

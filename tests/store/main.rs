@@ -3,14 +3,17 @@
 // A test that cannot go on says so by panicking; the sizes print what they measured.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod blocked;
 mod crash;
 mod faults;
+mod follow;
 mod housework;
 mod log;
 mod memory;
 mod model;
 mod opening;
 mod queue;
+mod returned;
 #[allow(clippy::print_stdout, reason = "measured figures are for people")]
 mod sizes;
 mod support;

@@ -238,3 +238,51 @@ fn the_oldest_mail_of_each_class_is_the_one_that_could_be_delivered() {
     drop(store);
     assert_sound(&disk);
 }
+
+#[test]
+fn what_people_do_to_a_list_is_in_the_operation_log_or_was_not_done() {
+    let (disk, clock) = (SimDisk::default(), Clock::manual(START));
+    let store = open_sim(&disk, &clock).unwrap().store;
+    let entry = |act: &str| hikyaku::store::AuditEntry {
+        at: clock.now(),
+        who: "op".into(),
+        from: "control socket".into(),
+        act: act.into(),
+        object: "a@x.example".into(),
+        detail: String::new(),
+    };
+    let acts = || {
+        let rows = store.audit_page(&Default::default(), &hikyaku::store::Page::default()).unwrap().rows;
+        rows.into_iter().map(|r| r.act).collect::<Vec<_>>()
+    };
+    let put_as = |changes, act: &str| smol::block_on(store.put_memos_as(changes, Some(entry(act))));
+    let kind = MemoKind::Suppressions;
+    put_as(vec![memo(kind, "a@x.example", Some(b"1")), memo(kind, "b@x.example", Some(b"2"))], "suppress.add").unwrap();
+    put_as(vec![memo(kind, "a@x.example", None)], "suppress.lift").unwrap();
+    put_as(Vec::new(), "suppress.settings").unwrap();
+    put(&store, vec![memo(kind, "c@x.example", Some(b"3"))]).unwrap();
+    put(&store, Vec::new()).unwrap();
+    let long = "x".repeat(MEMO_KEY_MAX + 1);
+    assert!(matches!(put_as(vec![memo(kind, &long, Some(b"1"))], "suppress.add"), Err(StoreError::Refused(_))));
+    assert_eq!(acts(), ["suppress.settings", "suppress.lift", "suppress.add"]);
+    assert_eq!((store.memo_count(kind).unwrap(), store.memo_count(MemoKind::Unsubscribes).unwrap()), (2, 0));
+    drop(store);
+    assert_sound(&disk);
+}
+
+#[test]
+fn the_keys_of_return_addresses_are_printed_nowhere_and_are_in_a_backup() {
+    let dir = TempDir::new("keys");
+    let clock = Clock::system();
+    let store = Store::open(options(&dir.0, &clock)).unwrap().store;
+    let secret = memo(MemoKind::ReturnKeys, "7", Some(b"correct horse"));
+    let printed = format!("{secret:?} {:?}", memo(MemoKind::MtaSts, "x.example", Some(b"policy")));
+    assert!(!printed.contains("horse") && !printed.contains("99, 111") && printed.contains("6 octets"), "{printed}");
+    put(&store, vec![secret]).unwrap();
+    let mut tar = Vec::new();
+    store.backup(&mut tar).unwrap();
+    let to = TempDir::new("keys-restored");
+    Store::restore(&to.0, &clock, &mut tar.as_slice()).unwrap();
+    let restored = Store::open(options(&to.0, &clock)).unwrap().store;
+    assert_eq!(restored.memo(MemoKind::ReturnKeys, "7").unwrap().as_deref(), Some(&b"correct horse"[..]));
+}

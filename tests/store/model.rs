@@ -4,9 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use hikyaku::{
     clock::{Clock, Timestamp},
-    event::{Class, EventKind},
+    event::{Class, ErrorClass, EventKind},
     ids::{MessageId, RecipientKey, UserKey},
-    store::{HeadLimits, Lane, NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, Store, sim::SimDisk},
+    store::{
+        HeadLimits, Lane, NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, ReturnedAs, Store, sim::SimDisk,
+    },
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -14,7 +16,8 @@ use crate::support::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit { to: Vec<u8>, class: u8, len: u16, user: u8, later: u16 },
+    Submit { to: Vec<u8>, class: u8, len: u16, user: u8, later: u16, blocked: u8 },
+    Return { whom: Index, complains: bool, reply: u8 },
     Verdict { whom: Index, what: u8, notice: bool },
     Act { verb: u8, whom: Index },
     Settle { whom: Index },
@@ -24,8 +27,14 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (proptest::collection::vec(0..5u8, 1..4), 0..3u8, 0..6000u16, 0..3u8, prop_oneof![Just(0u16), 0..4000u16])
-            .prop_map(|(to, class, len, user, later)| Step::Submit { to, class, len, user, later }),
+        // Of the recipients, those whose bits are set are blocked.
+        4 => (
+            proptest::collection::vec(0..5u8, 1..4), 0..3u8, 0..6000u16, 0..3u8, prop_oneof![Just(0u16), 0..4000u16],
+            prop_oneof![3 => Just(0u8), 1 => 0..8u8],
+        )
+            .prop_map(|(to, class, len, user, later, blocked)| Step::Submit { to, class, len, user, later, blocked }),
+        2 => (any::<Index>(), any::<bool>(), 0..3u8)
+            .prop_map(|(whom, complains, reply)| Step::Return { whom, complains, reply }),
         6 => (any::<Index>(), 0..4u8, any::<bool>()).prop_map(|(whom, what, notice)| Step::Verdict { whom, what, notice }),
         2 => (0..5u8, any::<Index>()).prop_map(|(verb, whom)| Step::Act { verb, whom }),
         2 => any::<Index>().prop_map(|whom| Step::Settle { whom }),
@@ -44,6 +53,7 @@ struct Known {
     state: Result<(Timestamp, bool), EventKind>,
     events: Vec<EventKind>,
     owed: usize,
+    back: BTreeMap<(bool, u8), u64>,
 }
 
 #[derive(Default)]
@@ -169,21 +179,34 @@ fn run(steps: &[Step]) {
 
 fn do_step(store: &Store, clock: &Clock, model: &mut Model, step: &Step) {
     match step {
-        Step::Submit { to, class, len, user, later } => {
+        Step::Submit { to, class, len, user, later, blocked: bits } => {
             let to: Vec<String> = to.iter().map(|n| format!("u{n}@d{n}.example")).collect();
             let body = vec![to.len() as u8; usize::from(*len)];
             let class = Class::ALL[usize::from(*class)];
             let user = ["", "shop", "crm"][usize::from(*user)].to_owned();
             let since = clock.now().plus(Duration::from_secs((*later).into()));
             let release_at = (*later > 0).then_some(since);
-            let mail =
-                Mail { to: to.clone(), body: body.clone(), class, user: user.clone(), release_at, ..Mail::default() };
+            let is_blocked = |index: u32| bits & (1 << index) != 0;
+            let mail = Mail {
+                to: to.clone(),
+                body: body.clone(),
+                class,
+                user: user.clone(),
+                release_at,
+                // Some name nobody.
+                blocked: (0..4).rev().filter(|i| is_blocked(*i)).map(|i| blocked(i, ErrorClass::Blocked)).collect(),
+                ..Mail::default()
+            };
             let id = submit(store, clock, mail).unwrap().id();
             for (index, address) in (0..).zip(to) {
                 let lane = address.split('@').nth(1).unwrap().to_owned();
-                let state = Ok((since, false));
-                let events = vec![EventKind::Queued];
-                let known = Known { lane, class, since, user: user.clone(), state, events, owed: 0 };
+                let (state, events) = if is_blocked(index) {
+                    (Err(EventKind::Failed), vec![EventKind::Queued, EventKind::Failed])
+                } else {
+                    (Ok((since, false)), vec![EventKind::Queued])
+                };
+                let back = BTreeMap::new();
+                let known = Known { lane, class, since, user: user.clone(), state, events, owed: 0, back };
                 model.recipients.insert(key(id, index), known);
             }
             model.bodies.insert(id, body);
@@ -207,6 +230,20 @@ fn do_step(store: &Store, clock: &Clock, model: &mut Model, step: &Step) {
                 known.state = state;
                 known.events.push(kind);
                 known.owed = (known.owed + usize::from(*notice)).min(2);
+            }
+        }
+        Step::Return { whom, complains, reply } => {
+            let Some(key) = model.pick(whom) else { return };
+            let known = model.recipients.get_mut(&key).unwrap();
+            let kind = if *complains { EventKind::Complained } else { EventKind::Bounced };
+            let answer = returned(store, back(key, clock.now(), kind, &format!("said {reply}"))).unwrap();
+            match (known.back.get(&(*complains, *reply)), answer) {
+                (Some(before), ReturnedAs::Known(number)) => assert_eq!(number, *before),
+                (None, ReturnedAs::Written(number)) => {
+                    known.back.insert((*complains, *reply), number);
+                    known.events.push(kind);
+                }
+                other => panic!("{other:?}"),
             }
         }
         Step::Act { verb, whom } => {

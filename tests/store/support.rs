@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hikyaku::{
     budget::Budget,
     clock::{Clock, Timestamp},
-    event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, WaitReason},
+    event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     ids::{MessageId, RecipientKey},
     mail::header::Facts,
     smtp::{
@@ -14,8 +14,8 @@ use hikyaku::{
         params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
     },
     store::{
-        BodyIn, Change, Lane, Message, NoticeKind, Opened, Origin, Receipt, RetentionPeriods, Store, StoreError,
-        StoreOptions, Submission, Tuning, sim::SimDisk,
+        Blocked, BodyIn, Change, Lane, Message, NoticeKind, Opened, Origin, Receipt, RetentionPeriods, Returned,
+        ReturnedAs, Store, StoreError, StoreOptions, Submission, Tuning, sim::SimDisk,
     },
 };
 
@@ -92,6 +92,7 @@ pub struct Mail {
     pub settles: Vec<RecipientKey>,
     pub release_at: Option<Timestamp>,
     pub lane: Option<Lane>,
+    pub blocked: Vec<Blocked>,
 }
 
 impl Default for Mail {
@@ -107,6 +108,7 @@ impl Default for Mail {
             settles: Vec::new(),
             release_at: None,
             lane: None,
+            blocked: Vec::new(),
         }
     }
 }
@@ -155,6 +157,9 @@ impl Mail {
             origin: Origin::Smtp,
             body,
             settles: self.settles,
+            return_path: hikyaku::bounce::envelope_from::ReturnPath::AsIs,
+            list: String::new(),
+            blocked: self.blocked,
         }
     }
 }
@@ -181,6 +186,27 @@ pub fn deferred(key: RecipientKey, at: Timestamp, next: Timestamp) -> Change {
     c.event.next_try = Some(next);
     c.event.wait = Some(WaitReason::Retry);
     c
+}
+
+/// A bounce of class 2, or a complaint.
+pub fn back(key: RecipientKey, at: Timestamp, kind: EventKind, reply: &str) -> Returned {
+    let detail = AttemptDetail {
+        host: "mx.example.org".into(),
+        reply: reply.into(),
+        error: (kind == EventKind::Bounced).then_some(ErrorClass::UnknownUser),
+        trouble: Some(Trouble::Recipient),
+        hard: true,
+        ..AttemptDetail::default()
+    };
+    Returned { key, kind, at, detail: Box::new(detail) }
+}
+
+pub fn returned(store: &Store, what: Returned) -> Result<ReturnedAs, StoreError> {
+    smol::block_on(store.returned(vec![what])).map(|mut answers| answers.remove(0))
+}
+
+pub fn blocked(index: u32, class: ErrorClass) -> Blocked {
+    Blocked { index, class, reply: format!("suppressed since 2026-10-01: {class:?}") }
 }
 
 pub fn owing(mut c: Change, kind: NoticeKind) -> Change {

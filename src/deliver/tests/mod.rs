@@ -4,6 +4,7 @@ mod explaining;
 mod leaving;
 mod peer;
 mod responding;
+mod return_paths;
 mod reuse;
 mod routes;
 mod security;
@@ -37,6 +38,7 @@ use super::{
     tls_results::{DayResults, ResultType},
 };
 use crate::{
+    bounce::keys::KeyRing,
     budget::Budget,
     clock::{Clock, Timestamp},
     config::{self, Config, HostPort, Mode, Rule, TlsPolicy},
@@ -139,6 +141,17 @@ fn quick() -> Timeouts {
     }
 }
 
+/// The keys of every test's return addresses.
+fn keys() -> KeyRing {
+    KeyRing::fixed([5; 32])
+}
+
+/// A mail of the list `leave` has a line of its own for each recipient but `plain@`, with a dot where dots count.
+fn own_lines(message: &Message, recipient: &Recipient) -> Option<Vec<u8>> {
+    let own = message.list == "leave" && recipient.address.local() != "plain";
+    own.then(|| format!("X-Leave: {}\r\n..folded: no\r\n", recipient.address).into_bytes())
+}
+
 impl World {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         Self::with(TestBodies(Vec::new(), None), Trust::Anybody, change)
@@ -193,6 +206,8 @@ impl World {
             shutdown: shutdown.clone(),
             shelf: shelf.clone(),
             policy_host: policies.clone(),
+            keys: keys(),
+            per_recipient: Some(Arc::new(own_lines)),
         };
         let deliverer = Deliverer::assemble(rest, Arc::new(bodies), &config, tuning);
         World { deliverer, dns, shutdown, metrics, port: config.delivery.port, shelf, policies }
@@ -312,6 +327,8 @@ fn job_with(to: &[&str], body: Option<&[u8]>, len: u64, params: MailParams, head
         user: String::new(),
         source_ip: None,
         origin: Origin::Smtp,
+        return_path: crate::bounce::envelope_from::ReturnPath::AsIs,
+        list: String::new(),
         place: BodyPlace::File,
         len,
     };

@@ -23,7 +23,7 @@ fn an_attempt_cut_before_the_final_dot_never_happened() {
     for command in ["greeting", "EHLO", "MAIL", "RCPT"] {
         let (outcome, took) = cut_at(command);
         assert!(outcome.interrupted, "{command}: {:?}", short(&outcome));
-        assert_eq!(outcome.results.len(), 1);
+        assert!(outcome.results.is_empty());
         assert_eq!(outcome.feedback, SiteFeedback::Unknown, "{command}");
         assert!(took < Duration::from_secs(10), "{command} {took:?}");
     }

@@ -8,8 +8,10 @@ mod explain;
 mod log;
 mod pauses;
 mod queue;
+pub(crate) mod suppress;
 pub(crate) mod tls_reports;
-mod users;
+mod unsubscribes;
+pub(crate) mod users;
 
 use crate::{
     clock::Timestamp,
@@ -57,7 +59,11 @@ pub(super) fn route(daemon: &dyn Daemon, request: &Request, path: &str) -> Respo
         ["users"] if request.method == Method::Post => users::add(daemon, request),
         ["users"] => read(request, || users::list(daemon)),
         ["users", "password"] => act(request, || users::password(daemon, request)),
+        ["users", "class"] => act(request, || users::class(daemon, request)),
         ["users", "remove"] => act(request, || users::remove(daemon, request)),
+        ["suppress", rest @ ..] => suppress::route(daemon, &about, request, rest),
+        ["incidents"] => read(request, || suppress::incidents(daemon, &about, request)),
+        ["unsubscribes", rest @ ..] => unsubscribes::route(daemon, &about, request, rest),
         ["tls-reports", rest @ ..] => tls_reports::route(daemon, request, rest),
         ["backup"] => read(request, || backup(daemon, request)),
         _ => Err(Refused::new(404, "no such control route: command line and daemon are of different versions", "")),

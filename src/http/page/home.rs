@@ -8,7 +8,7 @@ use super::{
     foreign, layout,
     message::event_row,
     sandbox::mail_row,
-    subject,
+    subject, suppression,
     words::{Lang, number, size},
 };
 use crate::{
@@ -54,6 +54,7 @@ pub(super) fn page(daemon: &dyn Daemon, request: &Request) -> Answer {
         (find_box(lang, ""))
         @if let Some(mails) = &mails { (sandbox(lang, mails, &about, now)) }
         (queue(lang, &overview))
+        (suppression::section(lang, &overview.status.lists, &about, now))
         (care::pauses(lang, &overview.status, &about, now))
         (care::warm_ups(lang, &overview.status))
         (care::notes(lang, &overview.status))

@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    event::{Event, EventKind, WaitReason},
+    event::{Event, EventKind, Trouble, WaitReason},
     http::{
         daemon::{About, Daemon, visible_story},
         exchange::{Request, Response},
         rows::error_word,
     },
     ids::MessageId,
-    store::{LogRow, Message, Origin, Recipient, RecipientState, Story},
+    store::{Linked, LogRow, Message, Origin, Recipient, RecipientState, Story},
 };
 
 /// Recipients shown of one message.
@@ -62,6 +62,7 @@ fn facts(lang: Lang, message: &Message, about: &About) -> Markup {
         Origin::Smtp => lang.say("by SMTP", "SMTP"),
         Origin::Api => lang.say("by the HTTP API", "HTTP API"),
         Origin::Notice => lang.say("a notice of our own", "自動生成の通知"),
+        Origin::Forward => lang.say("mail that came in, passed on", "受信メールの転送"),
     };
     html! {
         dl class="facts" {
@@ -165,12 +166,15 @@ fn events(lang: Lang, story: &Story, about: &About, now: Timestamp) -> Markup {
                 p class="empty" { (lang.say("The log of this message is past its retention.", "この記録は保存期間を過ぎました。")) }
             }
             ol class="timeline" {
-                @for event in story.events.iter().take(EVENTS_MAX) {
-                    li class=(event.kind.word()) {
+                @for (place, event) in story.events.iter().take(EVENTS_MAX).enumerate() {
+                    li class=(event.kind.word()) id=[story.numbers.get(place).map(|n| format!("e{n}"))] {
                         time datetime=(event.at.rfc3339()) { (about.zone.full(event.at)) } " "
                         span class={ "pill " (event.kind.word()) } { (lang.event(event.kind.word())) }
                         p { span class="strong" { (foreign(address(event), 320)) } }
                         (details(lang, event, now))
+                        @for link in &story.links(place) {
+                            p class="reply" { a href={ "#e" (link.number) } { (link_line(lang, link, about)) } }
+                        }
                     }
                 }
             }
@@ -188,15 +192,52 @@ fn details(lang: Lang, event: &Event, now: Timestamp) -> Markup {
                 @if let Some(address) = detail.address { " " span class="mono" { (address) } }
                 @if !detail.tls.is_empty() { " · " (foreign(&detail.tls, 200)) }
                 @if let Some(phase) = detail.phase { " · " (phase.word()) }
-                @if let Some(class) = detail.error { " · " (error_word(class)) }
+                @if let Some(class) = detail.error {
+                    " · " (error_word(class))
+                    @if let Some(trouble) = detail.trouble { " · " (trouble_name(lang, trouble)) }
+                    " · " (strength(lang, detail.hard))
+                }
                 @if detail.possible_duplicate { " · " (lang.say("possible duplicate", "重複の可能性あり")) }
-                " · " (detail.duration.as_millis()) " ms"
+                @if !event.kind.is_return() { " · " (detail.duration.as_millis()) " ms" }
             }
         }
         @if let Some(operator) = &event.operator { p class="reply" { (lang.say("by ", "実行者: ")) (foreign(operator, 200)) } }
         @if let Some(next) = event.next_try && next > now {
             p class="reply" { (lang.say("next try ", "次回の試行: ")) (lang.relative(next, now)) }
         }
+    }
+}
+
+/// What another event is about, or what came back about it (R11): what, when, and what it says.
+fn link_line(lang: Lang, link: &Linked, about: &About) -> Markup {
+    let event = &link.event;
+    html! {
+        @if event.kind.is_return() {
+            (lang.say("came back later: ", "その後の返送: "))
+        } @else {
+            (lang.say("about: ", "対象の配信: "))
+        }
+        (lang.event(event.kind.word())) " " (about.zone.full(event.at))
+        @if let Some(detail) = event.detail.as_ref().filter(|_| event.kind.is_error()) {
+            @if let Some(class) = detail.error { " · " (error_word(class)) " · " (strength(lang, detail.hard)) }
+            " · " (foreign(&detail.reply, 300))
+        }
+    }
+}
+
+fn strength(lang: Lang, hard: bool) -> &'static str {
+    if hard { lang.say("hard", "ハード") } else { lang.say("soft", "ソフト") }
+}
+
+/// Whose trouble a failure is.
+fn trouble_name(lang: Lang, trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Recipient => lang.say("the recipient's", "宛先の問題"),
+        Trouble::Reputation => lang.say("our reputation", "送信元の評価"),
+        Trouble::Authentication => lang.say("our authentication", "送信ドメイン認証"),
+        Trouble::Content => lang.say("the content", "メールの内容"),
+        Trouble::Destination => lang.say("the destination's", "配信先の問題"),
+        Trouble::Policy => lang.say("policy", "ポリシー"),
     }
 }
 
@@ -212,10 +253,14 @@ pub(super) fn event_row(lang: Lang, row: &LogRow, about: &About, now: Timestamp)
                 span class="strong" { (foreign(&row.recipient, 120)) }
                 " " span class="soft" { (line_of(lang, &row.message.facts.subject, row.message.len)) }
                 @match kind {
-                    EventKind::Deferred | EventKind::Failed if !reply.is_empty() => {
+                    EventKind::Deferred | EventKind::Failed | EventKind::Bounced | EventKind::Complained if !reply.is_empty() => {
                         span class="reply clip" { (foreign(reply, 300)) }
                     },
                     EventKind::Queued | EventKind::Deferred | EventKind::Succeeded | EventKind::Failed | EventKind::Dropped => {},
+                    EventKind::Bounced | EventKind::Complained => {},
+                }
+                @if let Some(link) = row.links.last() {
+                    span class="reply clip" { (link_line(lang, link, about)) }
                 }
             }
         }

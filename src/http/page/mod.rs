@@ -10,17 +10,18 @@ mod chart;
 mod home;
 mod message;
 mod sandbox;
+mod suppression;
 mod words;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+pub(in crate::http) use words::Lang;
 pub use words::{clean, number, size};
 
 use crate::{
     http::{
         daemon::{About, Daemon},
         exchange::{Door, Request, Response},
-        page::words::Lang,
     },
     ids::MessageId,
     store::StoreError,
@@ -36,8 +37,10 @@ const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 3
 
 /// True for the paths of this room.
 pub(super) fn has(path: &str) -> bool {
-    matches!(path, "/" | "/find" | "/sandbox" | "/style.css" | "/icon.svg" | "/favicon.ico")
-        || ["/message/", "/sandbox/"].iter().any(|p| path.starts_with(p))
+    matches!(
+        path,
+        "/" | "/find" | "/sandbox" | "/suppression" | "/incidents" | "/style.css" | "/icon.svg" | "/favicon.ico"
+    ) || ["/message/", "/sandbox/"].iter().any(|p| path.starts_with(p))
 }
 
 /// Answers a path of this room.
@@ -47,6 +50,8 @@ pub(super) fn route(daemon: &dyn Daemon, request: &Request) -> Response {
         [""] => home::page(daemon, request),
         ["find"] => message::find(daemon, request),
         ["message", id] => with_id(id, |id| message::page(daemon, request, id)),
+        ["suppression"] => suppression::page(daemon, request),
+        ["incidents"] => suppression::incidents(daemon, request),
         ["sandbox"] => sandbox::list(daemon, request),
         ["sandbox", file] if file.ends_with(".eml") => {
             with_id(file.trim_end_matches(".eml"), |id| sandbox::download(daemon, id))

@@ -23,8 +23,11 @@ fn page_of(fake: &Fake, target: &str) -> String {
 /// Every page over every fake.
 fn every_page() -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for (name, fake) in [("busy", Fake::busy()), ("demo", Fake::demo()), ("empty", Fake::empty())] {
+    for (name, fake) in
+        [("busy", Fake::busy()), ("demo", Fake::demo()), ("bounced", Fake::bounced()), ("empty", Fake::empty())]
+    {
         let mut targets = vec!["/".to_owned(), "/find".to_owned(), "/find?key=shop@example.jp".to_owned()];
+        targets.extend(["/suppression", "/suppression?key=EXAMPLE", "/incidents"].map(str::to_owned));
         targets.extend(fake.stories.iter().map(|s| format!("/message/{}", s.message.id)));
         if let Some(mails) = &fake.mails {
             targets.push("/sandbox".into());
@@ -71,6 +74,25 @@ fn every_page_is_a_whole_document() {
         assert!(page.contains("name=\"viewport\""), "{name}");
         assert!(page.len() < 120_000, "{name} is {} octets", page.len());
     }
+}
+
+#[test]
+fn a_delivery_and_what_came_back_about_it_link_each_other() {
+    let fake = Fake::bounced();
+    let target = format!("/message/{}", fake::id(9));
+    let page = page_of(&fake, &format!("{target}?lang=en"));
+    assert!(["id=\"e2\"", "id=\"e3\"", "id=\"e4\""].iter().all(|id| page.contains(id)), "{page}");
+    assert_eq!(page.matches("href=\"#e2\"").count(), 2, "the bounce and the complaint name the delivery");
+    assert_eq!(page.matches("href=\"#e3\"").count() + page.matches("href=\"#e4\"").count(), 2, "and it names both");
+    for words in ["about: delivered", "came back later: bounced", "unknown_user · the recipient&#39;s · hard"] {
+        let plain = words.replace("&#39;", "'");
+        assert!(page.contains(words) || page.contains(&plain), "{words}: {page}");
+    }
+    let japanese = page_of(&fake, &format!("{target}?lang=ja"));
+    for words in ["対象の配信: 配信済み", "その後の返送: 不達通知", "宛先の問題 · ハード"] {
+        assert!(japanese.contains(words), "{words}: {japanese}");
+    }
+    assert!(page_of(&fake, "/?lang=en").contains("about: delivered"), "the front page's list does, too");
 }
 
 #[test]
@@ -164,6 +186,48 @@ fn what_needs_care_is_there_only_when_there_is_some() {
     fake.rule_uses.clear();
     let page = page_of(&fake, "/");
     assert!(!page.contains("Worth a look") && page.contains("DNSSEC validated"));
+}
+
+#[test]
+fn who_is_not_written_to_is_told_in_both_languages() {
+    let fake = Fake::busy();
+    let (en, ja) = (page_of(&fake, "/"), page_of(&fake, "/?lang=ja"));
+    let release = format!("hikyaku suppress release|discard {}", crate::http::fake_lists_tests::incident_id(1));
+    for text in [
+        "6 addresses are not written to",
+        "2 left a list",
+        "Held back",
+        "docomo.example",
+        "64 %",
+        "was ",
+        "1.2 %",
+        &release,
+    ] {
+        assert!(en.contains(text), "{text}");
+    }
+    assert!(!en.contains("*.mailhost.example"), "what is over is not held");
+    for text in ["停止中の宛先 6 件", "配信解除 2 件", "保留中: 宛先不明のエラーが急増した宛先"]
+    {
+        assert!(ja.contains(text), "{text}");
+    }
+    let list = page_of(&fake, "/suppression");
+    for text in
+        ["nobody@example.com", "errors · unknown user", "complaint", "by hand", "asked by phone", "over capacity × 5"]
+    {
+        assert!(list.contains(text), "{text}");
+    }
+    assert!(!list.contains("old.taro@"), "who was lifted is not on the list");
+    let found = page_of(&fake, "/suppression?key=HANAKO&lang=ja");
+    assert!(found.contains("該当する停止中の宛先はありません") && found.contains("週刊ニュース"));
+    let incidents = page_of(&fake, "/incidents");
+    for text in ["our authentication", "212", "Answers that no rule knows", "our reputation"] {
+        assert!(incidents.contains(text), "{text}");
+    }
+    let empty = Fake::empty();
+    let front = page_of(&empty, "/");
+    assert!(front.contains("no address is suppressed") && !front.contains("Held back"));
+    assert!(page_of(&empty, "/suppression").contains("No address is suppressed."));
+    assert!(page_of(&empty, "/incidents").contains("Nothing of the kind was seen."));
 }
 
 #[test]

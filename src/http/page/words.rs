@@ -100,6 +100,8 @@ impl Lang {
             "succeeded" => self.say("delivered", "配信済み"),
             "failed" => self.say("failed", "失敗"),
             "dropped" => self.say("dropped", "破棄"),
+            "bounced" => self.say("bounced", "不達通知"),
+            "complained" => self.say("complained", "苦情"),
             "waiting" => self.say("waiting", "待機中"),
             "held" => self.say("held", "保留"),
             "scheduled" => self.say("scheduled", "配信予約"),

@@ -59,7 +59,9 @@ impl Peer {
                 "MT-PRIORITY" => peer.mt_priority = true,
                 // A least time that cannot be read is one that we cannot promise to keep.
                 "DELIVERBY" => {
-                    peer.deliver_by = words.next().map_or(Some(0), |n| n.parse().ok());
+                    // RFC 2852 §2: options apart by commas; the first, which may be empty, is the least time.
+                    let least = words.next().and_then(|w| w.split(',').next()).unwrap_or_default();
+                    peer.deliver_by = if least.is_empty() { Some(0) } else { least.parse().ok() };
                 }
                 "REQUIRETLS" => peer.require_tls = true,
                 "FUTURERELEASE" => peer.future_release = true,
@@ -125,7 +127,13 @@ mod tests {
             }
         );
         assert_eq!(Peer::of_ehlo(&Reply::plain(250, "mx.example")), Peer::default());
-        for (line, expected) in [("DELIVERBY", Some(0)), ("DELIVERBY 60", Some(60)), ("DELIVERBY soon", None)] {
+        for (line, expected) in [
+            ("DELIVERBY", Some(0)),
+            ("DELIVERBY 60", Some(60)),
+            ("DELIVERBY 60,more", Some(60)),
+            ("DELIVERBY ,more", Some(0)),
+            ("DELIVERBY soon", None),
+        ] {
             assert_eq!(Peer::of_ehlo(&Reply::plain(250, format!("mx.example\n{line}"))).deliver_by, expected, "{line}");
         }
     }

@@ -95,6 +95,7 @@ impl Play {
             size: 1000,
             header_is_8bit: false,
             by_left,
+            reports_to_us: None,
             recipients: &recipients,
         });
         self
@@ -386,6 +387,7 @@ fn what_the_peer_cannot_take_fails_before_a_word_is_said() {
             size: 1,
             header_is_8bit: true,
             by_left: None,
+            reports_to_us: None,
             recipients: &recipients,
         });
         assert_eq!(play.client.out.is_empty(), want);
@@ -414,6 +416,7 @@ fn dsn_parameters_go_where_dsn_is_offered_and_nowhere_else() {
         size: 1,
         header_is_8bit: false,
         by_left: None,
+        reports_to_us: None,
         recipients: &recipients,
     };
     let mut play = ready(&["DSN", "PIPELINING"]);

@@ -2,12 +2,17 @@
 //!
 //! In: an envelope and what the peer offers.  Out: command lines in order, with whom each is about.
 //! Always: a command line is built from checked parts only: nothing in an address or parameter can end the line.
-//! Sources: RFC 5321 §4.1.1, RFC 1870, 6152, 6531, 3461, 6710 §4, 2852 §4.1, 8689 §4.2.1 and §5.
+//! Sources: RFC 5321 §4.1.1, RFC 1870, 6152, 6531, 3461, 6533 §3, 6710 §4.2, 2852 §4.1.4, 8689 §4.2.1 and §5.
 
-use crate::smtp::{
-    address::Mailbox,
-    delivery_params::SECONDS_MAX,
-    params::{BodyType, ByMode, MailParams, RcptParams, Ret},
+use std::borrow::Cow;
+
+use crate::{
+    ids::MessageId,
+    smtp::{
+        address::Mailbox,
+        delivery_params::SECONDS_MAX,
+        params::{BodyType, ByMode, MailParams, Notify, ORCPT_OCTETS_MAX, RcptParams, Ret},
+    },
 };
 
 use super::{Trouble, peer::Peer};
@@ -25,6 +30,9 @@ pub struct Transaction<'a> {
     pub header_is_8bit: bool,
     /// Whole seconds until the deadline of its BY, from now ([`crate::smtp::params::DeliverBy::left`]); `None`: it has none.
     pub by_left: Option<i64>,
+    /// The sender is a return address of ours: the peer's reports come to us, and are found by this queue id. What the
+    /// submitter asked to be told, we tell; the peer is asked for failures alone.
+    pub reports_to_us: Option<MessageId>,
     /// RCPT TO.
     pub recipients: &'a [(&'a Mailbox, &'a RcptParams)],
 }
@@ -80,7 +88,7 @@ pub(super) fn obstacle(t: &Transaction<'_>, peer: &Peer, secure: bool) -> Option
     (t.params.smtputf8 && t.header_is_8bit && !peer.smtputf8).then_some(Trouble::NeedsUtf8Header)
 }
 
-/// RFC 2852 §4.1: with `R` the peer must know deadlines, and take one that is this near; with `N` any peer will do.
+/// RFC 2852 §4.1.4.1: with `R` the peer must know deadlines, and take one that is this near; with `N` any peer will do.
 fn deadline_obstacle(t: &Transaction<'_>, peer: &Peer) -> Option<Trouble> {
     let left = t.by_left.filter(|_| t.params.by.is_some_and(|by| by.mode == ByMode::Return))?;
     let least = peer.deliver_by.unwrap_or(0);
@@ -116,7 +124,7 @@ pub(super) fn lines(
     lines.end(Command::Mail);
     for index in wanted {
         let (address, params) = t.recipients[index];
-        rcpt_line(&mut lines.bytes, address, params, peer);
+        rcpt_line(&mut lines.bytes, t, address, params, peer);
         lines.end(Command::Rcpt(index));
     }
     lines.bytes.extend_from_slice(b"DATA");
@@ -144,8 +152,10 @@ fn mail_line(out: &mut Vec<u8>, t: &Transaction<'_>, peer: &Peer, secure: bool) 
             Some(Ret::Headers) => out.extend_from_slice(b" RET=HDRS"),
             None => {}
         }
-        // RFC 3461 §5.2.1: an ENVID is passed on, and never invented on the way.
-        if let Some(envid) = t.params.envid.as_deref().filter(|e| is_parameter(e)) {
+        // RFC 3461 §5.2.1: an ENVID is passed on, and never invented on the way; where we are the sender, it is ours to give.
+        let own = || t.reports_to_us.map(|id| Cow::Owned(id.to_string()));
+        let given = t.params.envid.as_deref().filter(|e| is_parameter(e)).map(Cow::Borrowed);
+        if let Some(envid) = given.or_else(own) {
             out.extend_from_slice(b" ENVID=");
             out.extend_from_slice(envid.as_bytes());
         }
@@ -181,40 +191,73 @@ fn needs_smtputf8(t: &Transaction<'_>) -> bool {
         || t.recipients.iter().any(|(address, _)| address.needs_smtputf8())
 }
 
-fn rcpt_line(out: &mut Vec<u8>, address: &Mailbox, params: &RcptParams, peer: &Peer) {
+/// RFC 2852 §4.1.4.2: a peer that keeps no deadlines is asked to tell of delays while the time of BY with `N` runs.
+fn wants_delays(t: &Transaction<'_>, peer: &Peer) -> bool {
+    let by_notifies = t.params.by.is_some_and(|by| by.mode == ByMode::Notify);
+    by_notifies && peer.deliver_by.is_none() && t.by_left.is_some_and(|left| left > 0)
+}
+
+fn rcpt_line(out: &mut Vec<u8>, t: &Transaction<'_>, address: &Mailbox, params: &RcptParams, peer: &Peer) {
     out.extend_from_slice(b"RCPT TO:<");
     out.extend_from_slice(address.as_str().as_bytes());
     out.push(b'>');
     if !peer.dsn {
         return;
     }
-    let notify = params.notify;
+    let mut notify = params.notify;
+    if wants_delays(t, peer) && !notify.never() {
+        notify = Notify { given: true, failure: notify.wants_failure(), delay: true, ..notify };
+    }
     if notify.given {
         out.extend_from_slice(b" NOTIFY=");
-        let words = [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
-        let mut comma = false;
-        for (_, word) in words.iter().filter(|(wanted, _)| *wanted) {
-            if comma {
-                out.push(b',');
-            }
-            out.extend_from_slice(word.as_bytes());
-            comma = true;
-        }
-        if !comma {
-            out.extend_from_slice(b"NEVER");
-        }
+        notify_words(out, notify, t.reports_to_us.is_some());
     }
-    match params.orcpt.as_deref().filter(|o| is_parameter(o)) {
-        Some(orcpt) => {
-            out.extend_from_slice(b" ORCPT=");
-            out.extend_from_slice(orcpt.as_bytes());
-        }
-        // RFC 3461 §5.2.1 lets a relay add the address that it was given: it is what a bounce will be matched by.
+    // RFC 3461 §5.2.1 lets a relay add the address that it was given: it is what a bounce will be matched by.
+    let start = out.len();
+    out.extend_from_slice(b" ORCPT=");
+    let value = out.len();
+    let utf8 = peer.smtputf8 && needs_smtputf8(t);
+    match params.orcpt.as_deref().filter(|o| is_parameter(o) || utf8 && is_utf8_parameter(o)) {
+        Some(orcpt) => out.extend_from_slice(orcpt.as_bytes()),
         None if address.as_str().is_ascii() => {
-            out.extend_from_slice(b" ORCPT=rfc822;");
+            out.extend_from_slice(b"rfc822;");
             xtext(out, address.as_str());
         }
+        None if utf8 => {
+            out.extend_from_slice(b"utf-8;");
+            unitext(out, address.as_str());
+        }
         None => {}
+    }
+    if out.len() == value || out.len() - value > ORCPT_OCTETS_MAX {
+        out.truncate(start);
+    }
+}
+
+fn notify_words(out: &mut Vec<u8>, notify: Notify, reports_to_us: bool) {
+    let words: &[(bool, &str)] = match (notify.never(), reports_to_us) {
+        (true, _) => &[(true, "NEVER")],
+        (false, true) => &[(true, "FAILURE")],
+        (false, false) => &[(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")],
+    };
+    let mut comma = false;
+    for (_, word) in words.iter().filter(|(wanted, _)| *wanted) {
+        if comma {
+            out.push(b',');
+        }
+        out.extend_from_slice(word.as_bytes());
+        comma = true;
+    }
+}
+
+/// RFC 6533 §3, utf-8-addr-unitext: as it is, but for `+`, `=`, backslash and what is not visible, as `\x{HEX}`.
+fn unitext(out: &mut Vec<u8>, text: &str) {
+    for c in text.chars() {
+        if matches!(c, '+' | '=' | '\\') || c <= ' ' || c.is_control() {
+            out.extend_from_slice(format!("\\x{{{:02X}}}", u32::from(c)).as_bytes());
+        } else {
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
     }
 }
 
@@ -242,5 +285,10 @@ fn is_quoted_clean(address: &str) -> bool {
 
 /// The value of a parameter: printable ASCII without blanks.
 fn is_parameter(value: &str) -> bool {
-    !value.is_empty() && value.len() <= 500 && value.bytes().all(|b| (b'!'..=b'~').contains(&b))
+    is_utf8_parameter(value) && value.is_ascii()
+}
+
+/// The same under SMTPUTF8 (RFC 6531 §3.3).
+fn is_utf8_parameter(value: &str) -> bool {
+    !value.is_empty() && value.len() <= ORCPT_OCTETS_MAX && !value.chars().any(|c| c.is_control() || c.is_whitespace())
 }

@@ -1,0 +1,216 @@
+//! What an inbound listener does with a transaction: its recipients' inlets, its content, the sinks, one answer for all.
+//!
+//! In: RCPT and the content of a session.  Out: a reply.
+//! Always: a transaction that one sink took is answered 250, after the last sink is done; one that none took is refused, and
+//! one that cannot be kept now is refused for now, whole; nothing here makes a bounce, whatever is refused.
+//! Sources: RFC 5321 §6.3 (loops); cmc.md §12.1.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    config::Config,
+    ids::MessageId,
+    mail::{
+        header::{self, HEADER_BYTES_MAX},
+        trace::{Arrival, HOPS_MAX, Protocol},
+    },
+    smtp::{
+        address::Mailbox,
+        params::Envelope,
+        reply::{Enhanced, Reply},
+    },
+    store::Receipt,
+};
+
+use super::{
+    inlets::{self, Inlet, Tokens},
+    listener::Entrance,
+    sink::{self, Gathering, InboundMail, REPORT_OCTETS_MAX, Refusal, Sink},
+    spam,
+};
+
+/// What is behind inbound listeners.
+pub struct Inbound {
+    /// What is known of return addresses.
+    pub tokens: Arc<dyn Tokens>,
+    /// Who keeps TLS reports.
+    pub tls_reports: Arc<dyn Sink>,
+    /// Who takes everything else.
+    pub mailroom: Arc<dyn Sink>,
+}
+
+/// The proof behind the 250.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// A message in the queue.
+    Message(Receipt),
+    /// A mail for ourselves that its sinks keep, and the name that the peer hears.
+    Inbound(MessageId),
+}
+
+impl fmt::Display for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stored::Message(receipt) => receipt.fmt(f),
+            Stored::Inbound(id) => id.fmt(f),
+        }
+    }
+}
+
+/// How a mail came, as its session knows.
+pub(super) struct How<'a> {
+    pub helo: &'a str,
+    pub address: std::net::IpAddr,
+    pub extended: bool,
+    /// Protocol and cipher; empty in clear.
+    pub tls: &'a str,
+}
+
+/// Whether mail for this address is taken. `announced`: octets, as MAIL said.
+pub(super) fn recipient(entrance: &Entrance, address: &Mailbox, announced: Option<u64>) -> Result<(), Reply> {
+    let config = entrance.config.get();
+    let inlet = inlets::inlet_of(&config, &*entrance.inbound.tokens, address)?;
+    let octets_max = octets_max(&config, [inlet].into_iter());
+    if announced.is_some_and(|octets| octets > octets_max) { Err(Reply::too_large(octets_max)) } else { Ok(()) }
+}
+
+/// Room for the content of a transaction.
+pub(super) fn gathering(entrance: &Entrance, envelope: Option<&Envelope>) -> Option<Gathering> {
+    let config = entrance.config.get();
+    let inlets = envelope.map_or(&[][..], |e| &e.recipients).iter();
+    let inlets = inlets.filter_map(|r| inlets::inlet_of(&config, &*entrance.inbound.tokens, &r.address).ok());
+    Gathering::new(&entrance.budget, octets_max(&config, inlets))
+}
+
+/// Octets that the largest of these inlets takes.
+fn octets_max(config: &Config, inlets: impl Iterator<Item = Inlet>) -> u64 {
+    let whole = config.inbound.message_size_max;
+    let of = |inlet| if inlet == Inlet::TlsReport { whole.min(REPORT_OCTETS_MAX) } else { whole };
+    inlets.map(of).max().unwrap_or(whole)
+}
+
+/// The content is whole: hands it to the sinks of its recipients' inlets.
+pub(super) async fn message(
+    entrance: &Entrance,
+    envelope: &Envelope,
+    gathered: Gathering,
+    how: How<'_>,
+) -> Result<MessageId, Reply> {
+    let (body, lease) = gathered.finish();
+    let id = entrance.door.new_id();
+    let sender = envelope.sender.as_ref().map_or("", |s| s.as_str());
+    let taken = pass(entrance, envelope, &body, id, &how).await;
+    drop(lease);
+    let octets = body.len();
+    match taken {
+        Ok(inlets) => {
+            log::info!(
+                "inbound={id} verdict=taken inlets={inlets} sender=<{sender}> octets={octets} source={}",
+                how.address
+            );
+            Ok(id)
+        }
+        Err(refusal) => {
+            log::warn!("inbound={id} sender=<{sender}> octets={octets} source={} refused=\"{refusal}\"", how.address);
+            Err(sink::reply_of(&refusal))
+        }
+    }
+}
+
+/// Answers the words of the inlets that took it.
+async fn pass(
+    entrance: &Entrance,
+    envelope: &Envelope,
+    body: &Bytes,
+    id: MessageId,
+    how: &How<'_>,
+) -> Result<String, Refusal> {
+    let config = entrance.config.get();
+    let looked_at = &body[..body.len().min(HEADER_BYTES_MAX)];
+    let head_len = header::find_end(looked_at, 0).unwrap_or(looked_at.len());
+    let (facts, watched) = header::scan_watching(&body[..head_len], "", &config.watch);
+    if facts.received_count > HOPS_MAX {
+        return Err(Refusal::Refused(Reply::mail_loop(HOPS_MAX)));
+    }
+    let mut refused = None;
+    let mut taken: Vec<(Mailbox, Inlet)> = Vec::with_capacity(envelope.recipients.len());
+    for recipient in &envelope.recipients {
+        // Asked again although RCPT was taken: the config may have changed between.
+        match inlets::inlet_of(&config, &*entrance.inbound.tokens, &recipient.address) {
+            Ok(inlet) => match spam::refusal(&config, inlet, envelope.sender.as_ref(), &facts, &body[..head_len]) {
+                None => taken.push((recipient.address.clone(), inlet)),
+                Some(why) => refused = Some(Refusal::Refused(Reply::new(550, Enhanced(5, 7, 1), why))),
+            },
+            Err(reply) => refused = Some(Refusal::Refused(reply)),
+        }
+    }
+    let (reports, others): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(_, inlet)| *inlet == Inlet::TlsReport);
+    let only = match envelope.recipients.as_slice() {
+        [only] => Some(&only.address),
+        _ => None,
+    };
+    let mail = InboundMail {
+        arrival: arrival(entrance, &config, id, how, envelope, only, body),
+        sender: envelope.sender.as_ref(),
+        smtputf8: envelope.params.smtputf8,
+        to: &[],
+        facts: &facts,
+        watched: &watched,
+        head_len,
+        body,
+    };
+    let mut inlets = Vec::new();
+    // A repeat of what a sink has kept makes nothing new there, so that all may be asked again after one said "later".
+    for (sink, to) in [(&entrance.inbound.tls_reports, &reports), (&entrance.inbound.mailroom, &others)] {
+        if to.is_empty() {
+            continue;
+        }
+        match sink.take(InboundMail { to, ..mail }).await {
+            Ok(()) => inlets.extend(to.iter().map(|(_, inlet)| inlet.word())),
+            Err(later @ Refusal::Later(_)) => return Err(later),
+            Err(refusal) => {
+                log::info!("inbound={id} part={} refused=\"{refusal}\"", to[0].1.word());
+                refused = Some(refusal);
+            }
+        }
+    }
+    match refused {
+        Some(refusal) if inlets.is_empty() => Err(refusal),
+        _ if inlets.is_empty() => Err(Refusal::Refused(Reply::no_valid_recipients())),
+        _ => {
+            inlets.dedup();
+            Ok(inlets.join(","))
+        }
+    }
+}
+
+fn arrival<'a>(
+    entrance: &Entrance,
+    config: &'a Config,
+    id: MessageId,
+    how: &'a How<'_>,
+    envelope: &Envelope,
+    recipient: Option<&'a Mailbox>,
+    body: &[u8],
+) -> Arrival<'a> {
+    Arrival {
+        id,
+        at: entrance.clock.now(),
+        hostname: &config.server.hostname,
+        helo: how.helo,
+        address: Some(how.address),
+        protocol: Protocol {
+            extended: how.extended,
+            tls: !how.tls.is_empty(),
+            authenticated: false,
+            utf8: envelope.params.smtputf8,
+            http: false,
+        },
+        tls: how.tls,
+        recipient,
+        priority: None,
+        begins_empty: body.starts_with(b"\r\n"),
+    }
+}

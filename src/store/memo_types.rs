@@ -1,0 +1,128 @@
+//! What other rooms remember: the kinds of their small rows, and how many and how large they may be.
+//!
+//! Always: a new kind is added at the end, with a number in `memos.rs` that never changes; a secret value is never printed.
+
+/// What other rooms remember across restarts, small rows of their own making, in a table of the store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum MemoKind {
+    /// MTA-STS policies, by domain.
+    MtaSts,
+    /// What warming source addresses sent, by day, address and provider.
+    WarmUp,
+    /// TLS results of a day, by day and policy domain.
+    TlsResults,
+    /// TLS reports that came in, by day, organisation and report.
+    TlsReports,
+    /// When a delivery-speed rule last matched, by its name.
+    RuleUse,
+    /// Keys of our return addresses and unsubscribe links, by epoch. Secret: a value is never printed. A backup holds them,
+    /// or a restored store would not know the bounces of what it had sent.
+    ReturnKeys,
+    /// Senders that went out with their local part kept, and the day of the last one.
+    ReturnPaths,
+    /// Addresses that are not written to.
+    Suppressions,
+    /// Errors of an address within the window.
+    AddressErrors,
+    /// Who left which list.
+    Unsubscribes,
+    /// Troubles of destinations, told together.
+    Incidents,
+    /// How far the log was followed, and what the followers know.
+    Followers,
+}
+
+impl MemoKind {
+    /// Every kind, in the order of their stored numbers.
+    pub const ALL: [MemoKind; 12] = [
+        MemoKind::MtaSts,
+        MemoKind::WarmUp,
+        MemoKind::TlsResults,
+        MemoKind::TlsReports,
+        MemoKind::RuleUse,
+        MemoKind::ReturnKeys,
+        MemoKind::ReturnPaths,
+        MemoKind::Suppressions,
+        MemoKind::AddressErrors,
+        MemoKind::Unsubscribes,
+        MemoKind::Incidents,
+        MemoKind::Followers,
+    ];
+
+    /// Memos of this kind at most; beyond, a new key is refused.
+    pub fn max(self) -> usize {
+        match self {
+            MemoKind::Suppressions | MemoKind::AddressErrors | MemoKind::Unsubscribes | MemoKind::ReturnPaths => {
+                LIST_MEMOS_MAX
+            }
+            MemoKind::MtaSts
+            | MemoKind::WarmUp
+            | MemoKind::TlsResults
+            | MemoKind::TlsReports
+            | MemoKind::RuleUse
+            | MemoKind::ReturnKeys
+            | MemoKind::Incidents
+            | MemoKind::Followers => MEMOS_MAX,
+        }
+    }
+
+    /// Values of this kind are shown to nobody.
+    pub fn is_secret(self) -> bool {
+        self == MemoKind::ReturnKeys
+    }
+
+    /// The word in messages to people.
+    pub fn word(self) -> &'static str {
+        match self {
+            MemoKind::MtaSts => "mta-sts",
+            MemoKind::WarmUp => "warm-up",
+            MemoKind::TlsResults => "tls-results",
+            MemoKind::TlsReports => "tls-reports",
+            MemoKind::RuleUse => "rule-use",
+            MemoKind::ReturnKeys => "return-keys",
+            MemoKind::ReturnPaths => "return-paths",
+            MemoKind::Suppressions => "suppressions",
+            MemoKind::AddressErrors => "address-errors",
+            MemoKind::Unsubscribes => "unsubscribes",
+            MemoKind::Incidents => "incidents",
+            MemoKind::Followers => "followers",
+        }
+    }
+}
+
+/// Octets of one memo's value at most.
+pub const MEMO_OCTETS_MAX: usize = 256 * 1024;
+/// Memos of one kind at most, but for the lists of addresses.
+pub const MEMOS_MAX: usize = 100_000;
+/// Memos of a list of addresses at most: what the largest senders' lists hold.
+pub const LIST_MEMOS_MAX: usize = 20_000_000;
+
+/// Octets of a memo's key at most.
+pub const MEMO_KEY_MAX: usize = 512;
+/// Memos that one call writes or forgets, and the octets of their values: one transaction, short enough for the verdicts
+/// that wait behind it.
+pub const MEMOS_A_CALL_MAX: usize = 1_000;
+/// See [`MEMOS_A_CALL_MAX`].
+pub const MEMOS_A_CALL_OCTETS_MAX: usize = 4 * 1024 * 1024;
+
+/// A memo to write or to forget. Printed, it tells the length of its value at most.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MemoChange {
+    /// Its kind.
+    pub kind: MemoKind,
+    /// Its key, at most 512 octets.
+    pub key: String,
+    /// Its value; `None` forgets it.
+    pub value: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for MemoChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = match &self.value {
+            None => "forgotten".to_owned(),
+            Some(_) if self.kind.is_secret() => "secret".to_owned(),
+            Some(value) => format!("{} octets", value.len()),
+        };
+        write!(f, "MemoChange({}/{}: {value})", self.kind.word(), self.key)
+    }
+}

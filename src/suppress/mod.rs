@@ -1,0 +1,107 @@
+//! Who is no longer written to: errors are counted by following the log, thresholds suppress, people lift.
+//!
+//! In: the log, the settings, acts of people.  Out: the list that [`lookup`] asks.
+//! Always: changing a setting lifts nobody (R7); an address comes off by an act that names it, or at its watch period's end;
+//! acts and the follower change rows one after the other, so that neither loses what the other wrote.
+//! Sources: PRODUCT.md R4, R7; cmc.md §6, §12.4; algorithms F6.
+//!
+//! `row` is what is stored, `rules` and `brake` decide, `lookup` answers whether an address is written to. `learn` turns a page
+//! of the log into rows, `follow` is the task that does so again and again, `round` what is done once a day. `list`, `acts`,
+//! `incidents`, `what_if` and `explain` are what people and programs ask for, by the handle [`Suppressions`].
+
+pub mod acts;
+pub mod brake;
+pub mod csv;
+pub mod dates;
+pub mod dialect;
+pub mod explain;
+pub mod incidents;
+pub mod list;
+pub mod lookup;
+pub mod row;
+pub mod rules;
+pub mod what_if;
+
+mod draft;
+#[cfg(test)]
+mod fake;
+mod follow;
+mod learn;
+#[cfg(test)]
+mod live_tests;
+mod memory;
+mod round;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use smol::{channel, lock::Mutex};
+
+use crate::{
+    clock::Clock,
+    config::InForce,
+    metrics::Metrics,
+    runtime::{Runtime, Shutdown},
+    store::Store,
+};
+use learn::Known;
+use memory::Memory;
+
+/// What the room is made of.
+pub struct Parts {
+    /// Where its task runs.
+    pub runtime: Runtime,
+    /// The store.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The daemon's stop.
+    pub shutdown: Shutdown,
+    /// The config in force: `[suppression]`, `[retention] audit_log`, `[server] time_zone`.
+    pub config: InForce,
+}
+
+/// The door to the room; clones share it.
+#[derive(Clone)]
+pub struct Suppressions(Arc<Shared>);
+
+struct Shared {
+    memory: Arc<dyn Memory>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    config: InForce,
+    /// What the follower knows; whoever changes rows holds it. `None`: to be read from the store.
+    known: Mutex<Option<Known>>,
+    bell: (channel::Sender<()>, channel::Receiver<()>),
+}
+
+impl Suppressions {
+    /// Starts the task that follows the log, and answers the door. The task ends when the shutdown drains.
+    pub fn start(parts: Parts) -> Self {
+        let Parts { runtime, store, clock, metrics, shutdown, config } = parts;
+        let this = Suppressions::new(Arc::new(store), clock, metrics, config);
+        runtime.spawn("suppressions", follow::run(this.clone(), shutdown));
+        this
+    }
+
+    /// The door without its task, for tests of those who show the list.
+    #[cfg(test)]
+    pub(crate) fn without_task(store: Store, clock: Clock, config: InForce) -> Self {
+        Suppressions::new(Arc::new(store), clock, Arc::default(), config)
+    }
+
+    fn new(memory: Arc<dyn Memory>, clock: Clock, metrics: Arc<Metrics>, config: InForce) -> Self {
+        let (known, bell) = (Mutex::new(None), channel::bounded(1));
+        Suppressions(Arc::new(Shared { memory, clock, metrics, config, known, bell }))
+    }
+
+    /// An event that may count was written, or the settings changed: the log is followed now. Cheap; call it as often as
+    /// you like.
+    pub fn kick(&self) {
+        // A full bell rings already.
+        let _ = self.0.bell.0.try_send(());
+    }
+}
