@@ -24,6 +24,7 @@ mod sandbox;
 mod signals;
 mod smuggling;
 mod start;
+mod suppression;
 mod systemd;
 mod tls_in;
 mod tls_out;
