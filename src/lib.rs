@@ -22,6 +22,22 @@
 //!              http/page · http/metrics · http/control ─ control.sock ─ cli        (readers of the log)
 //! ```
 //!
+//! # What comes back
+//!
+//! ```text
+//!   remote MX ─SMTP─► intake/session ─► intake/inlets (which address, whose token: bounce/verp)
+//!                          │ the whole mail, in RAM under a lease
+//!                          ▼
+//!                     bounce/mailroom ─► bounce/read ─► bounce/classify        (pure: what it says, what it means)
+//!                          │      │
+//!                          │      ├─► bounce/find: which recipient ─► Store::returned     (the error log, linked; no state)
+//!                          │      └─► unsubscribe/list             (a complaint leaves the list of the mail)
+//!                          └─► bounce/forward ─► intake/submit     (to its sender, or to postmaster)
+//!
+//!   event log ─► suppress/follow ─► errors counted, brake, incidents ─► the list ─► suppress/lookup ◄─ RCPT, submit, retry
+//!   a click   ─► http/one_click ─► unsubscribe/list ────────────────────────────────────┘
+//! ```
+//!
 //! One direction: `intake` and `deliver` never meet; they share the store and the scheduler. Everything enters by one
 //! door, [`intake::submit`].
 //!
@@ -46,7 +62,7 @@
 //! - **P4** state and log cannot disagree: a [`store::Change`] carries both; one transaction applies them.
 //! - **P5** memory is bounded by configuration: [`budget::Budget`], the window of `schedule/core.rs`.
 //! - **P6** one slow destination delays nobody else: `schedule/core.rs`, `schedule/site.rs`.
-//! - **P7** nobody relays without permission: `intake/policy.rs`.
+//! - **P7** nobody relays without permission: `intake/policy.rs`, `intake/inlets.rs`.
 //!
 //! # Where to start reading
 //!
