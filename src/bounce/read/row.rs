@@ -116,8 +116,10 @@ pub(super) fn make(found: Found) -> Row {
     row
 }
 
+/// The address, if it can be one: no address is longer or holds a control character, which would break a line of the log.
 fn bounded(address: &str) -> String {
-    if address.len() > address::ADDRESS_MAX { String::new() } else { address.to_owned() }
+    let can_be_one = address.len() <= address::ADDRESS_MAX && !address.chars().any(char::is_control);
+    if can_be_one { address.to_owned() } else { String::new() }
 }
 
 /// Where the session stopped, if the words say so.
@@ -131,6 +133,15 @@ pub(super) fn phase(text: &str) -> Option<Phase> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_an_address_is_none() {
+        for (text, expected) in [("a@b.example", "a@b.example"), ("a@ex\u{1}\0ample.org", ""), ("a\r\nb@c.example", "")]
+        {
+            assert_eq!(bounded(text), expected);
+        }
+        assert_eq!(bounded(&format!("{}@b.example", "a".repeat(400))), "");
+    }
 
     #[test]
     fn a_row_takes_the_code_that_says_most() {
