@@ -13,6 +13,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::{
     Target,
+    args::text,
     client::{Client, DONE, Trouble},
     table::{Output, clean, json_flag, on_terminal},
 };
@@ -37,7 +38,7 @@ pub fn run(matches: &ArgMatches, target: &Target) -> u8 {
 }
 
 pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let file = PathBuf::from(args.get_one::<String>("file").map_or("", String::as_str));
+    let file = PathBuf::from(text(args, "file"));
     let mut part = Part::create(&file).map_err(|e| Trouble::Usage(format!("{}: {e}", file.display())))?;
     let octets = Client::new(target).stream("backup", &mut part)?;
     part.keep(&file)?;

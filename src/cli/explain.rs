@@ -4,6 +4,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::{
     Target,
+    args::text,
     client::{Client, DONE, NO, Query, Trouble},
     table::{Output, clean, json_flag, on_terminal, width},
 };
@@ -43,7 +44,7 @@ pub fn run(matches: &ArgMatches, target: &Target) -> u8 {
 pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let mut query = Query::default();
     for name in ["recipient", "from", "user"] {
-        query = query.with(name, args.get_one::<String>(name).map_or("", String::as_str));
+        query = query.with(name, text(args, name));
     }
     let answer = Client::new(target).get("explain", &query)?;
     let facts = answer.rows::<FactOut>()?;

@@ -4,6 +4,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::{
     Target,
+    args::text,
     client::{Client, DONE, NO, Query, Trouble},
     log::{link_words, trouble_words, word},
     queue::{next_try, print_reasons, state_word},
@@ -44,7 +45,7 @@ pub fn run(matches: &ArgMatches, target: &Target) -> u8 {
 }
 
 pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let key = args.get_one::<String>("key").map_or("", String::as_str);
+    let key = text(args, "key");
     let limit = args.get_one::<u64>("limit").map_or_else(String::new, u64::to_string);
     let answer = Client::new(target).get("find", &Query::default().with("key", key).with("limit", &limit))?;
     let stories = answer.rows::<StoryOut>()?;

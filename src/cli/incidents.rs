@@ -4,6 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{
     Target,
+    args::text,
     client::{Client, DONE, Query, Trouble},
     suppress::class_words,
     table::{Output, Table, json_flag, on_terminal},
@@ -42,11 +43,10 @@ pub fn run(matches: &ArgMatches, target: &Target) -> u8 {
 }
 
 pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let text = |name: &str| args.get_one::<String>(name).map_or("", String::as_str);
     let limit = args.get_one::<u32>("limit").map_or_else(|| ROWS.to_owned(), u32::to_string);
     let query = Query::default()
-        .with("part", text("part"))
-        .with("since", text("since"))
+        .with("part", text(args, "part"))
+        .with("since", text(args, "since"))
         .with("limit", &limit)
         .flag("unclassified", args.get_flag("unclassified"));
     let answer = Client::new(target).get("incidents", &query)?;

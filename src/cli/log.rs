@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{
     Target,
+    args::{rows_wanted, text},
     client::{Answer, Client, DONE, Query, Trouble},
     table::{Csv, Output, Table, json_flag, on_terminal},
 };
@@ -125,10 +126,6 @@ pub(super) fn run_to(
     }
 }
 
-fn text<'a>(args: &'a ArgMatches, name: &str) -> &'a str {
-    args.get_one::<String>(name).map_or("", String::as_str)
-}
-
 /// The filters, as the daemon's route has them.
 fn pairs(args: &ArgMatches) -> Vec<(&'static str, String)> {
     [
@@ -181,12 +178,7 @@ fn show_all<S: Shown>(
     shown: &S,
 ) -> Result<u8, Trouble> {
     let (csv, json) = (args.get_flag("csv"), args.get_flag("json"));
-    let limit = match args.get_one::<u64>("limit") {
-        Some(0) => u64::MAX,
-        Some(n) => *n,
-        None if csv || json => u64::MAX,
-        None => TABLE_ROWS,
-    };
+    let limit = rows_wanted(args, csv || json, TABLE_ROWS);
     let mut pages = Pages { client, path, pairs, left: limit, cursor: None, more: true };
     if json {
         while let Some(answer) = pages.next()? {

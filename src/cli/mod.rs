@@ -4,6 +4,7 @@
 //! Always: 0 done, 1 no, 2 usage or config, 75 try later; answers go to stdout, complaints to stderr.
 //! Sources: config.md; sysexits(3).
 
+mod args;
 pub mod backup;
 pub mod bounce;
 mod check;

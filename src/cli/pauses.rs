@@ -3,6 +3,7 @@
 use clap::{Arg, ArgMatches, Command};
 
 use super::{
+    args::text,
     client::{Client, DONE, Query, Trouble},
     table::{Output, Table, clean},
 };
@@ -35,11 +36,10 @@ pub(super) fn commands() -> [Command; 3] {
 
 /// Pauses a destination.
 pub(super) fn pause(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let value = |name: &str| args.get_one::<String>(name).map_or("", String::as_str);
     let query = Query::default()
-        .with("destination", value("destination"))
-        .with("for", value("for"))
-        .with("reason", value("reason"));
+        .with("destination", text(args, "destination"))
+        .with("for", text(args, "for"))
+        .with("reason", text(args, "reason"));
     let answer = client.post("pauses", &query, b"")?;
     if args.get_flag("json") {
         output.out.write_all(&answer.body)?;
@@ -62,7 +62,7 @@ pub(super) fn pause(client: &Client, args: &ArgMatches, output: &mut Output<'_>)
 
 /// Ends a pause.
 pub(super) fn resume(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let destination = args.get_one::<String>("destination").map_or("", String::as_str);
+    let destination = text(args, "destination");
     let answer = client.post("pauses/lift", &Query::default().with("destination", destination), b"")?;
     let lifted: LiftOut = answer.row()?;
     if args.get_flag("json") {

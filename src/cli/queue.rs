@@ -4,6 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{
     Target,
+    args::{rows_wanted, text},
     client::{Answer, Client, DONE, NO, Query, Trouble},
     explain::print_facts,
     log::word,
@@ -111,7 +112,7 @@ pub(super) fn run_to(matches: &ArgMatches, target: &Target, output: &mut Output<
 fn filter_query(args: &ArgMatches) -> Query {
     let mut query = Query::default();
     for name in ["id", "recipient", "sender", "destination", "user"] {
-        query = query.with(name, args.get_one::<String>(name).map_or("", String::as_str));
+        query = query.with(name, text(args, name));
     }
     match args.get_one::<u32>("index") {
         Some(index) => query.with("index", &index.to_string()),
@@ -122,7 +123,7 @@ fn filter_query(args: &ArgMatches) -> Query {
 /// `flush` knows by its look what is meant: `all`, a queue id, a recipient with its @, or else a destination.
 fn flush_query(args: &ArgMatches) -> Result<Query, Trouble> {
     let mut query = Query::default();
-    let word = args.get_one::<String>("id").map_or("", String::as_str);
+    let word = text(args, "id");
     let named = match word {
         "" => "id",
         "all" => "all",
@@ -130,13 +131,12 @@ fn flush_query(args: &ArgMatches) -> Result<Query, Trouble> {
         _ if word.contains('@') => "recipient",
         _ => "destination",
     };
-    let given = |name: &str| args.get_one::<String>(name).map_or("", String::as_str);
-    if matches!(named, "recipient" | "destination") && !given(named).is_empty() {
+    if matches!(named, "recipient" | "destination") && !text(args, named).is_empty() {
         return Err(Trouble::Usage(format!("{:?} is a {named}, and --{named} names another one", clean(word))));
     }
     query = query.with(named, if named == "all" { "1" } else { word });
     for name in ["recipient", "sender", "destination", "user"] {
-        query = query.with(name, given(name));
+        query = query.with(name, text(args, name));
     }
     match args.get_one::<u32>("index") {
         Some(_) if named != "id" => Err(Trouble::Usage("--index goes with a queue id".into())),
@@ -147,12 +147,7 @@ fn flush_query(args: &ArgMatches) -> Result<Query, Trouble> {
 
 fn list(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let json = args.get_flag("json");
-    let mut left = match args.get_one::<u64>("limit") {
-        Some(0) => u64::MAX,
-        Some(n) => *n,
-        None if json => u64::MAX,
-        None => TABLE_ROWS,
-    };
+    let mut left = rows_wanted(args, json, TABLE_ROWS);
     let limit = left;
     let mut table = Table::new(&["QUEUE ID", "AGE", "NEXT TRY", ">TRIES", "SENDER", "RECIPIENT", "LAST ANSWER"]);
     let mut cursor = String::new();
@@ -254,7 +249,7 @@ pub(super) fn destination_table(rows: &[DestinationOut], now: Timestamp) -> Tabl
 }
 
 fn show(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let id = args.get_one::<String>("id").map_or("", String::as_str);
+    let id = text(args, "id");
     if !id.bytes().all(|b| b.is_ascii_alphanumeric()) || id.is_empty() {
         return Err(Trouble::Usage(format!(
             "{:?} is not a queue id: see `hikyaku queue list`, or look with `hikyaku find`",

@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::{
     Target,
+    args::text,
     client::{Client, DONE, NO, Query, Trouble},
     table::{Output, Table, clean, json_flag, on_terminal},
 };
@@ -73,7 +74,7 @@ pub(super) fn run_to(matches: &ArgMatches, target: &Target, output: &mut Output<
 
 fn list(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let days = args.get_one::<u32>("days").map_or_else(|| DAYS.to_owned(), u32::to_string);
-    let domain = args.get_one::<String>("domain").map_or("", String::as_str);
+    let domain = text(args, "domain");
     let mut table = Table::new(&["DAY", "FROM", "ABOUT", ">GOOD", ">BAD", "MOST OFTEN", "KEY"]);
     let mut cursor = None;
     loop {
@@ -121,7 +122,7 @@ fn cells(row: TlsReportOut) -> [String; 7] {
 }
 
 fn show(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let key = args.get_one::<String>("key").map_or("", String::as_str);
+    let key = text(args, "key");
     let answer = client.get("tls-reports/show", &Query::default().with("key", key))?;
     if args.get_flag("json") {
         output.out.write_all(&answer.body)?;

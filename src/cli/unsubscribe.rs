@@ -7,6 +7,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::{
     Target,
+    args::{rows_wanted, text},
     client::{Client, DONE, NO, Query, Trouble},
     suppress::Pages,
     table::{Csv, Output, Table, json_flag, on_terminal},
@@ -75,22 +76,13 @@ pub(super) fn run_to(matches: &ArgMatches, target: &Target, output: &mut Output<
     }
 }
 
-fn text<'a>(args: &'a ArgMatches, name: &str) -> &'a str {
-    args.get_one::<String>(name).map_or("", String::as_str)
-}
-
 fn query(args: &ArgMatches) -> Query {
     ["part", "list", "since", "until"].iter().fold(Query::default(), |query, name| query.with(name, text(args, name)))
 }
 
 fn list(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let json = args.get_flag("json");
-    let limit = match args.get_one::<u64>("limit") {
-        Some(0) => u64::MAX,
-        Some(n) => *n,
-        None if json => u64::MAX,
-        None => TABLE_ROWS,
-    };
+    let limit = rows_wanted(args, json, TABLE_ROWS);
     let mut pages = Pages::new("unsubscribes", limit);
     let mut table = Table::new(&["ADDRESS", "LIST", "LEFT", "HOW", "FROM"]);
     while let Some(answer) = pages.next(client, query(args))? {

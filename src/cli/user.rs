@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{
     Target,
+    args::text,
     client::{Client, DONE, Query, Trouble},
     table::{Output, Table, clean, json_flag, on_terminal},
 };
@@ -100,7 +101,7 @@ pub(super) fn run_to(
 }
 
 fn name_of(args: &ArgMatches) -> &str {
-    args.get_one::<String>("name").map_or("", String::as_str)
+    text(args, "name")
 }
 
 fn list(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {

@@ -4,7 +4,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::Pages;
+use super::{Pages, text};
 use crate::{
     cli::{
         client::{Client, DONE, NO, Query, Trouble},
@@ -73,7 +73,7 @@ pub(super) fn list(client: &Client, args: &ArgMatches, output: &mut Output<'_>) 
 
 /// `suppress release|discard|undo ID`.
 pub(super) fn end(client: &Client, verb: &str, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let id = args.get_one::<String>("id").map_or("", String::as_str);
+    let id = text(args, "id");
     if !args.get_flag("yes") {
         return preview(client, verb, id, args, output);
     }

@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{
     Target,
+    args::{rows_wanted, text},
     client::{Client, DONE, NO, Query, Trouble},
     explain::print_facts,
     table::{Csv, Output, Table, clean, json_flag, on_terminal},
@@ -135,10 +136,6 @@ pub(super) fn run_to(matches: &ArgMatches, target: &Target, output: &mut Output<
     }
 }
 
-fn text<'a>(args: &'a ArgMatches, name: &str) -> &'a str {
-    args.get_one::<String>(name).map_or("", String::as_str)
-}
-
 fn query(args: &ArgMatches) -> Query {
     let mut query = Query::default();
     for name in ["part", "since", "until", "cause", "class", "user", "incident"] {
@@ -153,12 +150,7 @@ fn is_narrowed(args: &ArgMatches) -> bool {
 
 fn list(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let json = args.get_flag("json");
-    let limit = match args.get_one::<u64>("limit") {
-        Some(0) => u64::MAX,
-        Some(n) => *n,
-        None if json => u64::MAX,
-        None => TABLE_ROWS,
-    };
+    let limit = rows_wanted(args, json, TABLE_ROWS);
     let mut pages = Pages::new("suppress", limit);
     let mut table = Table::new(&["ADDRESS", "SINCE", "UNTIL", "CAUSE", "CLASS", ">ERRORS", "WHY"]);
     while let Some(answer) = pages.next(client, query(args))? {
