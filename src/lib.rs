@@ -48,7 +48,7 @@
 //! | layer | rooms | may use |
 //! |---|---|---|
 //! | 0 words | [`clock`] [`ids`] [`secret`] [`budget`] [`event`] [`fact`] [`metrics`] [`journal`] | each other |
-//! | 1 pure | [`smtp`], [`mail`], `bounce/{envelope_from,verp,classify,read,dsn_write}`, `deliver/{route,tls_policy,sts_policy,verdict}`, `schedule/` but its shell (`task`, `attempt`, `results`, `shelf`, `locate`), `intake/proxy`, `unsubscribe/{token,headers,row}` | layer 0, and the rooms to their left |
+//! | 1 pure | [`smtp`], [`mail`], `bounce/{envelope_from,verp,classify,read,dsn_write}`, `deliver/{route,tls_policy,sts_policy,verdict,counted}`, `schedule/` but its shell (`task`, `attempt`, `results`, `shelf`, `locate`), `intake/proxy`, `unsubscribe/{token,headers,row}` | layer 0, and the rooms to their left |
 //! | 2 state | [`config`] (owns toml), [`store`] (owns redb), `deliver/rules`, `intake/{policy,inlets,spam,forwarding}`, `suppress/lookup`, `unsubscribe/filters` | 0, 1 |
 //! | 3 shells | [`runtime`], [`net`] (owns rustls and the DNS codec), [`intake`], [`deliver`], [`schedule`], [`bounce`], [`suppress`], [`unsubscribe`], [`tls_report`], [`account`], [`http`] (owns tiny_http) | 0–2, and `intake/submit` |
 //! | 4 wiring | [`app`], [`cli`] (owns clap) | everything |

@@ -14,10 +14,13 @@ use async_io::{Async, Timer};
 
 use crate::{
     config::{Config, InForce, Mode},
-    deliver::attempt::Deliverer,
+    deliver::{
+        attempt::Deliverer,
+        counted::{RuleUse, WarmUpState},
+    },
     http::{
         Http,
-        daemon::{LaneActivity, RuleUse, Unready, WarmUpView},
+        daemon::{LaneActivity, Unready},
         front::{Duplex, Names, TlsAccept},
         live::{Ask, Live},
     },
@@ -86,29 +89,13 @@ pub fn pauses(store: Store, scheduler: Handle) -> Ask<()> {
 }
 
 /// How far new source addresses have come.
-pub fn warm_ups(deliverer: Option<Arc<Deliverer>>) -> Ask<Vec<WarmUpView>> {
-    Box::new(move || {
-        let states = deliverer.as_ref().map(|d| d.warm_ups()).unwrap_or_default();
-        states
-            .into_iter()
-            .map(|s| WarmUpView {
-                source: s.source,
-                provider: s.provider,
-                day: s.day,
-                days: s.days,
-                sent: s.sent,
-                cap: s.cap,
-            })
-            .collect()
-    })
+pub fn warm_ups(deliverer: Option<Arc<Deliverer>>) -> Ask<Vec<WarmUpState>> {
+    Box::new(move || deliverer.as_ref().map(|d| d.warm_ups()).unwrap_or_default())
 }
 
 /// When each delivery-speed rule last applied.
 pub fn rule_uses(deliverer: Option<Arc<Deliverer>>) -> Ask<Vec<RuleUse>> {
-    Box::new(move || {
-        let uses = deliverer.as_ref().map(|d| d.rule_uses()).unwrap_or_default();
-        uses.into_iter().map(|u| RuleUse { rule: u.rule, last: u.last, since: u.since }).collect()
-    })
+    Box::new(move || deliverer.as_ref().map(|d| d.rule_uses()).unwrap_or_default())
 }
 
 /// Asks the resolvers again and again whether they validate DNSSEC, where DANE depends on it.

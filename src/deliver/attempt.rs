@@ -28,13 +28,14 @@ use smol::future::FutureExt;
 use super::{
     body::Bodies,
     connection::{Connection, TlsConfigs},
+    counted::{RuleUse, WarmUpState},
     envelope::PerRecipient,
     groups::groups,
     host_tls::TlsRoom,
     hosts::{self, Way},
     job::{Deliver, Job, Located, Outcome, RecipientResult, SiteFeedback},
     memory::Memory,
-    notes::{self, RuleUse, RuleUses},
+    notes::{self, RuleUses},
     pacing::Turns,
     pool::Pool,
     responses::{Hits, Responses},
@@ -47,7 +48,7 @@ use super::{
     tls_results::Collector,
     trial::Trial,
     verdict::Feedback,
-    warm_up::{self, WarmUpState, WarmUps},
+    warm_up::{self, WarmUps},
 };
 use crate::{
     bounce::keys::KeyRing,

@@ -27,6 +27,7 @@
 pub mod attempt;
 pub mod body;
 mod connection;
+pub mod counted;
 mod dane;
 pub mod envelope;
 mod explain;

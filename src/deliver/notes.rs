@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::shelf::Shelf;
+use super::{counted::RuleUse, shelf::Shelf};
 use crate::{
     clock::Timestamp,
     store::{MemoChange, MemoKind},
@@ -37,17 +37,6 @@ pub(super) async fn write(shelf: &dyn Shelf, mut changes: Vec<MemoChange>) -> Re
         changes = rest;
     }
     Ok(())
-}
-
-/// When a rule was last the one that applied.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RuleUse {
-    /// The rule's name.
-    pub rule: String,
-    /// When it last applied to a destination; `None`: never since `since`.
-    pub last: Option<Timestamp>,
-    /// Since when its use is watched: it was new in the config file then.
-    pub since: Timestamp,
 }
 
 /// The uses of all rules.

@@ -16,6 +16,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use super::counted::WarmUpState;
 use crate::{
     config::Source,
     store::{MemoChange, MemoKind},
@@ -28,23 +29,6 @@ const SHOWN_MAX: usize = 1_000;
 /// Second-level names below a country that are branches, not owners.
 const BRANCHES: [&str; 16] =
     ["ac", "ad", "co", "com", "ed", "edu", "go", "gob", "gov", "gr", "lg", "ne", "net", "nom", "or", "org"];
-
-/// What a warming address sent to a provider today.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WarmUpState {
-    /// The address.
-    pub source: IpAddr,
-    /// The rule's name, or the end of the MX host's; empty: nothing went by it yet.
-    pub provider: String,
-    /// The day of its warm-up, from 1; 0: it begins later.
-    pub day: u32,
-    /// Days of the warm-up in all.
-    pub days: u32,
-    /// Recipients today.
-    pub sent: u64,
-    /// Recipients that the schedule gives to a provider today.
-    pub cap: u64,
-}
 
 /// The counts of the day.
 #[derive(Default)]

@@ -3,12 +3,13 @@
 //! In: questions and acts.  Out: rows of the store, and what only the running process knows.
 //! Always: every method may block (it runs on a thread of [`super::server`]), and every answer is bounded by its arguments.
 
-use std::{io, net::IpAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     account::AccountError,
     clock::Timestamp,
     config::{Mode, Suppression},
+    deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::SandboxMail,
     event::Class,
     fact::Fact,
@@ -115,45 +116,6 @@ pub struct ExplainQuery {
     pub user: String,
 }
 
-/// How far a new source address has come with one provider today.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WarmUpView {
-    /// The address.
-    pub source: IpAddr,
-    /// The provider, by the name of its site.
-    pub provider: String,
-    /// The day of its warm-up, from 1.
-    pub day: u32,
-    /// Days of the warm-up in all.
-    pub days: u32,
-    /// Recipients sent today.
-    pub sent: u64,
-    /// Recipients that may go today.
-    pub cap: u64,
-}
-
-/// When a delivery-speed rule last applied to a recipient.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RuleUse {
-    /// The rule's name.
-    pub rule: String,
-    /// When it last did; `None`: never since it is watched.
-    pub last: Option<Timestamp>,
-    /// Since when it is watched.
-    pub since: Timestamp,
-}
-
-/// A rule that matched nothing for so long is shown as unused.
-pub const RULE_UNUSED_AFTER: Duration = Duration::from_secs(30 * 86_400);
-
-impl RuleUse {
-    /// How long it has matched nothing, if that is long enough to say so.
-    pub fn unused_for(&self, now: Timestamp) -> Option<Duration> {
-        let idle = now.since(self.last.unwrap_or(self.since));
-        (idle >= RULE_UNUSED_AFTER).then_some(idle)
-    }
-}
-
 /// The daemon, as routes see it.
 #[allow(missing_docs)] // each is the store's, the accounts' or the sandbox's method of that name, documented there
 pub trait Daemon: Send + Sync + 'static {
@@ -174,7 +136,7 @@ pub trait Daemon: Send + Sync + 'static {
     /// What the delivery-speed rules of the config did.
     fn rule_uses(&self) -> Vec<RuleUse>;
     /// Source addresses that are warming up, by provider.
-    fn warm_ups(&self) -> Vec<WarmUpView>;
+    fn warm_ups(&self) -> Vec<WarmUpState>;
     /// The chain of decisions about a mail that does not exist (yet). May ask the DNS.
     fn explain(&self, query: &ExplainQuery) -> Result<Vec<Fact>, StoreError>;
     /// The same about a recipient that waits. May ask the DNS.

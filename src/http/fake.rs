@@ -9,10 +9,11 @@ use std::{
 use crate::{
     clock::{Clock, Timestamp},
     config::Mode,
+    deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::SandboxMail,
     event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     http::{
-        daemon::{LaneActivity, RuleUse, Unready, WarmUpView},
+        daemon::{LaneActivity, Unready},
         fake_lists_tests::Lists,
         when::of_rfc3339,
     },
@@ -55,7 +56,7 @@ pub(crate) struct Fake {
     pub validation: Option<Validation>,
     pub oldest: [Option<Timestamp>; 3],
     pub pauses: Mutex<Vec<Pause>>,
-    pub warm_ups: Vec<WarmUpView>,
+    pub warm_ups: Vec<WarmUpState>,
     pub rule_uses: Vec<RuleUse>,
     pub tls_reports: Receiver<Memos>,
     pub lists: Lists,
@@ -346,7 +347,7 @@ impl Fake {
                 },
             ]),
             warm_ups: vec![
-                WarmUpView {
+                WarmUpState {
                     source: IpAddr::from([192, 0, 2, 11]),
                     provider: "aspmx.l.google.com (+4)".into(),
                     day: 3,
@@ -354,7 +355,7 @@ impl Fake {
                     sent: 131,
                     cap: 200,
                 },
-                WarmUpView {
+                WarmUpState {
                     source: IpAddr::from([192, 0, 2, 11]),
                     provider: "mx.docomo.example".into(),
                     day: 3,

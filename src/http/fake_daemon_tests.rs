@@ -7,11 +7,12 @@ use crate::{
     account::AccountError,
     clock::Timestamp,
     config::Suppression,
+    deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::SandboxMail,
     event::Class,
     fact::Fact,
     http::{
-        daemon::{About, Daemon, ExplainQuery, LaneActivity, RuleUse, Unready, WarmUpView},
+        daemon::{About, Daemon, ExplainQuery, LaneActivity, Unready},
         exchange::Stream,
         when::Zone,
     },
@@ -95,7 +96,7 @@ impl Daemon for Fake {
         self.rule_uses.clone()
     }
 
-    fn warm_ups(&self) -> Vec<WarmUpView> {
+    fn warm_ups(&self) -> Vec<WarmUpState> {
         self.warm_ups.clone()
     }
 

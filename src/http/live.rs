@@ -16,11 +16,12 @@ use crate::{
     account::{AccountError, Accounts},
     clock::{Clock, Timestamp},
     config::{Config, InForce, Mode, Suppression},
+    deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::{Sandbox, SandboxMail},
     event::Class,
     fact::Fact,
     http::{
-        daemon::{About, Daemon, ExplainQuery, LaneActivity, RuleUse, Unready, WarmUpView},
+        daemon::{About, Daemon, ExplainQuery, LaneActivity, Unready},
         exchange::Stream,
         when::Zone,
     },
@@ -89,7 +90,7 @@ pub struct Live {
     /// The same about a waiting recipient.
     pub facts_of: FactsOf,
     /// Source addresses that are warming up.
-    pub warm_ups: Ask<Vec<WarmUpView>>,
+    pub warm_ups: Ask<Vec<WarmUpState>>,
     /// What the delivery-speed rules did.
     pub rule_uses: Ask<Vec<RuleUse>>,
     /// TLS reports that came in.
@@ -206,7 +207,7 @@ impl Daemon for Live {
         (self.rule_uses)()
     }
 
-    fn warm_ups(&self) -> Vec<WarmUpView> {
+    fn warm_ups(&self) -> Vec<WarmUpState> {
         (self.warm_ups)()
     }
 

@@ -7,12 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::rows::time;
 use crate::{
     clock::Timestamp,
+    deliver::counted::{RuleUse, WarmUpState},
     event::Class,
     fact::Fact,
-    http::{
-        daemon::{RuleUse, WarmUpView},
-        health::Destination,
-    },
+    http::health::Destination,
     net::dns::Validation,
     store::Pause,
 };
@@ -154,8 +152,8 @@ pub struct WarmUpOut {
     pub cap: u64,
 }
 
-impl From<&WarmUpView> for WarmUpOut {
-    fn from(w: &WarmUpView) -> Self {
+impl From<&WarmUpState> for WarmUpOut {
+    fn from(w: &WarmUpState) -> Self {
         WarmUpOut {
             source: w.source.to_string(),
             provider: w.provider.clone(),

@@ -55,6 +55,7 @@ const ROOMS: &[Room] = &[
     room("deliver/sts_policy", Kind::Pure, &[]),
     room("deliver/tls_policy", Kind::Pure, &[]),
     room("deliver/verdict", Kind::Pure, &[]),
+    room("deliver/counted", Kind::Pure, &[]),
     room("deliver/route", Kind::Pure, &[]),
     room("schedule/backoff", Kind::Pure, &[]),
     room("schedule/limits", Kind::Pure, &[]),
