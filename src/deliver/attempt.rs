@@ -40,7 +40,6 @@ use super::{
     pool::Pool,
     responses::{Hits, Responses},
     rules::Rules,
-    shelf::Shelf,
     sources::{Presence, Table},
     sts::{StsCache, StsParts},
     sts_host::{LivePolicyHost, PolicyHost},
@@ -62,7 +61,7 @@ use crate::{
     },
     runtime::{Runtime, Shutdown, Stage},
     smtp::client::{Login, Timeouts},
-    store::{Lane, MEMOS_MAX, MemoKind, Store},
+    store::{Lane, MEMOS_MAX, MemoKind, Memos, Store},
 };
 
 /// Addresses that one attempt connects to, at most, over all hosts.
@@ -205,7 +204,7 @@ impl Settings {
 impl Deliverer {
     /// Starts delivering under this configuration. Reads the system's root certificates.
     pub fn new(parts: DelivererParts, config: &Config) -> Self {
-        let shelf: Arc<dyn Shelf> = Arc::new(parts.store.clone());
+        let shelf: Arc<dyn Memos> = Arc::new(parts.store.clone());
         let bodies: Arc<dyn Bodies> = Arc::new(parts.store);
         let policy_host = Arc::new(LivePolicyHost::new(parts.resolver.clone(), Trust::System));
         let rest = Rest {
@@ -408,7 +407,7 @@ pub(super) struct Rest {
     pub resolver: Resolver,
     pub shutdown: Shutdown,
     /// Where notes, TLS policies and results are kept.
-    pub shelf: Arc<dyn Shelf>,
+    pub shelf: Arc<dyn Memos>,
     /// Where MTA-STS policies come from.
     pub policy_host: Arc<dyn PolicyHost>,
     pub keys: KeyRing,
@@ -433,7 +432,7 @@ impl Shared {
 
     fn load_notes(&self) {
         let all = |kind| {
-            self.tls.shelf.page(kind, None, MEMOS_MAX).unwrap_or_else(|error| {
+            self.tls.shelf.memos(kind, "", None, MEMOS_MAX).unwrap_or_else(|error| {
                 log::warn!("notes of the deliverer could not be read: {error}; they begin anew");
                 Vec::new()
             })

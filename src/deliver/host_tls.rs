@@ -14,7 +14,6 @@ use super::{
     dane::{DaneHost, DaneTls},
     hosts::{Finder, Found},
     route::NoWay,
-    shelf::Shelf,
     sts::{Known, StsCache},
     sts_policy::StsMode,
     tls_policy::{By, Check, Dane, Demand, Level, PassedOver, Plan, Sts, Wish, decide},
@@ -29,7 +28,7 @@ use crate::{
         tls::{ClientTls, TlsFailure},
     },
     smtp::client::{TlsMode, Trouble},
-    store::Message,
+    store::{Memos, Message},
 };
 
 /// What a connection was opened for, and what was checked on the way: part of the key of its reuse.
@@ -47,7 +46,7 @@ pub(super) struct Agreed {
 pub(super) struct TlsRoom {
     pub sts: StsCache,
     pub results: Arc<Collector>,
-    pub shelf: Arc<dyn Shelf>,
+    pub shelf: Arc<dyn Memos>,
 }
 
 /// What is asked for on behalf of a message.

@@ -45,6 +45,7 @@ mod responses;
 pub mod route;
 pub mod rules;
 pub mod sandbox;
+#[cfg(test)]
 mod shelf;
 mod site;
 mod sources;

@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use super::{counted::RuleUse, shelf::Shelf};
+use super::counted::RuleUse;
 use crate::{
     clock::Timestamp,
-    store::{MemoChange, MemoKind},
+    store::{MemoChange, MemoKind, Memos},
 };
 
 /// How often notes are written.
@@ -26,10 +26,10 @@ const GONE_KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
 const CHANGES_MAX: usize = 1_000;
 
 /// Writes changes in transactions of bounded size; answers those that could not be written.
-pub(super) async fn write(shelf: &dyn Shelf, mut changes: Vec<MemoChange>) -> Result<(), Vec<MemoChange>> {
+pub(super) async fn write(shelf: &dyn Memos, mut changes: Vec<MemoChange>) -> Result<(), Vec<MemoChange>> {
     while !changes.is_empty() {
         let rest = changes.split_off(changes.len().min(CHANGES_MAX));
-        if let Err(error) = shelf.put(changes.clone()).await {
+        if let Err(error) = shelf.put_memos(changes.clone()).await {
             log::warn!("notes of the deliverer could not be written: {error}; they are kept");
             changes.extend(rest);
             return Err(changes);

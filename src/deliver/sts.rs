@@ -27,7 +27,6 @@ use serde::{Deserialize, Serialize};
 use smol::{channel, future::FutureExt, lock::Semaphore};
 
 use super::{
-    shelf::Shelf,
     sts_host::{FetchError, PolicyHost},
     sts_policy::{StsMode, StsPolicy},
     tls_results::{Collector, FailureResult, PolicyResult, PolicyType, ResultType},
@@ -36,7 +35,7 @@ use crate::{
     clock::{Clock, Timestamp},
     metrics::Metrics,
     runtime::Runtime,
-    store::{MemoChange, MemoKind},
+    store::{MemoChange, MemoKind, Memos},
 };
 
 /// Fetches at once: slow hosts take few places, and others are still served.
@@ -110,7 +109,7 @@ struct Inner {
     clock: Clock,
     metrics: Arc<Metrics>,
     runtime: Runtime,
-    shelf: Arc<dyn Shelf>,
+    shelf: Arc<dyn Memos>,
     host: Arc<dyn PolicyHost>,
     results: Arc<Collector>,
     cache: Mutex<Cache>,
@@ -163,7 +162,7 @@ pub(super) struct StsParts {
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub runtime: Runtime,
-    pub shelf: Arc<dyn Shelf>,
+    pub shelf: Arc<dyn Memos>,
     pub host: Arc<dyn PolicyHost>,
     pub results: Arc<Collector>,
 }
@@ -235,7 +234,7 @@ impl StsCache {
     /// What was known before the restart, if it still holds.
     fn on_disk(&self, domain: &str) -> Option<Known> {
         let now = self.0.clock.now();
-        let json = self.0.shelf.get(MemoKind::MtaSts, domain).ok().flatten()?;
+        let json = self.0.shelf.memo(MemoKind::MtaSts, domain).ok().flatten()?;
         let held: Arc<Held> = Arc::new(serde_json::from_slice(&json).ok()?);
         // A clock that was set back must not make it hold for ever.
         if now >= held.expires() || held.fetched() > now.plus(RENEWED_AT) {
@@ -283,14 +282,14 @@ impl StsCache {
         }
         let mut after: Option<String> = None;
         loop {
-            let Ok(page) = self.0.shelf.page(MemoKind::MtaSts, after.as_deref(), PAGE) else { return };
+            let Ok(page) = self.0.shelf.memos(MemoKind::MtaSts, "", after.as_deref(), PAGE) else { return };
             let Some((last, _)) = page.last() else { return };
             after = Some(last.clone());
             let is_over = |json: &[u8]| serde_json::from_slice::<Held>(json).map_or(true, |held| now >= held.expires());
             let over = page.into_iter().filter(|(_, json)| is_over(json));
             let over: Vec<MemoChange> =
                 over.map(|(key, _)| MemoChange { kind: MemoKind::MtaSts, key, value: None }).collect();
-            if !over.is_empty() && self.0.shelf.put(over).await.is_err() {
+            if !over.is_empty() && self.0.shelf.put_memos(over).await.is_err() {
                 return;
             }
         }
@@ -378,7 +377,7 @@ impl Inner {
     async fn keep(&self, domain: &str, held: &Held) {
         let Ok(json) = serde_json::to_vec(held) else { return };
         let change = MemoChange { kind: MemoKind::MtaSts, key: domain.to_owned(), value: Some(json) };
-        if let Err(error) = self.shelf.put(vec![change]).await {
+        if let Err(error) = self.shelf.put_memos(vec![change]).await {
             log::warn!("destination={domain} its MTA-STS policy could not be stored: {error}");
         }
     }

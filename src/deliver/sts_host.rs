@@ -5,11 +5,10 @@
 //! private ones are refused where MX hosts on them are; size and time are bounded.
 //! Sources: RFC 8461 §3.1 and §3.3.
 
-use std::net::IpAddr;
+use std::{future::Future, net::IpAddr, pin::Pin};
 
 use super::{
     route,
-    shelf::Boxed,
     sts::FETCH_WITHIN,
     sts_policy::{POLICY_OCTETS_MAX, record_id},
     tls_results::ResultType,
@@ -24,6 +23,9 @@ use crate::net::{
 const HTTPS_PORT: u16 = 443;
 /// Where the policy is (RFC 8461 §3.3).
 const POLICY_PATH: &str = "/.well-known/mta-sts.txt";
+
+/// A future in a box.
+pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A policy that could not be fetched.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use super::{
-    super::shelf::{Boxed, RamShelf},
+    super::{shelf::RamShelf, sts_host::Boxed},
     *,
 };
 

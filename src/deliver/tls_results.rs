@@ -15,10 +15,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::shelf::Shelf;
 use crate::{
     clock::Timestamp,
-    store::{MEMO_OCTETS_MAX, MemoChange, MemoKind},
+    store::{MEMO_OCTETS_MAX, MemoChange, MemoKind, Memos},
 };
 
 /// Domains that are counted on one day; mail to more is sent as ever, and not counted.
@@ -289,7 +288,7 @@ impl Collector {
     }
 
     /// Adds what was counted to the memos of its days; what cannot be written is kept for the next time.
-    pub(super) async fn flush(&self, shelf: &dyn Shelf) {
+    pub(super) async fn flush(&self, shelf: &dyn Memos) {
         let mut results: Vec<((u32, String), DayResults)> = self.lock().results.drain().collect();
         while !results.is_empty() {
             let rest = results.split_off(results.len().min(CHANGES_MAX));
@@ -298,14 +297,14 @@ impl Collector {
                     "{}/{domain}",
                     day_text(Timestamp::from_millis(u64::from(*day) * crate::clock::DAY_MILLIS))
                 );
-                let known = shelf.get(MemoKind::TlsResults, &key).ok().flatten();
+                let known = shelf.memo(MemoKind::TlsResults, &key).ok().flatten();
                 // A memo that cannot be read any more is begun anew.
                 let mut sum: DayResults = known.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
                 sum.merge(fresh.clone());
                 Some(MemoChange { kind: MemoKind::TlsResults, key, value: Some(sum.to_json()?) })
             });
             let changes: Vec<MemoChange> = changes.collect();
-            if let Err(error) = shelf.put(changes).await {
+            if let Err(error) = shelf.put_memos(changes).await {
                 log::warn!("TLS results could not be written: {error}; they are kept");
                 results.extend(rest);
                 let mut pending = self.lock();

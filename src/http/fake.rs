@@ -30,7 +30,7 @@ use crate::{
         Account, AccountKind, AuditEntry, BodyPlace, Lane, LaneRow, LogRow, Message, Origin, Pause, QueueAct,
         Recipient, RecipientState, StoreError, Story, Totals,
     },
-    tls_report::{fake::Memos, receive::Receiver},
+    tls_report::{fake::RamMemos, receive::Receiver},
 };
 
 /// A subject that tries everything.
@@ -58,7 +58,7 @@ pub(crate) struct Fake {
     pub pauses: Mutex<Vec<Pause>>,
     pub warm_ups: Vec<WarmUpState>,
     pub rule_uses: Vec<RuleUse>,
-    pub tls_reports: Receiver<Memos>,
+    pub tls_reports: Receiver<RamMemos>,
     pub lists: Lists,
 }
 
@@ -364,7 +364,7 @@ impl Fake {
                     cap: 200,
                 },
             ],
-            tls_reports: Receiver::new(Memos::default(), Clock::manual(now()), Arc::default()),
+            tls_reports: Receiver::new(RamMemos::default(), Clock::manual(now()), Arc::default()),
             lists: Lists::busy(),
             rule_uses: vec![
                 RuleUse {

@@ -2,6 +2,10 @@
 //!
 //! Always: a new kind is added at the end, with a number in `memos.rs` that never changes; a secret value is never printed.
 
+use std::{future::Future, pin::Pin};
+
+use super::{Store, types::StoreError};
+
 /// What other rooms remember across restarts, small rows of their own making, in a table of the store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum MemoKind {
@@ -124,5 +128,44 @@ impl std::fmt::Debug for MemoChange {
             Some(value) => format!("{} octets", value.len()),
         };
         write!(f, "MemoChange({}/{}: {value})", self.kind.word(), self.key)
+    }
+}
+
+/// A write of memos under way.
+pub type Writing<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
+
+/// The memos, as the rooms that keep some see them: the store's, or a test's that fails.
+pub trait Memos: Send + Sync + 'static {
+    /// See [`Store::memo`].
+    fn memo(&self, kind: MemoKind, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// See [`Store::memos`].
+    fn memos(
+        &self,
+        kind: MemoKind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+    /// See [`Store::put_memos`].
+    fn put_memos(&self, changes: Vec<MemoChange>) -> Writing<'_>;
+}
+
+impl Memos for Store {
+    fn memo(&self, kind: MemoKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Store::memo(self, kind, key)
+    }
+
+    fn memos(
+        &self,
+        kind: MemoKind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        Store::memos(self, kind, prefix, after, limit)
+    }
+
+    fn put_memos(&self, changes: Vec<MemoChange>) -> Writing<'_> {
+        Box::pin(Store::put_memos(self, changes))
     }
 }

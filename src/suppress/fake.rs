@@ -9,17 +9,14 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Suppressions,
-    memory::{Memory, Writing},
-};
+use super::{Suppressions, memory::Memory};
 use crate::{
     clock::{Clock, Timestamp},
     config::{Config, InForce},
     event::{AttemptDetail, ErrorClass, Event, EventKind, Trouble},
     ids::{IdSource, MessageId, RecipientKey},
     metrics::Metrics,
-    store::{AuditEntry, Followed, MEMOS_A_CALL_MAX, MemoChange, MemoKind, StoreError},
+    store::{AuditEntry, Followed, MEMOS_A_CALL_MAX, MemoChange, MemoKind, Memos, StoreError, Writing},
 };
 
 /// 2026-06-01T00:00:00Z, a day's start.
@@ -81,7 +78,7 @@ impl FakeStore {
     }
 }
 
-impl Memory for FakeStore {
+impl Memos for FakeStore {
     fn memo(&self, kind: MemoKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.with(|i| i.memos.get(&(kind, key.to_owned())).cloned()))
     }
@@ -102,6 +99,12 @@ impl Memory for FakeStore {
         }))
     }
 
+    fn put_memos(&self, changes: Vec<MemoChange>) -> Writing<'_> {
+        self.put(changes, None)
+    }
+}
+
+impl Memory for FakeStore {
     fn follow(&self, after: u64, kinds: &[EventKind], limit: usize) -> Result<(Vec<Followed>, u64), StoreError> {
         self.largest.fetch_max(limit as u64, Ordering::Relaxed);
         Ok(self.with(|i| {

@@ -5,16 +5,15 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::Memory;
-use crate::store::{MemoChange, MemoKind, StoreError};
+use crate::store::{MemoChange, MemoKind, Memos, StoreError, Writing};
 
 /// Memos in RAM.
 #[derive(Clone, Default)]
-pub(crate) struct Memos(pub Arc<Mutex<Rows>>);
+pub(crate) struct RamMemos(pub Arc<Mutex<Rows>>);
 
 pub(crate) type Rows = BTreeMap<(MemoKind, String), Vec<u8>>;
 
-impl Memos {
+impl RamMemos {
     pub fn keys(&self, kind: MemoKind) -> Vec<String> {
         let all = self.0.lock().expect("no panic before");
         all.keys().filter(|(k, _)| *k == kind).map(|(_, key)| key.clone()).collect()
@@ -24,7 +23,7 @@ impl Memos {
     }
 }
 
-impl Memory for Memos {
+impl Memos for RamMemos {
     fn memo(&self, kind: MemoKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.0.lock().expect("no panic before").get(&(kind, key.to_owned())).cloned())
     }
@@ -41,14 +40,16 @@ impl Memory for Memos {
         });
         Ok(of_kind.take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
-    async fn put_memos(&self, changes: Vec<MemoChange>) -> Result<(), StoreError> {
-        let mut all = self.0.lock().expect("no panic before");
-        for change in changes {
-            match change.value {
-                Some(value) => all.insert((change.kind, change.key), value),
-                None => all.remove(&(change.kind, change.key)),
-            };
-        }
-        Ok(())
+    fn put_memos(&self, changes: Vec<MemoChange>) -> Writing<'_> {
+        Box::pin(async move {
+            let mut all = self.0.lock().expect("no panic before");
+            for change in changes {
+                match change.value {
+                    Some(value) => all.insert((change.kind, change.key), value),
+                    None => all.remove(&(change.kind, change.key)),
+                };
+            }
+            Ok(())
+        })
     }
 }

@@ -21,11 +21,11 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, io::Write as _};
+use std::io::Write as _;
 
 use crate::{
     clock::Timestamp,
-    store::{MemoChange, MemoKind, Store, StoreError},
+    store::{MemoChange, MemoKind, Memos, StoreError},
 };
 
 pub use crate::ids::REPORT_USER;
@@ -36,38 +36,9 @@ const DAY_NAME_LEN: usize = 10;
 const DAY_MILLIS: u64 = crate::clock::DAY_MILLIS;
 
 /// What this room asks of the store.
-pub trait Memory: Clone + Send + Sync + 'static {
-    /// See [`Store::memo`].
-    fn memo(&self, kind: MemoKind, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
-    /// See [`Store::memos`].
-    fn memos(
-        &self,
-        kind: MemoKind,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
-    /// See [`Store::put_memos`].
-    fn put_memos(&self, changes: Vec<MemoChange>) -> impl Future<Output = Result<(), StoreError>> + Send;
-}
+pub trait Memory: Memos + Clone {}
 
-impl Memory for Store {
-    fn memo(&self, kind: MemoKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Store::memo(self, kind, key)
-    }
-    fn memos(
-        &self,
-        kind: MemoKind,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        Store::memos(self, kind, prefix, after, limit)
-    }
-    async fn put_memos(&self, changes: Vec<MemoChange>) -> Result<(), StoreError> {
-        Store::put_memos(self, changes).await
-    }
-}
+impl<M: Memos + Clone> Memory for M {}
 
 /// The memo of that key is forgotten.
 fn forget(kind: MemoKind, key: impl Into<String>) -> MemoChange {

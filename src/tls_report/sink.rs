@@ -34,14 +34,14 @@ mod tests {
         clock::{Clock, Timestamp},
         intake::inlets::Inlet,
         smtp::address::Mailbox,
-        tls_report::fake::Memos,
+        tls_report::fake::RamMemos,
     };
 
     #[test]
     fn a_report_mail_is_kept_and_other_mail_is_refused() {
         // 2026-11-24T13:35:10Z.
         let clock = Clock::manual(Timestamp::from_millis(1_795_527_310_000));
-        let receiver = Receiver::new(Memos::default(), clock, Arc::default());
+        let receiver = Receiver::new(RamMemos::default(), clock, Arc::default());
         let to = [(Mailbox::parse("tls@relay.example.jp").expect("an address"), Inlet::TlsReport)];
         let facts = Default::default();
         let take = |body: &'static str| {

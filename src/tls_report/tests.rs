@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    fake::Memos,
+    fake::RamMemos,
     json::{Report, SaidBy},
     receive::{By, Receiver, Refused, Stored, Taken, read},
     record::HttpsPlace,
@@ -102,17 +102,17 @@ fn a_report(domain: &str) -> Report {
 }
 
 struct Rig {
-    memos: Memos,
+    memos: RamMemos,
     world: World,
     clock: Clock,
-    parts: Arc<Parts<Memos, World>>,
+    parts: Arc<Parts<RamMemos, World>>,
 }
 
 fn rig(contact: &str) -> Rig {
     let mut config = Config::default();
     config.server.hostname = "relay.example.jp".into();
     config.tls_report.contact = contact.into();
-    let (memos, world, clock) = (Memos::default(), World::default(), Clock::manual(midnight(AT.day())));
+    let (memos, world, clock) = (RamMemos::default(), World::default(), Clock::manual(midnight(AT.day())));
     let parts = Arc::new(Parts {
         runtime: Runtime::start(1).expect("threads"),
         memory: memos.clone(),

@@ -33,7 +33,8 @@ use super::{
     attempt::{Deliverer, Rest, Tuning},
     body::Bodies,
     job::{Deliver, Job, Located, Outcome, Pace, Path, Push, PushKind, SiteFeedback, Verdict},
-    shelf::{Boxed, RamShelf},
+    shelf::RamShelf,
+    sts_host::Boxed,
     sts_host::{FetchError, PolicyHost},
     tls_results::{DayResults, ResultType},
 };
