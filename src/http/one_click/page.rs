@@ -65,64 +65,35 @@ pub(super) fn done(lang: Lang, request: &Request, leaving: &Leaving, daily: bool
 /// The token is not ours.
 pub(super) fn not_ours(lang: Lang, request: &Request) -> String {
     let title = lang.say("This link does not work", "このリンクは使えません");
-    layout(
-        lang,
-        request,
-        title,
-        "trouble",
-        &html! {
-            p {
-                (lang.say(
-                    "It may have been cut when it was copied, or be too old.",
-                    "コピーの途中で切れたか、古くなった可能性があります。",
-                ))
-            }
-            p class="soft" {
-                (lang.say(
-                    "Open the mail again and use the whole link. If that does not help, use the link in a newer mail, or write to its sender.",
-                    "メールをもう一度開き、リンク全体を使ってください。それでも開けない場合は、新しいメールのリンクを使うか、送信者にご連絡ください。",
-                ))
-            }
-        },
-    )
+    let why = lang.say(
+        "It may have been cut when it was copied, or be too old.",
+        "コピーの途中で切れたか、古くなった可能性があります。",
+    );
+    let what_to_do = lang.say(
+        "Open the mail again and use the whole link. If that does not help, use the link in a newer mail, or write to its sender.",
+        "メールをもう一度開き、リンク全体を使ってください。それでも開けない場合は、新しいメールのリンクを使うか、送信者にご連絡ください。",
+    );
+    layout(lang, request, title, "trouble", &html! { p { (why) } p class="soft" { (what_to_do) } })
 }
 
 /// Nothing is here.
 pub(super) fn nothing(lang: Lang, request: &Request) -> String {
     let title = lang.say("There is nothing here", "ページが見つかりません");
-    layout(
-        lang,
-        request,
-        title,
-        "trouble",
-        &html! {
-            p {
-                (lang.say(
-                    "To unsubscribe, use the link in the mail that you received.",
-                    "配信を停止するには、受け取ったメールのリンクを使ってください。",
-                ))
-            }
-        },
-    )
+    let text = lang.say(
+        "To unsubscribe, use the link in the mail that you received.",
+        "配信を停止するには、受け取ったメールのリンクを使ってください。",
+    );
+    layout(lang, request, title, "trouble", &html! { p { (text) } })
 }
 
 /// The disk could not take it.
 pub(super) fn trouble(lang: Lang, request: &Request) -> String {
     let title = lang.say("This did not work", "処理できませんでした");
-    layout(
-        lang,
-        request,
-        title,
-        "trouble",
-        &html! {
-            p {
-                (lang.say(
-                    "Nothing was changed. Please try again in a few minutes.",
-                    "変更は行われていません。数分後にもう一度お試しください。",
-                ))
-            }
-        },
-    )
+    let text = lang.say(
+        "Nothing was changed. Please try again in a few minutes.",
+        "変更は行われていません。数分後にもう一度お試しください。",
+    );
+    layout(lang, request, title, "trouble", &html! { p { (text) } })
 }
 
 /// The list and the masked address.
