@@ -89,6 +89,8 @@ impl Bench {
             return_path: hikyaku::bounce::envelope_from::ReturnPath::AsIs,
             list: String::new(),
             blocked: Vec::new(),
+            sandboxed: Vec::new(),
+            memos: Vec::new(),
         }
     }
 

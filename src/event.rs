@@ -211,6 +211,24 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// Its name, as the log and the config write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            ErrorClass::UnknownHost => "unknown_host",
+            ErrorClass::UnknownUser => "unknown_user",
+            ErrorClass::ResendTimeout => "resend_timeout",
+            ErrorClass::Rejected => "rejected",
+            ErrorClass::OverCapacity => "over_capacity",
+            ErrorClass::ForwardingError => "forwarding_error",
+            ErrorClass::ReceivingServerError => "receiving_server_error",
+            ErrorClass::TooLarge => "too_large",
+            ErrorClass::BadAddress => "bad_address",
+            ErrorClass::Blocked => "blocked",
+            ErrorClass::Unsubscribed => "unsubscribed",
+            ErrorClass::Other => "other",
+        }
+    }
+
     /// CMC's number.
     pub fn code(self) -> u8 {
         match self {
@@ -352,6 +370,9 @@ pub struct AttemptDetail {
     pub possible_duplicate: bool,
 }
 
+/// The host of a recipient that the sandbox took: nothing was sent anywhere.
+pub const SANDBOX_HOST: &str = "sandbox";
+
 /// One immutable entry of the delivery log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
@@ -371,4 +392,11 @@ pub struct Event {
     pub operator: Option<String>,
     /// What the try met; `None` for `Queued`.
     pub detail: Option<Box<AttemptDetail>>,
+}
+
+impl Event {
+    /// The mail of an API user in the sandbox: it tells nothing of the address. (A daemon that is a sandbox as a whole makes tries.)
+    pub fn is_sandboxed(&self) -> bool {
+        self.attempt == 0 && self.detail.as_ref().is_some_and(|detail| detail.host == SANDBOX_HOST)
+    }
 }

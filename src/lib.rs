@@ -1,6 +1,6 @@
 //! Hikyaku (飛脚): a self-hosted mail relay appliance. **This page is the map.**
 //!
-//! Applications hand over their mail by SMTP; the answer is 250 once the mail is on disk; it is delivered with good manners;
+//! Applications hand over their mail by SMTP or HTTP; the answer is yes once the mail is on disk; it is delivered with good manners;
 //! and an exact, searchable record says what became of every recipient. One binary, one TOML file, one data directory.
 //!
 //! # The life of a message
@@ -20,6 +20,17 @@
 //!         └── bounce/notice ◄── notices owed ──┘
 //!                                         │
 //!              http/page · http/metrics · http/control ─ control.sock ─ cli        (readers of the log)
+//! ```
+//!
+//! # By HTTP, and out by HTTP
+//!
+//! ```text
+//!   client app ─HTTP─► http/front ─► http/server ─► http/api: ask → caller → emails ─► mail/{letter,merge} ─► intake/hand_in ─► intake/submit
+//!                                                        └──────────► transaction ─► store, suppress, unsubscribe   (/openapi.json says what)
+//!
+//!   event log ─► webhook/page ─► webhook/endpoint (a task each) ─► webhook/sender ─► net/kept ─HTTPS─► your program
+//!   suppress ──(same commit)──► webhook/outbox ──┘    └─► memos: place, history
+//!   inbound mail ─► webhook/inbound ─► queue, lane webhook/NAME ─► webhook/inbound_deliver ─► your program
 //! ```
 //!
 //! # What comes back
@@ -47,10 +58,10 @@
 //!
 //! | layer | rooms | may use |
 //! |---|---|---|
-//! | 0 words | [`clock`] [`ids`] [`secret`] [`budget`] [`event`] [`fact`] [`metrics`] [`journal`] | each other |
-//! | 1 pure | [`smtp`], [`mail`], `bounce/{envelope_from,verp,classify,read,dsn_write}`, `deliver/{route,tls_policy,sts_policy,verdict,counted}`, `schedule/` but its shell (`task`, `attempt`, `results`, `shelf`, `locate`), `intake/proxy`, `unsubscribe/{token,headers,row}` | layer 0, and the rooms to their left |
-//! | 2 state | [`config`] (owns toml), [`store`] (owns redb), `deliver/rules`, `intake/{policy,inlets,spam,forwarding}`, `suppress/lookup`, `unsubscribe/filters` | 0, 1 |
-//! | 3 shells | [`runtime`], [`net`] (owns rustls and the DNS codec), [`intake`], [`deliver`], [`schedule`], [`bounce`], [`suppress`], [`unsubscribe`], [`tls_report`], [`account`], [`http`] (owns tiny_http) | 0–2, and `intake/submit` |
+//! | 0 words | [`clock`] [`ids`] [`secret`] [`budget`] [`event`] [`fact`] [`metrics`] [`journal`] [`when`] | each other |
+//! | 1 pure | [`smtp`], [`mail`], [`sheet`], `bounce/{envelope_from,verp,classify,read,dsn_write}`, `deliver/{route,tls_policy,sts_policy,verdict,counted}`, `schedule/` but its shell (`task`, `attempt`, `results`, `shelf`, `locate`), `intake/proxy`, `unsubscribe/{token,headers,row}` | layer 0, and the rooms to their left |
+//! | 2 state | [`config`] (owns toml), [`store`] (owns redb), [`records`], `deliver/rules`, `intake/{policy,inlets,spam,forwarding}`, `suppress/{lookup,told}`, `webhook/inbound_lane`, `unsubscribe/filters` | 0, 1 |
+//! | 3 shells | [`runtime`], [`net`] (owns rustls and the DNS codec), [`intake`], [`deliver`], [`schedule`], [`bounce`], [`suppress`], [`unsubscribe`], [`tls_report`], [`account`], [`webhook`], [`http`] (owns tiny_http) | 0–2, and `intake/submit` |
 //! | 4 wiring | [`app`], [`cli`] (owns clap) | everything |
 //!
 //! # The promises, and where they are kept
@@ -78,13 +89,16 @@ pub mod ids;
 pub mod journal;
 pub mod metrics;
 pub mod secret;
+pub mod when;
 
 // Layer 1: pure.
 pub mod mail;
+pub mod sheet;
 pub mod smtp;
 
 // Layer 2: state.
 pub mod config;
+pub mod records;
 pub mod store;
 
 // Layer 3: shells, in the order of the flow.
@@ -99,6 +113,7 @@ pub mod schedule;
 pub mod suppress;
 pub mod tls_report;
 pub mod unsubscribe;
+pub mod webhook;
 
 // Layer 4: wiring.
 pub mod app;

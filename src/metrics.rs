@@ -151,4 +151,10 @@ pub struct Metrics {
     pub brakes_held: Gauge,
     /// HTTP requests answered.
     pub http_requests: Counter,
+    /// Posts of webhooks that were tried …
+    pub webhook_posts: Counter,
+    /// … those that failed …
+    pub webhook_failures: Counter,
+    /// … and events in those that were answered 2xx.
+    pub webhook_events: Counter,
 }

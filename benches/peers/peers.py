@@ -110,8 +110,8 @@ class Bill:
 class Hikyaku:
     name = "hikyaku"
 
-    def __init__(self, work, sink_port, binary, routes=()):
-        """`routes`: domains that go elsewhere than to the sink: (domain, address, port)."""
+    def __init__(self, work, sink_port, binary, routes=(), more=""):
+        """`routes`: domains that go elsewhere than to the sink: (domain, address, port). `more`: further lines of the config."""
         self.port, self.bill, self.http, self.binary = free_port(), Bill(self.name), free_port(), binary
         work.mkdir()
         self.config = config = work / "config.toml"
@@ -135,7 +135,7 @@ connections_per_destination = 50
 [http]
 address = "127.0.0.1:{self.http}"
 public_url = "http://127.0.0.1:{self.http}"
-{rules}""")
+{rules}{more}""")
         self.log = work / "log"
         self.start()
 

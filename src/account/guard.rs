@@ -20,6 +20,8 @@ const WAIT_MAX: Duration = Duration::from_secs(15);
 const FAILURES_MAX: f64 = 20.0;
 /// After this time one failure is forgiven: a guesser gets two tries a minute, for ever.
 const FORGIVEN_EVERY: Duration = Duration::from_secs(30);
+/// Tries of a refused source that are answered with "later"; who goes on is shown the door.
+const BUSY_ANSWERS: u32 = 3;
 /// Sources that are remembered; some 100 bytes each.
 const SOURCES_MAX: usize = 10_000;
 
@@ -31,6 +33,17 @@ pub(super) struct Guard(Mutex<HashMap<IpAddr, Record>>);
 struct Record {
     failures: f64,
     at: Instant,
+    /// Tries while it is refused.
+    refused: u32,
+}
+
+/// The source failed too often.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Refusing {
+    /// When it may try again.
+    pub again_after: Duration,
+    /// It was told so a few times and went on.
+    pub insists: bool,
 }
 
 impl Record {
@@ -42,9 +55,19 @@ impl Record {
 }
 
 impl Guard {
-    /// The source failed too often: do not even look at what it brings.
-    pub fn refuses(&self, source: IpAddr, now: Instant) -> bool {
-        self.lock().get(&key(source)).is_some_and(|record| record.left(now) >= FAILURES_MAX)
+    /// The source failed too often: do not even look at what it brings. Counts the try.
+    pub fn refuses(&self, source: IpAddr, now: Instant) -> Option<Refusing> {
+        let mut table = self.lock();
+        let record = table.get_mut(&key(source))?;
+        let over = record.left(now) - FAILURES_MAX;
+        if over < 0.0 {
+            record.refused = 0;
+            return None;
+        }
+        record.refused = record.refused.saturating_add(1);
+        // A moment longer than until the failure is forgiven that is one too many.
+        let again_after = FORGIVEN_EVERY.mul_f64(over.max(0.0)) + FIRST_WAIT;
+        Some(Refusing { again_after, insists: record.refused > BUSY_ANSWERS })
     }
 
     /// Counts a failure; answers how long its answer waits.
@@ -54,9 +77,9 @@ impl Guard {
         if table.len() >= SOURCES_MAX && !table.contains_key(&source) {
             make_room(&mut table, now);
         }
-        let record = table.entry(source).or_insert(Record { failures: 0.0, at: now });
+        let record = table.entry(source).or_insert(Record { failures: 0.0, at: now, refused: 0 });
         let failures = (record.left(now) + 1.0).min(FAILURES_MAX + 1.0);
-        *record = Record { failures, at: now };
+        *record = Record { failures, at: now, ..*record };
         wait(failures)
     }
 
@@ -113,14 +136,21 @@ mod tests {
         let source: IpAddr = "192.0.2.1".parse().unwrap();
         let waits: Vec<u64> = (0..8).map(|_| guard.failed(source, clock.instant()).as_secs()).collect();
         assert_eq!(waits, [0, 0, 1, 2, 4, 8, 15, 15]);
-        assert!(!guard.refuses(source, clock.instant()));
+        assert_eq!(guard.refuses(source, clock.instant()), None);
         for _ in 0..100 {
             guard.failed(source, clock.instant());
         }
-        assert!(guard.refuses(source, clock.instant()));
-        assert!(!guard.refuses("192.0.2.2".parse().unwrap(), clock.instant()), "nobody else pays");
+        for n in 1..=5 {
+            let refusing = guard.refuses(source, clock.instant()).unwrap();
+            assert_eq!(refusing, Refusing { again_after: Duration::from_secs(31), insists: n > 3 }, "{n}");
+        }
+        assert_eq!(guard.refuses("192.0.2.2".parse().unwrap(), clock.instant()), None, "nobody else pays");
+        clock.advance(Duration::from_secs(31));
+        assert_eq!(guard.refuses(source, clock.instant()), None, "when it was told to come again");
+        guard.failed(source, clock.instant());
+        assert!(guard.refuses(source, clock.instant()).is_some_and(|r| !r.insists), "it is told again first");
         clock.advance(FORGIVEN_EVERY * 2);
-        assert!(!guard.refuses(source, clock.instant()), "a hundred failures are not held for an hour");
+        assert_eq!(guard.refuses(source, clock.instant()), None, "a hundred failures are not held for an hour");
         clock.advance(FORGIVEN_EVERY * 30);
         assert_eq!(guard.failed(source, clock.instant()), Duration::ZERO);
     }
@@ -144,6 +174,6 @@ mod tests {
             guard.failed(IpAddr::V4((0x0a00_0000 + n).into()), clock.instant());
         }
         assert!(guard.lock().len() <= SOURCES_MAX);
-        assert!(guard.refuses(worst, clock.instant()));
+        assert!(guard.refuses(worst, clock.instant()).is_some());
     }
 }

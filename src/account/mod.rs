@@ -1,52 +1,71 @@
-//! Who may log in: accounts, their passwords, and how guessing is slowed.
+//! Who may log in and what each may do: API users (programs) and console users (people).
 //!
-//! In: names and keys, the source address, the door.  Out: [`Login`] or [`LoginRefusal`]; changes to the accounts.
+//! In: names, keys and passwords with their source; changes by the operator.  Out: [`Login`], or why not; the login log.
 //! Always: argon2id at 19 MiB, at most a bounded number at once and never on an executor thread; API users are never
-//! locked by wrong credentials (R15): their source address is slowed and refused instead; an unknown name takes as long
-//! as a wrong key; nothing here prints a secret.
+//! locked by wrong credentials (R15): their source address is slowed and refused instead; console users are, by ten wrong
+//! passwords in a row; an unknown name takes as long as a wrong key; what an account may do is asked anew for every mail;
+//! a change and its entry of the operation log are one transaction; nothing here prints a secret.
 
 mod cache;
+mod console;
+#[cfg(test)]
+mod console_tests;
+#[cfg(test)]
+pub(crate) mod fake;
 mod guard;
+mod log;
+mod login;
+mod manage;
+#[cfg(test)]
+mod manage_tests;
 mod password;
+mod rate;
+pub mod rights;
+mod sessions;
 mod store;
 #[cfg(test)]
 mod tests;
+mod totp;
 
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
 use ipnet::IpNet;
-use smol::lock::Semaphore;
+use smol::{Timer, future::FutureExt, lock::Semaphore};
 
 use crate::{
-    clock::Clock,
-    config::AllowedIps,
-    event::Class,
-    ids::REPORT_USER,
+    clock::{Clock, Timestamp},
+    config::{self, AllowedIps},
     metrics::Metrics,
+    runtime::{Runtime, Shutdown, Stage},
     secret::Secret,
-    store::{Account, AccountKind, Store},
+    store::{Account, AccountChange, AccountKind, AuditEntry, Rights, Role, Store, StoreError},
 };
 use cache::Cache;
 use guard::Guard;
+use log::LoginLog;
 use password::HashError;
+use rate::Buckets;
+use sessions::Sessions;
 use store::AccountStore;
+
+pub use console::ConsoleRefusal;
+pub use manage::NewUser;
+pub use rate::RetryAfter;
+pub use rights::Changes;
 
 /// Verifications at once: each takes 19 MiB and a core for tens of milliseconds.
 const VERIFICATIONS_MAX: usize = 2;
-/// Logins that wait for a verification, in all: some ten seconds of work.
-const LINE_MAX: usize = 256;
-/// Of these, from one source: a stranger alone does not fill the line.
-const LINE_PER_SOURCE_MAX: usize = 128;
 /// Letters of a name at most.
 const NAME_MAX: usize = 64;
+/// How often the login log is written: soon enough for `--follow`, seldom enough for the disk.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+/// Entries of the login log in one transaction.
+const LOG_ENTRIES_MAX: usize = 500;
 
 /// The accounts; clones share cache and counters.
 #[derive(Clone)]
@@ -57,11 +76,13 @@ struct Inner {
     clock: Clock,
     metrics: Arc<Metrics>,
     /// All accounts, by name: there are few, and each login asks.
-    known: RwLock<HashMap<String, Account>>,
-    users_max: AtomicUsize,
-    allowed: RwLock<AllowedIps>,
+    known: RwLock<HashMap<String, Arc<Account>>>,
+    config: RwLock<config::Accounts>,
     cache: Cache,
     guard: Guard,
+    buckets: Buckets,
+    log: LoginLog,
+    sessions: Sessions,
     turns: Arc<Semaphore>,
     line: Arc<Mutex<HashMap<IpAddr, usize>>>,
     /// What an unknown name is compared with.
@@ -75,8 +96,16 @@ struct Inner {
 pub struct Login {
     /// The account's name.
     pub name: String,
-    /// The class of its mail.
-    pub class: Option<Class>,
+    /// What it may do.
+    pub rights: Rights,
+    /// When the key was set that it came with: another key ends the login.
+    pub key_set_at: Timestamp,
+}
+
+impl From<&Account> for Login {
+    fn from(account: &Account) -> Self {
+        Login { name: account.name.clone(), rights: account.rights.clone(), key_set_at: account.password_set_at }
+    }
 }
 
 /// Why a login was not taken.
@@ -87,30 +116,89 @@ pub enum LoginRefusal {
         /// How long to wait before answering 535.
         after: Duration,
     },
-    /// The account may not use this door, or not from this address (`accounts.allowed_ips`).
+    /// The account may not use this door, or not from this address (`accounts.allowed_ips`, its own networks).
     NotAllowed,
-    /// Too many verifications at once, or too many failures of this address: 454.
-    Busy,
+    /// The key is right, and its time is over.
+    Expired,
+    /// Too many verifications at once, or too many failures of this address: 454, HTTP 429.
+    Busy {
+        /// When to try again.
+        again_after: Duration,
+    },
+    /// This address was told [`LoginRefusal::Busy`] and goes on: 421, HTTP 429.
+    TurnedAway {
+        /// When to try again.
+        again_after: Duration,
+    },
 }
 
-/// By which door somebody logs in.
+/// By which door a program logs in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Door {
     /// SMTP AUTH.
     Smtp,
-    /// The HTTP API.
+    /// The HTTP API that reads and changes: `allowed_ips.api`.
     Http,
+    /// The HTTP API that sends: `allowed_ips.submit`, as SMTP.
+    Send,
 }
 
-/// What `user add` answers.
+impl Door {
+    /// The word in the login log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Door::Smtp => "smtp",
+            Door::Http | Door::Send => "api",
+        }
+    }
+
+    fn is_open_for(self, rights: &Rights) -> bool {
+        match self {
+            Door::Smtp => rights.smtp,
+            Door::Http | Door::Send => rights.http,
+        }
+    }
+}
+
+/// Who acts on accounts, as the operation log has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Actor {
+    /// The operator, by the command line.
+    Operator {
+        /// `operator` and the Unix user.
+        who: String,
+        /// The control socket.
+        from: String,
+    },
+    /// A console user.
+    Person {
+        /// Its login.
+        name: String,
+        /// From where.
+        from: IpAddr,
+    },
+    /// Somebody who is not logged in: guesses lock an account, and anybody may ask for a reset mail.
+    Stranger {
+        /// From where.
+        from: IpAddr,
+    },
+}
+
+/// Who acted, where that is not known.
+const STRANGER: &str = "(not logged in)";
+
+/// Why an act on accounts was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// The name is taken, malformed, or there are `users_max` already; the key is weak; the text says so.
     #[error("{0}")]
     Refused(String),
+    /// There is no such user.
+    #[error("there is no user {0:?}")]
+    Unknown(String),
     /// The store.
     #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
+    Store(#[from] StoreError),
 }
 
 impl From<HashError> for AccountError {
@@ -120,315 +208,215 @@ impl From<HashError> for AccountError {
 }
 
 impl Accounts {
-    /// Reads the accounts of the store. Blocking; hashes once.
+    /// Reads the accounts of the store. Blocking.
     ///
     /// # Errors
     /// The store cannot be read, or the system has no randomness.
-    pub fn new(store: Store, clock: Clock, metrics: Arc<Metrics>, users_max: usize) -> Result<Self, AccountError> {
-        Self::with_store(Box::new(store), clock, metrics, users_max)
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        config: &config::Accounts,
+    ) -> Result<Self, AccountError> {
+        Self::with_store(Box::new(store), clock, metrics, config)
     }
 
-    fn with_store(
+    pub(crate) fn with_store(
         store: Box<dyn AccountStore>,
         clock: Clock,
         metrics: Arc<Metrics>,
-        users_max: usize,
+        config: &config::Accounts,
     ) -> Result<Self, AccountError> {
-        let known = store.all()?.into_iter().map(|account| (account.name.clone(), account)).collect();
+        let known = store.all()?.into_iter().map(|account| (account.name.clone(), Arc::new(account))).collect();
         let inner = Inner {
+            sessions: Sessions::load(&*store)?,
             store,
             clock,
             metrics,
             known: RwLock::new(known),
-            users_max: AtomicUsize::new(users_max),
-            allowed: RwLock::default(),
+            config: RwLock::new(config.clone()),
             cache: Cache::new()?,
             guard: Guard::default(),
+            buckets: Buckets::default(),
+            log: LoginLog::default(),
             turns: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             line: Arc::default(),
-            nobody: password::hash(&password::generate()?)?,
+            nobody: password::nobody(),
             changes: smol::lock::Mutex::new(()),
         };
         Ok(Accounts(Arc::new(inner)))
     }
 
-    /// Checks a login. Cancel-safe.
-    ///
-    /// # Errors
-    /// Why it was not taken.
-    pub async fn check(
-        &self,
-        door: Door,
-        source: IpAddr,
-        name: &str,
-        password: &Secret<String>,
-    ) -> Result<Login, LoginRefusal> {
+    /// Writes the login log from now on, until the drain begins; [`Accounts::flush`] writes the rest.
+    pub fn start(&self, runtime: &Runtime, shutdown: &Shutdown) {
+        let (accounts, shutdown) = (self.clone(), shutdown.clone());
+        runtime.spawn("login log", async move {
+            while shutdown.stage() == Stage::Running {
+                let pause = async {
+                    Timer::after(LOG_EVERY).await;
+                };
+                pause.or(shutdown.drained()).await;
+                accounts.write_log(false).await;
+            }
+        });
+    }
+
+    /// Writes what the login log still gathers. Called once no session runs any more.
+    pub async fn flush(&self) {
+        self.write_log(true).await;
+    }
+
+    async fn write_log(&self, all: bool) {
         let inner = &*self.0;
-        // Before anything is hashed, and alike for every name: from here nobody learns which one is right.
-        if !inner.is_open_to(door, source) {
-            return Err(LoginRefusal::NotAllowed);
-        }
-        let account = inner.account(name);
-        let token = account.as_ref().map(|account| inner.cache.token(name, password, account.password_set_at));
-        let is_known = || token.as_ref().is_some_and(|token| inner.cache.knows(token, inner.clock.instant()));
-        if !is_known() {
-            if inner.guard.refuses(source, inner.clock.instant()) {
-                return Err(LoginRefusal::Busy);
+        let mut entries = inner.log.due(all, inner.clock.now(), inner.clock.instant());
+        while !entries.is_empty() {
+            let rest = entries.split_off(entries.len().min(LOG_ENTRIES_MAX));
+            let change = AccountChange { audit: entries.clone(), ..AccountChange::default() };
+            if let Err(error) = inner.store.change(change).await {
+                ::log::warn!("act=login-log entries={} error=\"{error}\"", entries.len() + rest.len());
+                entries.extend(rest);
+                inner.log.give_back(entries);
+                return;
             }
-            if name.len() > NAME_MAX || password.reveal().len() > password::KEY_LEN_MAX {
-                return Err(inner.wrong(source));
-            }
-            let place = Place::take(&inner.line, source).ok_or(LoginRefusal::Busy)?;
-            let turn = inner.turns.acquire_arc().await;
-            // While we waited, another session of the same program may have been verified, or the source refused.
-            if !is_known() {
-                if inner.guard.refuses(source, inner.clock.instant()) {
-                    return Err(LoginRefusal::Busy);
-                }
-                let hash = account.as_ref().map_or_else(|| inner.nobody.clone(), |account| account.hash.clone());
-                let key = password.clone();
-                inner.metrics.logins_hashed.one();
-                // Turn and place go along: a caller who gives up does not let one more in.
-                let fits = smol::unblock(move || {
-                    let fits = password::fits(&key, &hash);
-                    drop((turn, place));
-                    fits
-                });
-                match (token, fits.await) {
-                    (Some(token), true) => inner.cache.learn(token, inner.clock.instant()),
-                    _ => return Err(inner.wrong(source)),
-                }
-            }
+            entries = rest;
         }
-        // It may have been removed while we verified.
-        let account = account.filter(|account| inner.is_current(account)).ok_or_else(|| inner.wrong(source))?;
-        // Its class may have changed meanwhile; its key has not.
-        let account = inner.account(&account.name).unwrap_or(account);
-        let may = match door {
-            Door::Smtp => account.may_smtp,
-            Door::Http => account.may_http,
-        };
-        if !may {
-            return Err(LoginRefusal::NotAllowed);
-        }
-        Ok(Login { name: account.name, class: account.class })
     }
 
     /// All accounts, by name.
     pub fn list(&self) -> Vec<Account> {
-        let mut accounts: Vec<Account> = self.0.known().values().cloned().collect();
+        let mut accounts: Vec<Account> = self.0.known().values().map(|account| (**account).clone()).collect();
         accounts.sort_by(|a, b| a.name.cmp(&b.name));
         accounts
     }
 
-    /// Adds an API user. `key`: its key; `None` makes one. `class`: of its mail; `None`: none of its own. Answers the key, to be
-    /// shown once.
+    /// The account of this name.
+    pub fn get(&self, name: &str) -> Option<Account> {
+        self.0.account(name).map(|account| (*account).clone())
+    }
+
+    /// What a login that is still open may do now.
     ///
     /// # Errors
-    /// [`AccountError::Refused`] with words for the operator; the store's failure.
-    pub async fn add_api(
-        &self,
-        name: &str,
-        key: Option<Secret<String>>,
-        class: Option<Class>,
-    ) -> Result<Secret<String>, AccountError> {
-        let inner = &*self.0;
-        let _alone = inner.changes.lock().await;
-        if let Some(words) = name_flaw(name) {
-            return Err(AccountError::Refused(format!("{name:?} cannot be a user's name: {words}")));
-        }
-        let (taken, count) = {
-            let known = inner.known();
-            (known.keys().find(|taken| taken.eq_ignore_ascii_case(name)).cloned(), known.len())
+    /// The account is gone, has another key, has expired or may not use this door from there any more.
+    pub fn renew(&self, door: Door, source: IpAddr, login: &Login) -> Result<Login, LoginRefusal> {
+        let account = self.0.account(&login.name).filter(|account| account.password_set_at == login.key_set_at);
+        let Some(account) = account.filter(|account| account.kind == AccountKind::Api) else {
+            return Err(LoginRefusal::NotAllowed);
         };
-        if let Some(taken) = taken {
-            return Err(AccountError::Refused(format!("there is a user {taken} already")));
+        if !holds(networks_of(&self.0.config().allowed_ips, door), source) {
+            return Err(LoginRefusal::NotAllowed);
         }
-        let users_max = inner.users_max.load(Ordering::Relaxed);
-        if count >= users_max {
-            let text =
-                format!("there are {count} users, and users_max in [accounts] is {users_max}: remove one or raise it");
-            return Err(AccountError::Refused(text));
-        }
-        let (key, hash) = hashed(name, key).await?;
-        let now = inner.clock.now();
-        let account = Account {
-            name: name.to_owned(),
-            kind: AccountKind::Api,
-            hash,
-            class,
-            created_at: now,
-            password_set_at: now,
-            may_smtp: true,
-            may_http: true,
-            may_view: true,
-            may_download: true,
-        };
-        if !inner.store.put(account.clone(), false).await? {
-            return Err(AccountError::Refused(format!("there is a user {name} already")));
-        }
-        inner.learn(account);
-        Ok(key)
+        self.0.may_use(door, source, &account)?;
+        Ok(Login::from(&*account))
     }
 
-    /// Sets another key; `None` makes one.
+    /// Takes so many recipients from what the user may submit.
     ///
     /// # Errors
-    /// [`AccountError::Refused`] with words for the operator; the store's failure.
-    pub async fn set_key(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
-        let inner = &*self.0;
-        let _alone = inner.changes.lock().await;
-        let mut account =
-            inner.account(name).ok_or_else(|| AccountError::Refused(format!("there is no user {name:?}")))?;
-        let (key, hash) = hashed(name, key).await?;
-        account.hash = hash;
-        // Strictly later, so that the old key's cached logins can never hit, whatever the clock does.
-        account.password_set_at = inner.clock.now().max(account.password_set_at.plus(Duration::from_millis(1)));
-        inner.store.put(account.clone(), true).await?;
-        inner.learn(account);
-        Ok(key)
+    /// The limit is reached; nothing was taken.
+    pub fn may_submit(&self, name: &str, recipients: usize) -> Result<(), RetryAfter> {
+        self.0.rate(name, recipients, true)
     }
 
-    /// Sets the class of an API user's mail; `None`: it has none of its own.
+    /// Whether [`Accounts::may_submit`] would take so many now; takes none.
     ///
     /// # Errors
-    /// [`AccountError::Refused`] when there is no such user; the store's failure.
-    pub async fn set_class(&self, name: &str, class: Option<Class>) -> Result<(), AccountError> {
-        let inner = &*self.0;
-        let _alone = inner.changes.lock().await;
-        let mut account =
-            inner.account(name).ok_or_else(|| AccountError::Refused(format!("there is no user {name:?}")))?;
-        account.class = class;
-        inner.store.put(account.clone(), true).await?;
-        inner.learn(account);
-        Ok(())
+    /// The limit is reached.
+    pub fn could_submit(&self, name: &str, recipients: usize) -> Result<(), RetryAfter> {
+        self.0.rate(name, recipients, false)
     }
 
-    /// Removes a user; false when there is none.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn remove(&self, name: &str) -> Result<bool, AccountError> {
-        let inner = &*self.0;
-        let _alone = inner.changes.lock().await;
-        let removed = inner.store.remove(name).await?;
-        inner.known.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        Ok(removed)
-    }
-
-    /// A new `users_max`, at reload.
-    pub fn reconfigure(&self, users_max: usize) {
-        self.0.users_max.store(users_max, Ordering::Relaxed);
-    }
-
-    /// From where accounts may be used (`accounts.allowed_ips`), at start and reload.
-    pub fn allow(&self, allowed: &AllowedIps) {
-        *self.0.allowed.write().unwrap_or_else(PoisonError::into_inner) = allowed.clone();
+    /// New settings, at reload.
+    pub fn reconfigure(&self, config: &config::Accounts) {
+        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = config.clone();
     }
 }
 
 impl Inner {
-    fn known(&self) -> std::sync::RwLockReadGuard<'_, HashMap<String, Account>> {
+    fn known(&self) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<Account>>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn account(&self, name: &str) -> Option<Account> {
+    fn config(&self) -> std::sync::RwLockReadGuard<'_, config::Accounts> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn account(&self, name: &str) -> Option<Arc<Account>> {
         self.known().get(name).cloned()
     }
 
-    fn is_current(&self, account: &Account) -> bool {
-        self.known().get(&account.name).is_some_and(|now| now.password_set_at == account.password_set_at)
-    }
-
     fn learn(&self, account: Account) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(account.name.clone(), account);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(account.name.clone(), Arc::new(account));
     }
 
-    /// Counts a failure of this source.
-    fn wrong(&self, source: IpAddr) -> LoginRefusal {
+    fn rate(&self, name: &str, recipients: usize, take: bool) -> Result<(), RetryAfter> {
+        let Some(limit) = self.known().get(name).and_then(|account| account.rights.rate) else { return Ok(()) };
+        self.buckets.ask(name, limit, recipients, take, self.clock.instant())
+    }
+
+    /// An API user whose key is right may use this door, from there, now.
+    fn may_use(&self, door: Door, source: IpAddr, account: &Account) -> Result<(), LoginRefusal> {
+        let rights = &account.rights;
+        if !door.is_open_for(rights) || !holds(&rights.networks, source) {
+            return Err(LoginRefusal::NotAllowed);
+        }
+        if self.has_expired(account) {
+            return Err(LoginRefusal::Expired);
+        }
+        Ok(())
+    }
+
+    fn has_expired(&self, account: &Account) -> bool {
+        account.rights.expires_at.is_some_and(|at| at <= self.clock.now())
+    }
+
+    /// Counts a failure of this source; how long its answer waits.
+    fn failed(&self, source: IpAddr) -> Duration {
         self.metrics.logins_failed.one();
-        LoginRefusal::Wrong { after: self.guard.failed(source, self.clock.instant()) }
+        self.guard.failed(source, self.clock.instant())
     }
 
-    /// Accounts may use this door from this address (`accounts.allowed_ips`).
-    fn is_open_to(&self, door: Door, source: IpAddr) -> bool {
-        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
-        let networks: &[IpNet] = match door {
-            Door::Smtp => &allowed.submit,
-            Door::Http => &allowed.api,
+    /// An entry of the operation log.
+    fn entry(&self, by: &Actor, act: &str, object: &str, detail: impl Into<String>) -> AuditEntry {
+        let (who, from) = match by {
+            Actor::Operator { who, from } => (who.clone(), from.clone()),
+            Actor::Person { name, from } => (name.clone(), from.to_string()),
+            Actor::Stranger { from } => (STRANGER.to_owned(), from.to_string()),
         };
-        let source = source.to_canonical();
-        networks.is_empty() || networks.iter().any(|network| network.contains(&source))
-    }
-}
-
-/// A place in the line of those who wait for a verification; given back when dropped.
-struct Place {
-    line: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    source: IpAddr,
-}
-
-impl Place {
-    /// A place, unless the line is full.
-    fn take(line: &Arc<Mutex<HashMap<IpAddr, usize>>>, source: IpAddr) -> Option<Place> {
-        let mut waiting = lock(line);
-        let of_source = waiting.get(&source).copied().unwrap_or(0);
-        if of_source >= LINE_PER_SOURCE_MAX || waiting.values().sum::<usize>() >= LINE_MAX {
-            return None;
-        }
-        waiting.insert(source, of_source + 1);
-        Some(Place { line: line.clone(), source })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut waiting = lock(&self.line);
-        if let Some(count) = waiting.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                waiting.remove(&self.source);
-            }
+        AuditEntry {
+            at: self.clock.now(),
+            who,
+            from,
+            act: act.to_owned(),
+            object: object.to_owned(),
+            detail: detail.into(),
         }
     }
+
+    /// Writes accounts that exist, with what the operation log says of it, and knows them from then on.
+    async fn save(&self, accounts: Vec<Account>, audit: Vec<AuditEntry>) -> Result<(), StoreError> {
+        let change = AccountChange { put: accounts.clone(), replace: true, remove: None, audit };
+        self.store.change(change).await?;
+        accounts.into_iter().for_each(|account| self.learn(account));
+        Ok(())
+    }
 }
 
-fn lock(line: &Mutex<HashMap<IpAddr, usize>>) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
+/// `accounts.allowed_ips` and an account's own networks: empty lets everybody.
+fn holds(networks: &[IpNet], source: IpAddr) -> bool {
+    let source = source.to_canonical();
+    networks.is_empty() || networks.iter().any(|network| network.contains(&source))
 }
 
-/// The given key, if it is strong enough, or a new one; with its hash.
-async fn hashed(name: &str, key: Option<Secret<String>>) -> Result<(Secret<String>, Secret<String>), AccountError> {
-    let key = match key {
-        Some(key) => match password::weakness(&key, name) {
-            Some(words) => return Err(AccountError::Refused(words)),
-            None => key,
-        },
-        None => password::generate()?,
-    };
-    let to_hash = key.clone();
-    let hash = smol::unblock(move || password::hash(&to_hash)).await?;
-    Ok((key, hash))
+/// The networks of a door.
+fn networks_of(allowed: &AllowedIps, door: Door) -> &[IpNet] {
+    match door {
+        Door::Smtp | Door::Send => &allowed.submit,
+        Door::Http => &allowed.api,
+    }
 }
 
-/// What is wrong with a name; `None`: it will do.
-fn name_flaw(name: &str) -> Option<&'static str> {
-    if name.is_empty() || name.len() > NAME_MAX {
-        return Some("it needs 1 to 64 letters");
-    }
-    if !name.bytes().all(|b| b.is_ascii_graphic()) {
-        return Some("use ASCII letters, digits and signs, without blanks");
-    }
-    if name == REPORT_USER {
-        return Some("Hikyaku's own reports go by it");
-    }
-    if name.starts_with('-') {
-        return Some("it would look like an option");
-    }
-    // Where names are listed, quoted and put into paths and headers, these have a meaning of their own.
-    name.contains([
-        '"', '\'', '\\', '/', '<', '>', ',', ';', ':', '`', '$', '?', '#', '&', '%', '*', '(', ')', '[', ']', '{', '}',
-        '|', '^', '!',
-    ])
-    .then_some("use letters, digits and . - _ + = @ ~")
+/// The console's group administrator (R17).
+fn is_group_administrator(account: &Account) -> bool {
+    account.kind == AccountKind::Console && account.rights.role == Role::GroupAdministrator
 }

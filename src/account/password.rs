@@ -18,6 +18,8 @@ const LANES: u32 = 1;
 const GENERATED_LEN: usize = 32;
 /// Letters of a given key at least.
 const GIVEN_LEN_MIN: usize = 12;
+/// Letters of a key that comes from CMC at least.
+const IMPORTED_LEN_MIN: usize = 8;
 /// Octets of any key at most: what AUTH and hashing must bear.
 pub(super) const KEY_LEN_MAX: usize = 1024;
 /// Different letters in a given key at least: `aaaaaaaaaaaa` is long, too.
@@ -53,6 +55,26 @@ pub(super) fn fits(key: &Secret<String>, hash: &Secret<String>) -> bool {
     hasher().verify_password(key.reveal().as_bytes(), hash.reveal().as_str()).is_ok()
 }
 
+/// What the password of an unknown name is compared with: random octets that nobody knows a password for, at the same price.
+pub(super) fn nobody() -> Secret<String> {
+    Secret::new(
+        "$argon2id$v=19$m=19456,t=2,p=1$kM2LqIr9VWlzVmhi/eHENQ$QInrdp+4GYsGjJJ21JH8PcWChuF2YTGUrzP2ZteVcEw".into(),
+    )
+}
+
+/// What is wrong with a key that a customer of CMC brings along: its rule is 8 characters with letters and digits.
+pub(super) fn import_weakness(key: &Secret<String>, name: &str) -> Option<String> {
+    let text = key.reveal();
+    if let Some(words) = unusable(text) {
+        return Some(words);
+    }
+    let has = |what: fn(&char) -> bool| text.chars().any(|c| what(&c));
+    if text.chars().count() < IMPORTED_LEN_MIN || !has(char::is_ascii_alphabetic) || !has(char::is_ascii_digit) {
+        return Some(format!("an imported key has at least {IMPORTED_LEN_MIN} letters, with letters and digits"));
+    }
+    text.eq_ignore_ascii_case(name).then(|| "the key is the account's name".into())
+}
+
 /// Makes a key of 160 random bits.
 pub(super) fn generate() -> Result<Secret<String>, HashError> {
     let mut random = [0u8; GENERATED_LEN];
@@ -61,17 +83,22 @@ pub(super) fn generate() -> Result<Secret<String>, HashError> {
     Ok(Secret::new(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect()))
 }
 
-/// What is wrong with a key that somebody chose for the account `name`; `None`: it will do.
-pub(super) fn weakness(key: &Secret<String>, name: &str) -> Option<String> {
-    let key = key.reveal();
+/// What no key may be.
+fn unusable(key: &str) -> Option<String> {
     if key.len() > KEY_LEN_MAX {
         return Some(format!("the key is longer than {KEY_LEN_MAX} bytes"));
     }
     if key.chars().any(char::is_control) {
         return Some("the key has a control character; keep it on one line".into());
     }
-    if key.trim() != key {
-        return Some("the key begins or ends with a blank; programs lose it".into());
+    (key.trim() != key).then(|| "the key begins or ends with a blank; programs lose it".into())
+}
+
+/// What is wrong with a key that somebody chose for the account `name`; `None`: it will do.
+pub(super) fn weakness(key: &Secret<String>, name: &str) -> Option<String> {
+    let key = key.reveal();
+    if let Some(words) = unusable(key) {
+        return Some(words);
     }
     let letters = key.chars().count();
     if letters < GIVEN_LEN_MIN {
@@ -109,6 +136,32 @@ mod tests {
         assert!(!fits(&secret("another"), &stored));
         assert!(!fits(&key, &secret("")) && !fits(&key, &secret("$argon2id$")));
         assert_ne!(hash(&key).unwrap(), stored, "each hash has its own salt");
+    }
+
+    #[test]
+    fn what_unknown_names_are_compared_with_costs_the_same_and_fits_nothing() {
+        use argon2::password_hash::{Error, phc::PasswordHash};
+        let nobody = nobody();
+        let parsed = PasswordHash::new(nobody.reveal()).unwrap();
+        assert_eq!(hasher().verify_password(b"any", &parsed), Err(Error::PasswordInvalid));
+        assert!(nobody.reveal().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert_eq!(nobody.reveal().len(), hash(&secret("any")).unwrap().reveal().len());
+    }
+
+    #[test]
+    fn a_key_that_comes_from_cmc_has_eight_letters_with_letters_and_digits() {
+        for (key, fits) in [
+            ("abcd1234", true),
+            ("A1!$%&/(", true),
+            ("abc1234", false),
+            ("abcdefgh", false),
+            ("12345678", false),
+            ("abcd1234 ", false),
+            ("abcd\n1234", false),
+            ("Shop2026", false),
+        ] {
+            assert_eq!(import_weakness(&secret(key), "shop2026").is_none(), fits, "{key}");
+        }
     }
 
     #[test]

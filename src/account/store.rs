@@ -2,19 +2,21 @@
 
 use std::{future::Future, pin::Pin};
 
-use crate::store::{Account, Store, StoreError};
+use crate::store::{Account, AccountChange, MemoChange, MemoKind, Store, StoreError, Writing};
 
 /// A boxed answer of the store.
-pub(super) type Answer<'a> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
+pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
 
-/// Where accounts are kept.
-pub(super) trait AccountStore: Send + Sync {
-    /// All of them.
+/// Where accounts and the console's sessions are kept.
+pub(crate) trait AccountStore: Send + Sync {
+    /// All accounts.
     fn all(&self) -> Result<Vec<Account>, StoreError>;
-    /// Writes one; false: the name exists and `replace` is false.
-    fn put(&self, account: Account, replace: bool) -> Answer<'_>;
-    /// Removes one; false: there is none.
-    fn remove<'a>(&'a self, name: &'a str) -> Answer<'a>;
+    /// See [`Store::change_accounts`].
+    fn change(&self, change: AccountChange) -> Answer<'_>;
+    /// Sessions behind a key, in the order of their keys.
+    fn sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+    /// Writes sessions, all or none.
+    fn put_sessions(&self, changes: Vec<MemoChange>) -> Writing<'_>;
 }
 
 impl AccountStore for Store {
@@ -22,11 +24,15 @@ impl AccountStore for Store {
         self.accounts()
     }
 
-    fn put(&self, account: Account, replace: bool) -> Answer<'_> {
-        Box::pin(self.put_account(account, replace))
+    fn change(&self, change: AccountChange) -> Answer<'_> {
+        Box::pin(self.change_accounts(change))
     }
 
-    fn remove<'a>(&'a self, name: &'a str) -> Answer<'a> {
-        Box::pin(self.remove_account(name))
+    fn sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.memos(MemoKind::Sessions, "", after, limit)
+    }
+
+    fn put_sessions(&self, changes: Vec<MemoChange>) -> Writing<'_> {
+        Box::pin(self.put_memos(changes))
     }
 }

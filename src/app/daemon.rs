@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     account::Accounts,
-    app::{Started, explain::Deciders, inbound, lock, reload, tls_reports, unsubscribe, web},
+    app::{Started, explain::Deciders, inbound, lock, reload, tls_reports, unsubscribe, web, webhooks},
     bounce::{classify, keys, notice},
     budget::Budget,
     clock::Clock,
@@ -24,8 +24,14 @@ use crate::{
         job::Deliver,
         sandbox::Sandbox,
     },
-    http::{Http, live::Live, one_click::OneClick},
+    http::{
+        Http,
+        api::emails::{Posting, keys::Keys},
+        live::Live,
+        one_click::OneClick,
+    },
     intake::{
+        hand_in::HandIn,
         listener::{self, Entrance},
         notices::NoticeDoor,
         submit::Door,
@@ -36,10 +42,14 @@ use crate::{
     net::{dns::Resolver, tls::ReloadableServerConfig},
     runtime::{Runtime, Shutdown},
     schedule::task::{Handle, Parts, Scheduler, Settings},
-    store::{RetentionPeriods, Store, StoreOptions},
+    store::{Archive, RetentionPeriods, Store, StoreOptions},
     suppress::{self, Suppressions},
     tls_report::receive::Receiver,
     unsubscribe::list::Unsubscribes,
+    webhook::{
+        Webhooks,
+        inbound_deliver::{self, ByLane, Poster},
+    },
 };
 
 /// redb's cache, in bytes: a part of `memory_limit`.
@@ -70,6 +80,7 @@ pub struct Daemon {
     pub(super) deliverer: Option<Arc<Deliverer>>,
     pub(super) resolver: Resolver,
     pub(super) suppressions: Suppressions,
+    pub(super) webhooks: Webhooks,
     pub(super) tls: Option<ReloadableServerConfig>,
     pub(super) http: Http,
     pub(super) one_click: Option<OneClick>,
@@ -94,13 +105,13 @@ impl Daemon {
         })?;
         let unsubscribe_bound = unsubscribe::bind(&config).map_err(failed)?;
         let runtime = Runtime::start(config.server.threads).map_err(failed)?;
-        let opened = Store::open(StoreOptions {
+        let options = StoreOptions {
             data_dir: config.server.data_dir.clone(),
             clock: clock.clone(),
             disk_free_min: config.queue.disk_free_min,
             retention: retention(&config),
-        })
-        .map_err(failed)?;
+        };
+        let opened = Store::open_archiving(options, archive(&config)).map_err(failed)?;
         let store = opened.store;
         if !opened.clean {
             log::warn!(
@@ -113,8 +124,8 @@ impl Daemon {
         let config = live.get();
         let budget = Budget::new(budget_bytes(config.server.memory_limit));
         let accounts =
-            Accounts::new(store.clone(), clock.clone(), metrics.clone(), config.accounts.users_max).map_err(failed)?;
-        accounts.allow(&config.accounts.allowed_ips);
+            Accounts::new(store.clone(), clock.clone(), metrics.clone(), &config.accounts).map_err(failed)?;
+        accounts.start(&runtime, &shutdown);
 
         let resolver = Resolver::new(clock.clone(), metrics.clone(), &config.dns);
         // The rules of answers are made ready before the first failure asks for them.
@@ -152,6 +163,16 @@ impl Daemon {
                 made
             }
         };
+        let ways = webhooks::ways(resolver.clone(), clock.clone(), live.clone());
+        let deliver = Arc::new(ByLane {
+            mail: deliver,
+            posts: Poster::new(inbound_deliver::Parts {
+                store: store.clone(),
+                ways: ways.clone(),
+                budget: budget.clone(),
+                shutdown: shutdown.clone(),
+            }),
+        });
         let scheduler = Scheduler::start(
             Parts {
                 runtime: runtime.clone(),
@@ -196,6 +217,16 @@ impl Daemon {
         let pauses_changed = web::pauses(store.clone(), scheduler.clone());
         pauses_changed();
         let kick = scheduler.clone();
+        let webhooks = webhooks::start(webhooks::Parts {
+            runtime: runtime.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+            config: live.clone(),
+            ways,
+        })
+        .map_err(failed)?;
         let suppressions = Suppressions::start(suppress::Parts {
             runtime: runtime.clone(),
             store: store.clone(),
@@ -203,6 +234,7 @@ impl Daemon {
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
             config: live.clone(),
+            tell: Some(webhooks.outbox()),
         });
         scheduler.on_failures({
             let suppressions = suppressions.clone();
@@ -218,6 +250,20 @@ impl Daemon {
             suppressions: suppressions.clone(),
         };
         let unsubscribes = Unsubscribes::new(store.clone(), clock.clone(), live.clone());
+        let trace_key = TraceKey::new(&trace_key(&config.server.data_dir).map_err(failed)?);
+        let posting = Posting {
+            hand_in: HandIn {
+                door: door.clone(),
+                store: store.clone(),
+                config: live.clone(),
+                clock: clock.clone(),
+                budget: budget.clone(),
+                trace_key: trace_key.clone(),
+            },
+            accounts: accounts.clone(),
+            keys: Keys::new(store.clone()),
+        };
+        runtime.spawn("idempotency", web::forget_keys(posting.keys.clone(), clock.clone(), shutdown.clone()));
         let http = web::start(
             &web::Parts {
                 config: live.clone(),
@@ -253,7 +299,11 @@ impl Daemon {
                 tls_reports: tls_receiver.clone(),
                 suppressions: suppressions.clone(),
                 unsubscribes: unsubscribes.clone(),
+                webhooks: webhooks.clone(),
                 backup_runs: Arc::default(),
+                calls: Default::default(),
+                posting,
+                page_marks: Default::default(),
             },
         )
         .map_err(failed)?;
@@ -277,7 +327,6 @@ impl Daemon {
             runtime.spawn("certificates", tls.clone().watch());
         }
         let board = Board::new(clock.clone());
-        let trace_key = TraceKey::new(&trace_key(&config.server.data_dir).map_err(failed)?);
         let inbound = inbound::inbound(inbound::Parts {
             store: store.clone(),
             clock: clock.clone(),
@@ -322,6 +371,7 @@ impl Daemon {
             deliverer,
             resolver,
             suppressions,
+            webhooks,
             tls,
             http,
             one_click,
@@ -394,6 +444,8 @@ impl Daemon {
         if let Some(deliverer) = &self.deliverer {
             deliverer.flush().await;
         }
+        self.accounts.flush().await;
+        self.webhooks.stopped().await;
     }
 
     /// Cuts every connection.
@@ -411,6 +463,12 @@ pub(super) fn retention(config: &Config) -> RetentionPeriods {
         audit_log: config.retention.audit_log,
         message_bodies: config.retention.message_bodies,
     }
+}
+
+/// Where `[retention]` wants pruned rows.
+pub(super) fn archive(config: &Config) -> Option<Archive> {
+    let dir = config.retention.archive_dir.clone()?;
+    Some(Archive { dir, time_zone: config.server.time_zone.clone() })
 }
 
 /// `memory_limit` less what redb's cache takes.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::{
+    account::rights::rate_text,
     bounce::{envelope_from::Mail, keys::KeyRing},
     clock::{Clock, Timestamp},
     config::{Config, InForce, RelayPolicy},
@@ -17,9 +18,13 @@ use crate::{
     intake::policy::{self, ClassHints, ClassSource},
     schedule::task::Handle,
     smtp::address::Mailbox,
-    store::{Message, Recipient, RecipientState, Store},
+    store::{Account, AccountKind, Message, Recipient, RecipientState, Store},
     suppress::Suppressions,
+    webhook::inbound_lane::{hook_name, hook_of},
 };
+
+/// Senders of a user that are told by name.
+const SENDERS_TOLD_MAX: usize = 10;
 
 /// Those who decide.
 #[derive(Clone)]
@@ -44,7 +49,12 @@ impl Deciders {
     /// How a mail would be treated. Blocks while DNS is asked.
     pub fn explain(&self, query: &ExplainQuery) -> Vec<Fact> {
         let config = self.config.get();
-        let mut facts = vec![Fact::new("policy", policy_words(&config, query)), self.class(&config, query)];
+        let account = self.store.accounts().ok().and_then(|all| all.into_iter().find(|a| a.name == query.user));
+        let mut facts = vec![Fact::new("policy", policy_words(&config, query))];
+        if let Some(account) = &account {
+            facts.extend(user_facts(account, query.sender.as_ref(), self.clock.now()));
+        }
+        facts.push(class(&config, query, account.as_ref()));
         facts.push(Fact::new("return path", self.return_path(&config, query.sender.as_ref())));
         facts.extend(self.suppression(&query.recipient, &query.user));
         facts.extend(self.route(&config, &query.recipient, &query.user));
@@ -64,30 +74,20 @@ impl Deciders {
         let path = format!("<{sender}>: {}, as was decided when the mail was accepted", message.return_path);
         let mut facts = vec![Fact::new("class", message.class.word()), Fact::new("return path", path)];
         let RecipientState::Waiting { due, wait } = &recipient.state else { return facts };
+        if let Some(name) = hook_name(recipient.lane.destination()) {
+            let words = match hook_of(&config, &recipient.lane) {
+                Some(hook) => format!("posted by [[inbound.webhook]] {:?} to {}", hook.name, hook.url_shown()),
+                None => format!("no [[inbound.webhook]] has the name {name:?}: add it again, or drop this mail"),
+            };
+            facts.push(Fact::new("route", words));
+            facts.extend(self.scheduler.facts(&recipient.lane, self.clock.now()));
+            facts.push(Fact::new("next try", next_try(*due, *wait, self.clock.now())));
+            return facts;
+        }
         facts.extend(self.suppression(&recipient.address, &message.user));
         facts.extend(self.route(&config, &recipient.address, &message.user));
         facts.push(Fact::new("next try", next_try(*due, *wait, self.clock.now())));
         facts
-    }
-
-    fn class(&self, config: &Config, query: &ExplainQuery) -> Fact {
-        let account = self.store.accounts().ok().and_then(|all| all.into_iter().find(|a| a.name == query.user));
-        let hints = ClassHints {
-            header: None,
-            mt_priority: None,
-            user_class: account.and_then(|a| a.class),
-            user: &query.user,
-            sender: query.sender.as_ref(),
-        };
-        let (class, source) = policy::class_of(config, hints, std::iter::once(&query.recipient));
-        let why = match source {
-            ClassSource::Header | ClassSource::MtPriority => "the mail says so".to_owned(),
-            ClassSource::User => format!("the class of {}", query.user),
-            ClassSource::Rule(n) => format!("[[delivery.priority.rule]] number {}", n + 1),
-            ClassSource::Default => "nobody says otherwise".to_owned(),
-        };
-        let header = &config.delivery.priority.header;
-        Fact::new("class", format!("{}: {why}; {header} and MT-PRIORITY in the mail come first", class.word()))
     }
 
     /// The sender that would go out, and the setting that says so. A mail whose header From has another domain may differ.
@@ -113,6 +113,62 @@ impl Deciders {
         facts.extend(self.scheduler.facts(&lane, self.clock.now()));
         facts
     }
+}
+
+fn class(config: &Config, query: &ExplainQuery, account: Option<&Account>) -> Fact {
+    let hints = ClassHints {
+        header: None,
+        mt_priority: None,
+        user_class: account.and_then(|a| a.rights.class),
+        user: &query.user,
+        sender: query.sender.as_ref(),
+    };
+    let (class, source) = policy::class_of(config, hints, std::iter::once(&query.recipient));
+    let why = match source {
+        ClassSource::Header | ClassSource::MtPriority => "the mail says so".to_owned(),
+        ClassSource::User => format!("the class of {}", query.user),
+        ClassSource::Rule(n) => format!("[[delivery.priority.rule]] number {}", n + 1),
+        ClassSource::Default => "nobody says otherwise".to_owned(),
+    };
+    let header = &config.delivery.priority.header;
+    Fact::new("class", format!("{}: {why}; {header} and MT-PRIORITY in the mail come first", class.word()))
+}
+
+/// What the user itself may not do, or does otherwise.
+fn user_facts(account: &Account, sender: Option<&Mailbox>, now: Timestamp) -> Vec<Fact> {
+    let (rights, mut facts) = (&account.rights, Vec::new());
+    let mut tell = |words: String| facts.push(Fact::new("user", words));
+    if account.kind == AccountKind::Console {
+        tell("refused: a console user sends no mail (535 5.7.8)".into());
+    } else if !rights.smtp {
+        tell("refused by SMTP: its access lacks smtp (535 5.7.8)".into());
+    }
+    match rights.expires_at {
+        Some(at) if at <= now => tell(format!("refused: its time was over at {at} (535 5.7.8)")),
+        Some(at) => tell(format!("may send until {at}")),
+        None => {}
+    }
+    if !rights.networks.is_empty() {
+        let networks: Vec<String> = rights.networks.iter().map(ToString::to_string).collect();
+        tell(format!("logs in from {}", networks.join(", ")));
+    }
+    if !rights.senders.is_empty() {
+        let verdict = match policy::may_use_sender(rights, sender) {
+            Ok(()) => "this sender is among them".to_owned(),
+            Err(reply) => format!("refused: {reply}"),
+        };
+        let some = rights.senders.iter().take(SENDERS_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
+        let more = rights.senders.len().saturating_sub(SENDERS_TOLD_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        tell(format!("sends as {some}{more}, in envelope and header From; {verdict}"));
+    }
+    if rights.rate.is_some() {
+        tell(format!("submits at most {} recipients; over it 451 4.7.1", rate_text(rights.rate)));
+    }
+    if rights.sandbox {
+        tell("in the sandbox: its mail is taken and logged, and never delivered".into());
+    }
+    facts
 }
 
 fn policy_words(config: &Config, query: &ExplainQuery) -> String {
@@ -147,6 +203,7 @@ fn next_try(due: Timestamp, wait: WaitReason, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Person, RateLimit, Rights};
 
     #[test]
     fn the_next_try_is_told_with_its_reason() {
@@ -155,6 +212,41 @@ mod tests {
         assert_eq!(next_try(Timestamp::MAX, WaitReason::Held, now), "never by itself: held");
         assert_eq!(next_try(now, WaitReason::Fresh, now), "now, when its turn comes (fresh)");
         assert!(next_try(later, WaitReason::Site, now).ends_with("in 90 s (site)"));
+    }
+
+    #[test]
+    fn what_keeps_a_user_from_sending_is_told() {
+        let now = Timestamp::from_millis(1_764_000_000_000);
+        let mut account = Account {
+            name: "shop".into(),
+            kind: AccountKind::Api,
+            hash: crate::secret::Secret::default(),
+            created_at: now,
+            password_set_at: now,
+            rights: Rights { smtp: true, ..Rights::default() },
+            person: Person::default(),
+        };
+        let told = |account: &Account, sender: &str| {
+            let sender = Mailbox::parse(sender).expect("an address");
+            let facts = user_facts(account, Some(&sender), now);
+            facts.into_iter().map(|fact| fact.says).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(told(&account, "a@example.jp"), "");
+        account.rights = Rights {
+            senders: vec!["example.jp".into()],
+            networks: vec!["192.0.2.0/24".parse().expect("a network")],
+            rate: Some(RateLimit { recipients: 10, per: std::time::Duration::from_secs(60) }),
+            expires_at: Some(now),
+            sandbox: true,
+            ..Rights::default()
+        };
+        let all = told(&account, "a@example.com");
+        for words in
+            ["lacks smtp", "was over", "192.0.2.0/24", "sends as example.jp", "553 5.7.1", "10/1m", "never delivered"]
+        {
+            assert!(all.contains(words), "{words}: {all}");
+        }
+        assert!(told(&account, "a@example.jp").contains("this sender is among them"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Puts together what is behind inbound listeners: tokens, the mailroom, the TLS reports' room.
+//! Puts together what is behind inbound listeners: tokens, the mailroom, the TLS reports' room, posts to programs.
 
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use crate::{
     store::Store,
     tls_report::receive::Receiver,
     unsubscribe::{list::Unsubscribes, row::How},
+    webhook::inbound::MailPosts,
 };
 
 /// What it is made of.
@@ -50,9 +51,11 @@ pub(super) fn inbound(parts: Parts) -> Inbound {
         clock: parts.clock,
         config: parts.config.clone(),
     });
+    let out = ForwardDoor { door: parts.door, budget: parts.budget, key: parts.trace_key };
+    let posts = MailPosts { out: out.clone(), config: parts.config.clone() };
     let mailroom = Mailroom::new(mailroom::Parts {
         sent: parts.store,
-        out: ForwardDoor { door: parts.door, budget: parts.budget, key: parts.trace_key },
+        out,
         tokens: tokens.clone(),
         read: read::read,
         config: parts.config,
@@ -63,7 +66,7 @@ pub(super) fn inbound(parts: Parts) -> Inbound {
             Box::pin(async move { unsubscribes.add(&address, &list, How::Complaint).await.map(drop) })
         }),
     });
-    Inbound { tokens, tls_reports: Arc::new(parts.tls_reports), mailroom: Arc::new(mailroom) }
+    Inbound { tokens, tls_reports: Arc::new(parts.tls_reports), mailroom: Arc::new(mailroom), posts: Arc::new(posts) }
 }
 
 /// The return addresses that we gave out.

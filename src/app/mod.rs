@@ -14,6 +14,7 @@ mod systemd;
 mod tls_reports;
 mod unsubscribe;
 mod web;
+mod webhooks;
 
 use std::{path::PathBuf, time::Duration};
 

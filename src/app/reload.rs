@@ -6,7 +6,11 @@
 use std::path::Path;
 
 use crate::{
-    app::{Daemon, daemon::retention, web},
+    app::{
+        Daemon,
+        daemon::{archive, retention},
+        web,
+    },
     config::{self, Config, ConfigErrors, Diff, Files, Loaded, Surroundings},
     journal,
     net::tls::check_files,
@@ -76,8 +80,8 @@ fn put_in_force(daemon: &Daemon, new: Config) {
         log::error!("act=config.reload error=\"{error}\" what=\"the certificate before stays in use\"");
     }
     daemon.store.reconfigure(retention(&new), new.queue.disk_free_min);
-    daemon.accounts.reconfigure(new.accounts.users_max);
-    daemon.accounts.allow(&new.accounts.allowed_ips);
+    daemon.store.archive_to(archive(&new));
+    daemon.accounts.reconfigure(&new.accounts);
     daemon.scheduler.reconfigure(Settings::from(&new));
     daemon.resolver.reconfigure(&new.dns);
     if let Some(deliverer) = &daemon.deliverer {
@@ -89,6 +93,7 @@ fn put_in_force(daemon: &Daemon, new: Config) {
     }
     daemon.config.swap(new);
     daemon.suppressions.kick();
+    daemon.webhooks.reconfigure();
 }
 
 fn describe(differences: &[Diff]) -> String {

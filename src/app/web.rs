@@ -11,8 +11,10 @@ use std::{
 };
 
 use async_io::{Async, Timer};
+use smol::future::FutureExt;
 
 use crate::{
+    clock::Clock,
     config::{Config, InForce, Mode},
     deliver::{
         attempt::Deliverer,
@@ -20,12 +22,13 @@ use crate::{
     },
     http::{
         Http,
+        api::emails::keys::Keys,
         daemon::{LaneActivity, Unready},
         front::{Duplex, Names, TlsAccept},
         live::{Ask, Live},
     },
     net::{dns::Resolver, tls::ReloadableServerConfig},
-    runtime::{Runtime, Shutdown},
+    runtime::{Runtime, Shutdown, Stage},
     schedule::task::Handle,
     store::Store,
 };
@@ -35,6 +38,9 @@ const ACTIVITY_MAX: usize = 1000;
 
 /// How often the resolvers are asked whether they validate: one may be exchanged under us.
 const VALIDATION_EVERY: Duration = Duration::from_secs(600);
+
+/// How often answers of the sending API that are past their time are looked for.
+const KEYS_FORGOTTEN_EVERY: Duration = Duration::from_secs(3600);
 
 /// What it needs beside the routes' own parts.
 pub struct Parts {
@@ -110,6 +116,21 @@ pub async fn try_validation(resolver: Resolver, config: InForce) {
             }
         }
         Timer::after(VALIDATION_EVERY).await;
+    }
+}
+
+/// Forgets answers of the sending API that nobody may ask for any more.
+pub async fn forget_keys(keys: Keys, clock: Clock, shutdown: Shutdown) {
+    while shutdown.stage() == Stage::Running {
+        match keys.prune(clock.now()).await {
+            Ok(0) => {}
+            Ok(gone) => log::info!("act=idempotency forgotten={gone}"),
+            Err(error) => log::warn!("act=idempotency error=\"{error}\""),
+        }
+        let pause = async {
+            Timer::after(KEYS_FORGOTTEN_EVERY).await;
+        };
+        pause.or(shutdown.drained()).await;
     }
 }
 

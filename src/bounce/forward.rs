@@ -98,6 +98,7 @@ pub trait Out: Send + Sync + 'static {
 }
 
 /// [`Out`] of the running daemon.
+#[derive(Clone)]
 pub struct ForwardDoor {
     /// The door.
     pub door: Door,
@@ -108,7 +109,11 @@ pub struct ForwardDoor {
 }
 
 impl ForwardDoor {
-    async fn body(&self, id: MessageId, top: Vec<u8>, body: &Bytes) -> Result<BodyIn, StoreError> {
+    /// A mail as it is stored: `top`, then the mail as it came; in memory while there is room, else through a file.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn body(&self, id: MessageId, top: Vec<u8>, body: &Bytes) -> Result<BodyIn, StoreError> {
         let len = top.len() + body.len();
         if len <= BODY_RAM_MAX {
             for _ in 0..BUDGET_TRIES {
@@ -155,6 +160,8 @@ impl Out for ForwardDoor {
             source_ip: mail.arrival.address,
             origin: Origin::Forward,
             settles: Vec::new(),
+            sandbox: false,
+            memos: Vec::new(),
         };
         self.door.store(incoming).await.map(|receipt| receipt.id())
     }

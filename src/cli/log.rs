@@ -19,6 +19,8 @@ use crate::{
         rows::{AuditOut, LinkOut, LogOut},
         when::{Zone, of_rfc3339},
     },
+    sheet::Style,
+    store::{AUDIT_COLUMNS, LOG_COLUMNS},
 };
 
 /// Entries of a table when nothing is said.
@@ -40,7 +42,7 @@ pub fn command() -> Command {
         .subcommand(events(Command::new("deliveries").about("Every acceptance, try and result, one entry each")))
         .subcommand(events(Command::new("errors").about("Failed recipients, bounces and complaints only")))
         .subcommand(
-            output(period(Command::new("audit").about("The operation log: logins, acts and reloads")))
+            followed(output(period(Command::new("audit").about("The operation log: logins, acts and reloads"))))
                 .arg(value("who", "TEXT", "Part of who did it"))
                 .arg(value("act", "TEXT", "Part of the act: queue, user.add, config.reload …")),
         )
@@ -71,10 +73,28 @@ fn output(command: Command) -> Command {
                 .conflicts_with("json")
                 .help("CSV with a head line; times in the configured zone"),
         )
+        .arg(
+            Arg::new("bom")
+                .long("bom")
+                .action(ArgAction::SetTrue)
+                .requires("csv")
+                .help("Begin the CSV with a byte order mark, for Excel"),
+        )
+}
+
+fn followed(command: Command) -> Command {
+    command.arg(
+        Arg::new("follow")
+            .long("follow")
+            .short('f')
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(["until", "csv"])
+            .help("Show the newest entries, then new ones as they come"),
+    )
 }
 
 fn events(command: Command) -> Command {
-    output(period(command))
+    followed(output(period(command)))
         .arg(value("recipient", "TEXT", "Part of the recipient's address"))
         .arg(value("sender", "TEXT", "Part of the envelope sender or the From address"))
         .arg(value("message-id", "TEXT", "Part of the Message-ID"))
@@ -92,14 +112,6 @@ fn events(command: Command) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("The texts match whole: much faster in a large log"),
         )
-        .arg(
-            Arg::new("follow")
-                .long("follow")
-                .short('f')
-                .action(ArgAction::SetTrue)
-                .conflicts_with_all(["until", "csv"])
-                .help("Show the newest entries, then new ones as they come"),
-        )
 }
 
 /// Runs one of them.
@@ -116,9 +128,13 @@ pub(super) fn run_to(
 ) -> Result<u8, Trouble> {
     let client = Client::new(target);
     match matches.subcommand() {
+        Some(("audit", args)) if args.get_flag("follow") => {
+            follow(&client, "log/audit", audit_query(args), args, output, looks, &Audit)?;
+            Ok(DONE)
+        }
         Some(("audit", args)) => show_all(&client, "log/audit", &audit_query(args), args, output, &Audit),
         Some((name, args)) if args.get_flag("follow") => {
-            follow(&client, &format!("log/{name}"), args, output, looks)?;
+            follow(&client, &format!("log/{name}"), query_of(args), args, output, looks, &Events)?;
             Ok(DONE)
         }
         Some((name, args)) => show_all(&client, &format!("log/{name}"), &query_of(args), args, output, &Events),
@@ -161,11 +177,15 @@ fn query(pairs: &[(&'static str, String)]) -> Query {
 
 /// How rows of one log are shown.
 trait Shown {
-    type Row: serde::de::DeserializeOwned;
+    type Row: serde::de::DeserializeOwned + serde::Serialize;
     fn csv_head(&self) -> &'static [&'static str];
     fn csv_row(&self, row: Self::Row, zone: &Zone) -> Vec<String>;
     fn table(&self) -> Table;
     fn table_row(&self, table: &mut Table, row: &Self::Row, zone: &Zone, now: Timestamp);
+    /// The line of `--follow`.
+    fn line(&self, row: &Self::Row, zone: &Zone) -> String;
+    /// A row's number and time.
+    fn place<'r>(&self, row: &'r Self::Row) -> (u64, &'r str);
 }
 
 /// Pages through the whole answer.
@@ -187,7 +207,8 @@ fn show_all<S: Shown>(
         return Ok(DONE);
     }
     if csv {
-        let mut csv = Csv::new(&mut *output.out, shown.csv_head())?;
+        let style = Style { bom: args.get_flag("bom"), quoted: false };
+        let mut csv = Csv::with(&mut *output.out, shown.csv_head(), style)?;
         while let Some(answer) = pages.next()? {
             let zone = answer.zone();
             for row in answer.rows::<S::Row>()? {
@@ -243,19 +264,20 @@ impl Pages<'_> {
 }
 
 /// The newest entries, then new ones as they come, each printed at once.
-fn follow(
+fn follow<S: Shown>(
     client: &Client,
     path: &str,
+    mut pairs: Vec<(&'static str, String)>,
     args: &ArgMatches,
     output: &mut Output<'_>,
     looks: Option<usize>,
+    shown: &S,
 ) -> Result<(), Trouble> {
     let json = args.get_flag("json");
-    let mut pairs = query_of(args);
     let rows = args.get_one::<u64>("limit").copied().unwrap_or(FOLLOW_ROWS).clamp(1, PAGE_ROWS_MAX as u64);
     let answer = client.get(path, &query(&pairs).with("limit", &rows.to_string()))?;
     let (mut last, mut since) = (0, answer.now().rfc3339());
-    let mut rows = answer.rows::<LogOut>()?;
+    let mut rows = answer.rows::<S::Row>()?;
     rows.reverse();
     let mut look = 0;
     let mut zone = answer.zone();
@@ -265,13 +287,14 @@ fn follow(
                 let line = serde_json::to_string(row).map_err(|e| Trouble::Broken(e.to_string()))?;
                 output.line(&line)?;
             } else {
-                output.line(&follow_line(row, &zone))?;
+                output.line(&shown.line(row, &zone))?;
             }
         }
         output.out.flush()?;
         if let Some(newest) = rows.last() {
-            last = newest.event.number;
-            if let Some(at) = of_rfc3339(&newest.event.at) {
+            let (number, at) = shown.place(newest);
+            last = number;
+            if let Some(at) = of_rfc3339(at) {
                 since = at.minus(FOLLOW_OVERLAP).rfc3339();
             }
         }
@@ -341,45 +364,7 @@ impl Shown for Events {
     type Row = LogOut;
 
     fn csv_head(&self) -> &'static [&'static str] {
-        &[
-            "at",
-            "status",
-            "recipient",
-            "sender",
-            "from",
-            "subject",
-            "message_id",
-            "api_data",
-            "user",
-            "queue_id",
-            "attempt",
-            "destination",
-            "host",
-            "address",
-            "sender_ip",
-            "source_ip",
-            "tls",
-            "phase",
-            "reply",
-            "duration_ms",
-            "error",
-            "error_code",
-            "possible_duplicate",
-            "next_try",
-            "operator",
-            "size",
-            "class",
-            "number",
-            "trouble",
-            "hard",
-            "about_number",
-            "about_at",
-            "returned_number",
-            "returned_at",
-            "returned_status",
-            "returned_error",
-            "returned_reply",
-        ]
+        &LOG_COLUMNS
     }
 
     fn csv_row(&self, row: LogOut, zone: &Zone) -> Vec<String> {
@@ -442,6 +427,14 @@ impl Shown for Events {
             what(row, zone),
         ]);
     }
+
+    fn line(&self, row: &LogOut, zone: &Zone) -> String {
+        follow_line(row, zone)
+    }
+
+    fn place<'r>(&self, row: &'r LogOut) -> (u64, &'r str) {
+        (row.event.number, &row.event.at)
+    }
 }
 
 struct Audit;
@@ -450,7 +443,7 @@ impl Shown for Audit {
     type Row = AuditOut;
 
     fn csv_head(&self) -> &'static [&'static str] {
-        &["at", "who", "from", "act", "object", "detail"]
+        &AUDIT_COLUMNS
     }
 
     fn csv_row(&self, row: AuditOut, zone: &Zone) -> Vec<String> {
@@ -465,5 +458,15 @@ impl Shown for Audit {
     fn table_row(&self, table: &mut Table, row: &AuditOut, zone: &Zone, now: Timestamp) {
         let time = of_rfc3339(&row.at).map_or_else(String::new, |t| zone.short(t, now));
         table.row([time, row.who.clone(), row.from.clone(), row.act.clone(), row.object.clone(), row.detail.clone()]);
+    }
+
+    fn line(&self, row: &AuditOut, zone: &Zone) -> String {
+        let time = of_rfc3339(&row.at).map_or_else(String::new, |t| zone.full(t));
+        let line = format!("{time}  {}  {}  {}  {}  {}", row.who, row.from, row.act, row.object, row.detail);
+        super::table::clean(line.trim_end())
+    }
+
+    fn place<'r>(&self, row: &'r AuditOut) -> (u64, &'r str) {
+        (row.number, &row.at)
     }
 }

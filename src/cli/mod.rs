@@ -12,6 +12,7 @@ mod client;
 mod discover;
 pub mod explain;
 pub mod find;
+mod import;
 pub mod incidents;
 pub mod log;
 mod pauses;
@@ -19,6 +20,7 @@ pub mod queue;
 mod restore;
 mod sendmail;
 mod serve;
+pub mod stats;
 pub mod status;
 pub mod suppress;
 mod table;
@@ -26,9 +28,12 @@ pub mod tls_report;
 pub mod unsubscribe;
 pub mod user;
 mod verify;
+pub mod webhook;
 
 #[cfg(test)]
 mod daemon_tests;
+#[cfg(test)]
+mod log_tests;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -91,6 +96,7 @@ fn run(args: &[OsString], around: &Around) -> u8 {
         "check" => check::run(config, around),
         "verify" => verify::run(matches, config, around),
         "bounce" => bounce::run(matches),
+        "import" => import::run(matches),
         "restore" => restore::run(matches, config, around),
         "sendmail" => {
             let args: Vec<OsString> = matches.get_many::<OsString>("args").unwrap_or_default().cloned().collect();
@@ -117,6 +123,8 @@ fn talk(name: &str, matches: &ArgMatches, target: &Target) -> u8 {
         "suppress" => suppress::run(matches, target),
         "unsubscribe" => unsubscribe::run(matches, target),
         "incidents" => incidents::run(matches, target),
+        "stats" => stats::run(matches, target),
+        "webhook" => webhook::run(matches, target),
         _ => exit::USAGE,
     }
 }
@@ -185,6 +193,7 @@ Examples:
   hikyaku explain hanako@example.jp --from shop@example.jp    how would it go, and why?
   hikyaku log deliveries --follow              watch what happens
   hikyaku queue list                           what waits, why, and until when
+  hikyaku import postfix /etc/postfix          moving here: a config from another mail server's
   hikyaku user add shop --api                  a name and key for a program that sends mail
 
 The config file is the one of --config, else of $HIKYAKU_CONFIG, else /etc/hikyaku/config.toml, else there is
@@ -215,6 +224,8 @@ fn command() -> Command {
         suppress::command(),
         unsubscribe::command(),
         incidents::command(),
+        stats::command(),
+        webhook::command(),
     ];
     Command::new("hikyaku")
         .version(env!("CARGO_PKG_VERSION"))
@@ -227,6 +238,7 @@ fn command() -> Command {
         .subcommand(serve::command())
         .subcommand(check::command())
         .subcommand(bounce::command())
+        .subcommand(import::command())
         .subcommands(nouns)
         .subcommand(restore::command())
         .subcommand(verify::command())

@@ -43,6 +43,9 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
     for reason in &status.reasons {
         output.line(&format!("  ! {}", clean(&reason.words)))?;
     }
+    if let Some(trouble) = &status.archive_trouble {
+        output.line(&format!("  ! {}", clean(trouble)))?;
+    }
     let now = answer.now();
     let up = of_rfc3339(&status.started_at).map_or_else(String::new, |t| human(now.since(t)));
     let mode = match status.mode.as_str() {
@@ -101,6 +104,12 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
     for rule in &status.unused_rules {
         let idle = human(Duration::from_secs(rule.idle_seconds));
         output.line(&format!("  {:<10} rule {} has matched nothing for {idle}", "unused", clean(&rule.rule)))?;
+    }
+    for webhook in &status.webhooks {
+        if let Some(trouble) = webhook.trouble() {
+            let (name, trouble) = (clean(&webhook.name), clean(&trouble));
+            output.line(&format!("  {:<10} {name}: {trouble} (hikyaku webhook list)", "webhook"))?;
+        }
     }
     if !status.destinations.is_empty() {
         output.line("")?;

@@ -1,15 +1,15 @@
 //! Output for people and programs: aligned tables, CSV, JSON Lines as they came.
 //!
 //! Always: what came with a mail cannot drive the terminal (control and direction characters are shown as `·`); wide
-//! Japanese characters take two columns; a CSV cell never starts a formula.
-//! Sources: UAX #11 (East Asian Width), UAX #9 (direction characters), RFC 4180.
+//! Japanese characters take two columns; CSV is `sheet.rs`.
+//! Sources: UAX #11 (East Asian Width), UAX #9 (direction characters).
 
 use std::io::{self, BufWriter, Write};
 
 use clap::{Arg, ArgAction};
 
 use super::client::{DONE, NO, Trouble};
-pub use crate::http::page::clean;
+pub use crate::{http::page::clean, sheet::Sheet as Csv};
 
 /// `--json`, before or after a noun's verb.
 pub fn json_flag() -> Arg {
@@ -196,49 +196,6 @@ pub fn fit(text: &str, columns: usize) -> String {
     out
 }
 
-/// A CSV writer with a head line; CRLF at line ends.
-pub struct Csv<'a> {
-    writer: csv::Writer<&'a mut dyn Write>,
-}
-
-impl<'a> Csv<'a> {
-    /// Starts with the head.
-    pub fn new(to: &'a mut dyn Write, head: &[&str]) -> Result<Self, Trouble> {
-        let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(to);
-        writer.write_record(head).map_err(io::Error::from)?;
-        Ok(Csv { writer })
-    }
-
-    /// The same with every cell in quotes, as CMC writes its lists.
-    pub fn quoted(to: &'a mut dyn Write, head: &[&str]) -> Result<Self, Trouble> {
-        let mut builder = csv::WriterBuilder::new();
-        builder.terminator(csv::Terminator::CRLF).quote_style(csv::QuoteStyle::Always);
-        let mut writer = builder.from_writer(to);
-        writer.write_record(head).map_err(io::Error::from)?;
-        Ok(Csv { writer })
-    }
-
-    /// Writes a row; cells that a spreadsheet would calculate are made text.
-    pub fn row<I: IntoIterator<Item = String>>(&mut self, cells: I) -> Result<(), Trouble> {
-        self.writer.write_record(cells.into_iter().map(|cell| harmless(&cell))).map_err(io::Error::from)?;
-        Ok(())
-    }
-
-    /// Writes what is left.
-    pub fn finish(mut self) -> Result<(), Trouble> {
-        self.writer.flush()?;
-        Ok(())
-    }
-}
-
-/// A cell that no spreadsheet takes for a formula: such a start gets an apostrophe before it.
-fn harmless(cell: &str) -> String {
-    match cell.trim_start_matches(' ').chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => format!("'{cell}"),
-        Some(_) | None => cell.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,23 +212,5 @@ mod tests {
         assert_eq!(text, "NAME     N  WORDS\n飛脚     7  a\nabc   1234  b·[2J· c\n");
         assert_eq!([width("飛脚ｶﾅ"), width("が"), width("か\u{3099}")], [6, 2, 2]);
         assert_eq!([fit("飛脚便り", 5), fit("abc", 3), fit("abcd", 3)], ["飛脚…", "abc", "ab…"]);
-    }
-
-    #[test]
-    fn a_cell_never_starts_a_formula() {
-        for (cell, expected) in [
-            ("=1+1", "'=1+1"),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@x", "'@x"),
-            ("  =x", "'  =x"),
-            ("\tx", "'\tx"),
-            ("＝x", "'＝x"),
-            ("a=b", "a=b"),
-            ("", ""),
-            ("飛脚", "飛脚"),
-        ] {
-            assert_eq!(harmless(cell), expected);
-        }
     }
 }

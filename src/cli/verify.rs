@@ -63,7 +63,13 @@ pub(super) fn run(matches: &ArgMatches, config: Option<&Path>, around: &Around) 
 
 fn told(data_dir: &Path, report: &VerifyReport) -> String {
     let mut out: String = report.damage.iter().map(|line| format!("damaged: {line}\n")).collect();
-    let VerifyReport { messages, recipients, events, bodies, damage } = report;
+    let VerifyReport { messages, recipients, events, bodies, index_rows_left, audit_entries, audit_head, damage } =
+        report;
+    if *index_rows_left > 0 {
+        out.push_str(&format!("{index_rows_left} index rows of pruned entries go with their day\n"));
+    }
+    let (last, hash) = audit_head;
+    out.push_str(&format!("operation log: {audit_entries} entries; the last is {last} with the hash {hash}\n"));
     let verdict = match damage.len() {
         0 => "everything is whole".to_owned(),
         1 => "1 thing is damaged".to_owned(),

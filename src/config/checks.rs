@@ -17,7 +17,7 @@ use super::{
     kinds_net::domain_flaw,
     problem::Problem,
     read::Facts,
-    surroundings::{FileFault, Files, Surroundings, look_at_pem},
+    surroundings::{FileFault, Files, Surroundings, look_at_folder, look_at_pem},
 };
 use crate::smtp::address::{ADDRESS_OCTETS_MAX, LOCAL_OCTETS_MAX};
 
@@ -69,8 +69,10 @@ impl Checks<'_> {
         self.domains();
         self.http();
         self.unsubscribe();
+        self.webhooks();
         self.names_are_unique();
         self.file_limit();
+        self.archive();
         super::not_yet::warn(self);
     }
 
@@ -413,12 +415,13 @@ impl Checks<'_> {
             let scheme = if self.config.http.tls { "https" } else { "http" };
             self.config.http.public_url = format!("{scheme}://{address}");
         }
-        if !address.ip().is_loopback() {
+        let http = &self.config.http;
+        if !address.ip().is_loopback() && !http.tls && http.proxy_networks.is_empty() {
             let fix = format!(
-                "use \"127.0.0.1:{}\", and reach it through SSH or a proxy that asks for a password",
+                "set http.tls = true, or http.proxy_networks to the proxies that end TLS; or use \"127.0.0.1:{}\"",
                 address.port()
             );
-            self.error("http.address", "the page has no accounts yet: away from loopback anybody could read it", fix);
+            self.error("http.address", "away from loopback the keys of API users would travel in clear", fix);
         }
     }
 
@@ -451,6 +454,8 @@ impl Checks<'_> {
                 .map(|(n, response)| (format!("delivery.response[{n}].name"), response.name.clone())),
         );
         names.extend(config.forwards.iter().enumerate().map(|(n, f)| (format!("forward[{n}].name"), f.name.clone())));
+        let posts = config.inbound.webhooks.iter().enumerate();
+        names.extend(posts.map(|(n, hook)| (format!("inbound.webhook[{n}].name"), hook.name.to_lowercase())));
         names.extend(
             config.webhooks.iter().enumerate().map(|(n, hook)| (format!("webhook[{n}].name"), hook.name.clone())),
         );
@@ -471,6 +476,18 @@ impl Checks<'_> {
             // A selector stands behind the number of its domain.
             let name = if path.ends_with("selector") { name.rsplit(' ').next().unwrap_or_default() } else { &name };
             self.error(&path, format!("\"{name}\" is there twice"), "give each its own name, or join the two tables");
+        }
+    }
+
+    /// The archive's folder. A daemon starts without it, too: mail goes on, rows are kept, and `status` says so.
+    fn archive(&mut self) {
+        let Some(dir) = self.config.retention.archive_dir.clone() else { return };
+        if self.around.files == Files::Ignored {
+            return;
+        }
+        if let Err(mut fault) = look_at_folder(&dir) {
+            fault.unsure |= self.around.files == Files::Needed;
+            self.file_fault("retention.archive_dir", fault);
         }
     }
 

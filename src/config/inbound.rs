@@ -1,14 +1,16 @@
-//! The typed config, part of what comes in: forwarding filters, and which addresses and domains are ours.
+//! The typed config, part of what comes in: forwarding filters, webhooks for mail, and which addresses and domains are ours.
 //!
 //! In: the config, an address or a domain.  Out: whether it is one of ours.
 //! Always: upper and lower case are alike, in local parts too: the addresses that we name here are our own, and senders of reports
 //! fold them; nothing here reads a table or a key.
 //! Sources: cmc.md §12.1 and §12.5, RFC 5321 §4.5.1 (postmaster in any case of letters).
 
+use std::time::Duration;
+
 use regex::Regex;
 
 use super::Config;
-use crate::smtp::address::Mailbox;
+use crate::{secret::Secret, smtp::address::Mailbox};
 
 /// Which mail a `[[forward]]` looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,6 +72,57 @@ impl Default for Forward {
     }
 }
 
+/// One `[[inbound.webhook]]`.
+#[derive(Clone, Debug)]
+pub struct InboundWebhook {
+    /// Its name: CMC's `filter` in each post, and the destination in logs.
+    pub name: String,
+    /// Patterns of the addresses whose mail it posts; empty: every address of `[inbound] addresses`.
+    pub addresses: Vec<Regex>,
+    /// Where it posts.
+    pub url: String,
+    /// multipart/form-data, attachments included, instead of JSON, without them.
+    pub multipart: bool,
+    /// Sent along.
+    pub api_key: Secret<String>,
+    /// Signs the body with HMAC-SHA256.
+    pub signing_key: Secret<String>,
+    /// It may be at a private address.
+    pub allow_private: bool,
+    /// How long one post may take, from look-up to answer.
+    pub timeout: Duration,
+    /// Posts at once.
+    pub connections_max: usize,
+}
+
+impl Default for InboundWebhook {
+    fn default() -> Self {
+        InboundWebhook {
+            name: String::new(),
+            addresses: Vec::new(),
+            url: String::new(),
+            multipart: false,
+            api_key: Secret::default(),
+            signing_key: Secret::default(),
+            allow_private: false,
+            timeout: Duration::from_secs(30),
+            connections_max: 4,
+        }
+    }
+}
+
+impl InboundWebhook {
+    /// Its URL for logs and screens: without a query, which may hold a secret.
+    pub fn url_shown(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
+    }
+
+    /// It posts mail to this address, which is one of `[inbound] addresses`.
+    pub fn takes(&self, address: &Mailbox) -> bool {
+        self.addresses.is_empty() || self.addresses.iter().any(|pattern| pattern.is_match(address.as_str()))
+    }
+}
+
 /// How `[inbound] addresses` names an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Named {
@@ -103,6 +156,11 @@ impl Config {
         }
         let by_domain = |one: &String| one.strip_prefix('@').is_some_and(|domain| alike(domain, address.domain()));
         list.iter().any(by_domain).then_some(Named::Domain)
+    }
+
+    /// Some `[[inbound.webhook]]` posts mail to this address, which is one of `[inbound] addresses`.
+    pub fn is_posted(&self, address: &Mailbox) -> bool {
+        self.inbound.webhooks.iter().any(|hook| hook.takes(address))
     }
 
     /// An inbound listener takes mail for some address of this domain.

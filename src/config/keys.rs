@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::{
     Accounts, BareNewline, Bounce, Brake, Config, DkimKey, Dns, Domain, EnvelopeFrom, Forward, ForwardMode,
-    ForwardSide, Http, Inbound, Listener, ListenerTls, Log, LogLevel, MIB, Queue, ReceivedHeader, Relay, RelayPolicy,
-    Retention, ReturnForm, Role, Server, Suppression, Thresholds, Tls, TlsReport, Unsubscribe, UnsubscribeFilter,
-    Webhook,
+    ForwardSide, Http, Inbound, InboundWebhook, Listener, ListenerTls, Log, LogLevel, MIB, Queue, ReceivedHeader,
+    Relay, RelayPolicy, Retention, ReturnForm, Role, Server, Suppression, Thresholds, Tls, TlsReport, Unsubscribe,
+    UnsubscribeFilter, Webhook,
     keys_delivery::delivery,
     kinds::{Bool, Bytes, DailyTime, Hidden, Kind, List, Name, OrEmpty, Text, Time, Whole, Words, days, hours, list},
     kinds_mail::{FieldName, FieldPattern, Label},
@@ -124,6 +124,19 @@ fn inbound<V: Visit>(v: &mut V, i: &mut Inbound) {
     v.key("message_size_max", &mut i.message_size_max, Bytes(64 << 10, MESSAGE_MAX));
     v.key("receive_interval", &mut i.receive_interval, Time(Duration::ZERO, hours(1)));
     v.key("addresses", &mut i.addresses, list(AddressOrDomain));
+    v.tables("webhook", &mut i.webhooks, inbound_webhook);
+}
+
+fn inbound_webhook<V: Visit>(v: &mut V, w: &mut InboundWebhook) {
+    v.required("name", &mut w.name, Name);
+    v.key("addresses", &mut w.addresses, list(Pattern));
+    v.required("url", &mut w.url, Url { tls_away_from_loopback: true });
+    v.key("format", &mut w.multipart, Words(&[("json", false), ("multipart", true)]));
+    v.key("api_key", &mut w.api_key, Hidden);
+    v.key("signing_key", &mut w.signing_key, Hidden);
+    v.key("allow_private", &mut w.allow_private, Bool);
+    v.key("timeout", &mut w.timeout, Time(Duration::from_secs(1), Duration::from_secs(600)));
+    v.key("connections_max", &mut w.connections_max, Whole(1, 100));
 }
 
 fn queue<V: Visit>(v: &mut V, q: &mut Queue) {
@@ -287,6 +300,11 @@ fn webhook<V: Visit>(v: &mut V, w: &mut Webhook) {
     v.key("batch_max", &mut w.batch_max, Whole(1, 1000));
     v.key("api_key", &mut w.api_key, Hidden);
     v.key("signing_key", &mut w.signing_key, Hidden);
+    v.key("time_zone", &mut w.time_zone, Text(64));
+    v.key("event_ids", &mut w.event_ids, Bool);
+    v.key("timeout", &mut w.timeout, Time(Duration::from_millis(100), Duration::from_secs(60)));
+    v.key("retry_for", &mut w.retry_for, Time(Duration::from_secs(1), days(30)));
+    v.key("allow_private", &mut w.allow_private, Bool);
 }
 
 fn log<V: Visit>(v: &mut V, l: &mut Log) {

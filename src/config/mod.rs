@@ -10,6 +10,7 @@ mod checks_delivery;
 mod checks_inbound;
 mod checks_suppression;
 mod checks_unsubscribe;
+mod checks_webhook;
 mod in_force;
 pub mod inbound;
 mod keys;
@@ -30,7 +31,11 @@ mod tests_delivery;
 #[cfg(test)]
 mod tests_example;
 #[cfg(test)]
+mod tests_retention;
+#[cfg(test)]
 mod tests_unsubscribe;
+#[cfg(test)]
+mod tests_webhook;
 mod types;
 mod types_delivery;
 mod types_service;
@@ -41,7 +46,7 @@ use std::{
 };
 
 pub use in_force::InForce;
-pub use inbound::{Forward, ForwardMode, ForwardSide};
+pub use inbound::{Forward, ForwardMode, ForwardSide, InboundWebhook};
 use keys::WEBHOOK_EVENTS;
 pub use kinds::parse_duration;
 pub use kinds_net::NotHostPort;

@@ -13,8 +13,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("domain.dkim.selector", "mail is not signed"),
     ("bounce.report_address", "DMARC reports are not kept: they are forwarded to postmaster in [server], or refused"),
     ("delivery.downgrade_8bit", "8-bit mail is passed on as it is"),
-    ("retention.archive_dir", "pruned rows are not archived"),
-    ("webhook.name", "nothing is posted"),
     ("accounts.allowed_ips.console", "there is no console login"),
 ];
 

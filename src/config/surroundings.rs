@@ -112,6 +112,27 @@ fn read_bounded(path: &Path, max: u64, files: Files) -> Result<Vec<u8>, FileFaul
     Ok(content)
 }
 
+/// A folder that the daemon writes private files into.
+pub(super) fn look_at_folder(path: &Path) -> Result<(), FileFault> {
+    use std::os::unix::fs::PermissionsExt;
+    let make = || {
+        format!("make it: install -d -m 0700 -o hikyaku {}; and name it in ReadWritePaths= of the unit", path.display())
+    };
+    let metadata = std::fs::metadata(path).map_err(|error| FileFault {
+        reason: format!("{} cannot be used: {error}", path.display()),
+        fix: make(),
+        unsure: error.kind() == std::io::ErrorKind::PermissionDenied,
+    })?;
+    if !metadata.is_dir() {
+        return Err(FileFault { reason: format!("{} is no folder", path.display()), fix: make(), unsure: false });
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        let reason = format!("{} is open to other users of this machine", path.display());
+        return Err(FileFault { reason, fix: format!("chmod 0700 {}", path.display()), unsure: true });
+    }
+    Ok(())
+}
+
 /// Reads a password file: one line, its line end is not part of the password.
 pub(super) fn read_password(path: &Path, files: Files) -> Result<Secret<String>, FileFault> {
     let content = read_bounded(path, PASSWORD_FILE_MAX, files)?;

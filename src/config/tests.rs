@@ -229,7 +229,7 @@ fn settings_that_contradict_each_other_are_errors() {
             "cannot be read",
             "create the file",
         ),
-        ("[http]\naddress = \"0.0.0.0:8025\"\n", 2, "http.address", "no accounts yet", "127.0.0.1:8025"),
+        ("[http]\naddress = \"0.0.0.0:8025\"\n", 2, "http.address", "travel in clear", "127.0.0.1:8025"),
         ("[http]\ntls = true\n", 2, "http.tls", "needs a certificate", "[tls]"),
         ("[relay]\nnetworks = [\"0.0.0.0/0\"]\n", 2, "relay.networks", "open relay", "your own networks"),
         (
@@ -307,12 +307,6 @@ fn what_only_looks_wrong_is_a_warning() {
         "cannot offer",
     );
     check_warning("[server]\nhostname = \"relay\"\n", 2, "server.hostname", "no dot");
-    check_warning(
-        "[[webhook]]\nname = \"crm\"\nurl = \"https://a.example/\"\n",
-        2,
-        "webhook.name",
-        "nothing is posted yet",
-    );
 
     let around = Surroundings { hostname: "box".into(), open_files_max: Some(1024), ..calm() };
     let loaded = read_str(Path::new("/c.toml"), "", &around).expect("defaults");

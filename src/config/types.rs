@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    Accounts, Bounce, Delivery, Dns, Domain, EnvelopeFrom, Forward, Http, Log, Retention, Suppression, TlsReport,
-    Unsubscribe, Webhook,
+    Accounts, Bounce, Delivery, Dns, Domain, EnvelopeFrom, Forward, Http, InboundWebhook, Log, Retention, Suppression,
+    TlsReport, Unsubscribe, Webhook,
 };
 use crate::mail::watched::Watch;
 
@@ -234,8 +234,11 @@ pub struct Inbound {
     pub message_size_max: u64,
     /// Least time between two accepted messages of a session.
     pub receive_interval: Duration,
-    /// Addresses, and domains (`@example.jp`), whose mail is taken and passed on by `[[forward]]`.
+    /// Addresses, and domains (`@example.jp`), whose mail is taken, and passed on by `[[forward]]` or posted by
+    /// `[[inbound.webhook]]`.
     pub addresses: Vec<String>,
+    /// `[[inbound.webhook]]`; each that names an address gets its mail.
+    pub webhooks: Vec<InboundWebhook>,
 }
 
 impl Default for Inbound {
@@ -245,6 +248,7 @@ impl Default for Inbound {
             message_size_max: 20 * MIB,
             receive_interval: Duration::ZERO,
             addresses: Vec::new(),
+            webhooks: Vec::new(),
         }
     }
 }

@@ -172,8 +172,18 @@ pub struct Webhook {
     pub batch_max: usize,
     /// Sent along.
     pub api_key: Secret<String>,
-    /// Signs the body with HMAC-SHA256.
+    /// Signs the body with HMAC-SHA256; several, divided by blanks, each make a signature.
     pub signing_key: Secret<String>,
+    /// The zone of the dates; empty: `[server] time_zone`.
+    pub time_zone: String,
+    /// The numbers of the events go along, as `event_ids`.
+    pub event_ids: bool,
+    /// How long one post may take.
+    pub timeout: Duration,
+    /// How long what fails is tried again before it is set aside.
+    pub retry_for: Duration,
+    /// The host may have a private address.
+    pub allow_private: bool,
 }
 
 impl Default for Webhook {
@@ -188,6 +198,11 @@ impl Default for Webhook {
             batch_max: 100,
             api_key: Secret::default(),
             signing_key: Secret::default(),
+            time_zone: String::new(),
+            event_ids: false,
+            timeout: Duration::from_secs(15),
+            retry_for: Duration::from_secs(3 * 86_400),
+            allow_private: false,
         }
     }
 }

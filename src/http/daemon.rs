@@ -3,17 +3,20 @@
 //! In: questions and acts.  Out: rows of the store, and what only the running process knows.
 //! Always: every method may block (it runs on a thread of [`super::server`]), and every answer is bounded by its arguments.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
-    account::AccountError,
-    clock::Timestamp,
+    account::{self, Accounts, Login, LoginRefusal},
+    clock::{Clock, Timestamp},
     config::{Mode, Suppression},
     deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::SandboxMail,
-    event::Class,
     fact::Fact,
-    http::{exchange::Stream, when::Zone},
+    http::{
+        api::{caller::Calls, emails::Posting, transaction::paging::PageMarks},
+        exchange::Stream,
+        when::Zone,
+    },
     ids::MessageId,
     metrics::Metrics,
     net::dns::Validation,
@@ -21,11 +24,13 @@ use crate::{
     smtp::address::Mailbox,
     store::{
         Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, MemoKind, Message, MinuteCounts, Page,
-        Pause, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, StoreError, Story, Totals,
+        Pause, QuarterCounts, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, Store, StoreError, Story,
+        Totals,
     },
     suppress::Suppressions,
     tls_report::receive::Shelf,
     unsubscribe::list::Unsubscribes,
+    webhook::Webhooks,
 };
 
 /// Who and what this daemon is.
@@ -147,6 +152,18 @@ pub trait Daemon: Send + Sync + 'static {
     /// When the oldest waiting mail of each class was accepted, in the order of [`crate::event::Class::ALL`].
     fn oldest(&self) -> Result<[Option<Timestamp>; 3], StoreError>;
     fn minutes(&self, from: Timestamp, to: Timestamp) -> Result<Vec<MinuteCounts>, StoreError>;
+    /// Counts of each quarter of an hour and API user in `[from, to)`, one after the other; `user`: of this one only.
+    fn each_count(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        user: Option<&str>,
+        each: &mut dyn FnMut(QuarterCounts),
+    ) -> Result<(), StoreError>;
+    /// Why rows of the logs are not archived, and so kept; `None`: nothing is wrong.
+    fn archive_trouble(&self) -> Option<String> {
+        None
+    }
     fn queue_page(&self, filter: &QueueFilter, page: &Page) -> Result<QueuePage, StoreError>;
     fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError>;
     fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError>;
@@ -167,15 +184,8 @@ pub trait Daemon: Send + Sync + 'static {
     fn audit(&self, entry: AuditEntry) -> Result<(), StoreError>;
 
     fn accounts(&self) -> Result<Vec<Account>, StoreError>;
-    fn add_api_user(
-        &self,
-        name: &str,
-        key: Option<Secret<String>>,
-        class: Option<Class>,
-    ) -> Result<Secret<String>, AccountError>;
-    fn set_key(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError>;
-    fn set_user_class(&self, name: &str, class: Option<Class>) -> Result<(), AccountError>;
-    fn remove_user(&self, name: &str) -> Result<bool, AccountError>;
+    /// Who may log in.
+    fn users(&self) -> &Accounts;
 
     /// TLS reports that came in.
     fn tls_reports(&self) -> &dyn Shelf;
@@ -189,10 +199,54 @@ pub trait Daemon: Send + Sync + 'static {
     /// Who left which list.
     fn unsubscribes(&self) -> &Unsubscribes;
 
+    /// The webhooks.
+    fn webhooks(&self) -> &Webhooks;
+
     /// Mails that the sandbox keeps, newest first; `None`: the sandbox is off.
     fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>>;
     /// One of them with its source.
     fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>>;
+
+    /// The zone of screens, CSV, and of API users without one of their own: `[server] time_zone`.
+    fn zone(&self) -> Zone;
+    /// Checks an API user's credentials. May take the time of a hash.
+    fn check_login(
+        &self,
+        door: account::Door,
+        source: IpAddr,
+        name: &str,
+        key: &Secret<String>,
+    ) -> Result<Login, LoginRefusal>;
+    /// The way in for mail of the sending API; `None`: there is none.
+    fn posting(&self) -> Option<&Posting>;
+    /// The API's calls under way.
+    fn calls(&self) -> &Calls;
+
+    /// The time, for who waits or streams.
+    fn clock(&self) -> Clock;
+    /// `[server] composition`: the name of this server in the API.
+    fn composition(&self) -> String;
+    /// The logs, for who reads on when the route has returned.
+    fn logs(&self) -> Arc<dyn Logs>;
+    /// Where pages ended that API callers just read.
+    fn page_marks(&self) -> &PageMarks;
+}
+
+/// The logs, as a stream reads them.
+#[allow(missing_docs)] // each is the store's method of that name, documented there
+pub trait Logs: Send + Sync + 'static {
+    fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError>;
+    fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError>;
+}
+
+impl Logs for Store {
+    fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError> {
+        Store::log_page(self, query, page)
+    }
+
+    fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError> {
+        Store::audit_page(self, query, page)
+    }
 }
 
 /// A story without what is past its retention (R13), even if the pruner has not come by yet.

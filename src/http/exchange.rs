@@ -100,6 +100,10 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     /// `Accept-Language`, or empty.
     pub accept_language: String,
+    /// `Content-Type` of the body, or empty.
+    pub content_type: String,
+    /// `Idempotency-Key`, or empty.
+    pub idempotency_key: String,
     /// The body, whole; bounded by the front.
     pub body: Vec<u8>,
     /// By which door it came.
@@ -122,6 +126,8 @@ impl Request {
             path: percent_decode(path, false)?,
             query: pairs,
             accept_language: String::new(),
+            content_type: String::new(),
+            idempotency_key: String::new(),
             body: Vec::new(),
             door,
             peer,

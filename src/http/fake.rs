@@ -2,17 +2,19 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use crate::{
+    account::{Accounts, fake::Shelf},
     clock::{Clock, Timestamp},
     config::Mode,
     deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::SandboxMail,
     event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     http::{
+        api::{caller::Calls, transaction::paging::PageMarks},
         daemon::{LaneActivity, Unready},
         fake_lists_tests::Lists,
         when::of_rfc3339,
@@ -27,8 +29,8 @@ use crate::{
         params::{MailParams, RcptParams},
     },
     store::{
-        Account, AccountKind, AuditEntry, BodyPlace, Lane, LaneRow, LogRow, Message, Origin, Pause, QueueAct,
-        Recipient, RecipientState, StoreError, Story, Totals,
+        Account, AccountKind, AuditEntry, BodyPlace, Lane, LaneRow, LogRow, Message, Origin, Pause, Person,
+        QuarterCounts, QueueAct, Recipient, RecipientState, Rights, StoreError, Story, Totals,
     },
     tls_report::{fake::RamMemos, receive::Receiver},
 };
@@ -36,6 +38,9 @@ use crate::{
 /// A subject that tries everything.
 pub(crate) const HOSTILE: &str =
     "</title><script>alert(1)</script><img src=x onerror=alert(2)>\" onload=\"x' \u{202e}evil\u{7}\u{1b}[31mred";
+
+/// The key of every API user of a [`Fake`].
+pub(crate) const KEY: &str = "Passw0rd9";
 
 pub(crate) struct Fake {
     pub mode: Mode,
@@ -50,7 +55,13 @@ pub(crate) struct Fake {
     pub quiet: bool,
     pub acts: Mutex<Vec<QueueAct>>,
     pub audits: Mutex<Vec<AuditEntry>>,
-    pub users: Mutex<Vec<Account>>,
+    pub shelf: Shelf,
+    /// Over what the shelf holds when somebody first asks.
+    pub accounts: OnceLock<Accounts>,
+    /// Counts by quarter and user, oldest first.
+    pub counts: Vec<QuarterCounts>,
+    /// What keeps rows from being archived.
+    pub archive_trouble: Option<String>,
     pub more: Mutex<Vec<LogRow>>,
     pub backup: Result<Vec<u8>, Vec<u8>>,
     pub validation: Option<Validation>,
@@ -60,6 +71,8 @@ pub(crate) struct Fake {
     pub rule_uses: Vec<RuleUse>,
     pub tls_reports: Receiver<RamMemos>,
     pub lists: Lists,
+    pub calls: Calls,
+    pub page_marks: PageMarks,
 }
 
 pub(crate) fn at(text: &str) -> Timestamp {
@@ -194,6 +207,21 @@ fn story(plan: &Plan<'_>, fate: &[(EventKind, u64, &str)]) -> Story {
     Story { message, recipients, events, numbers }
 }
 
+/// One API user.
+fn shelf() -> Shelf {
+    let shelf = Shelf::default();
+    shelf.put(Account {
+        name: "shop-app".into(),
+        kind: AccountKind::Api,
+        hash: Secret::new("$argon2id$secret".into()),
+        created_at: now().minus(Duration::from_secs(40 * 86_400)),
+        password_set_at: now().minus(Duration::from_secs(86_400)),
+        rights: Rights { smtp: true, http: true, view: true, ..Rights::default() },
+        person: Person::default(),
+    });
+    shelf
+}
+
 impl Fake {
     /// A relay in the middle of its day.
     pub(crate) fn busy() -> Self {
@@ -306,6 +334,8 @@ impl Fake {
             },
             quiet: false,
             acts: Mutex::default(),
+            counts: Vec::new(),
+            archive_trouble: None,
             audits: Mutex::new(vec![AuditEntry {
                 at: now().minus(Duration::from_secs(3_000)),
                 who: "operator root".into(),
@@ -314,18 +344,8 @@ impl Fake {
                 object: "destination=partner.example.jp".into(),
                 detail: "3 recipients".into(),
             }]),
-            users: Mutex::new(vec![Account {
-                name: "shop-app".into(),
-                kind: AccountKind::Api,
-                hash: Secret::new("$argon2id$secret".into()),
-                class: None,
-                created_at: now().minus(Duration::from_secs(40 * 86_400)),
-                password_set_at: now().minus(Duration::from_secs(86_400)),
-                may_smtp: true,
-                may_http: true,
-                may_view: true,
-                may_download: false,
-            }]),
+            shelf: shelf(),
+            accounts: OnceLock::new(),
             more: Mutex::default(),
             backup: Ok(b"tar".repeat(100_000)),
             validation: Some(Validation::No),
@@ -366,6 +386,8 @@ impl Fake {
             ],
             tls_reports: Receiver::new(RamMemos::default(), Clock::manual(now()), Arc::default()),
             lists: Lists::busy(),
+            calls: Calls::default(),
+            page_marks: PageMarks::default(),
             rule_uses: vec![
                 RuleUse {
                     rule: "docomo".into(),
@@ -423,7 +445,7 @@ impl Fake {
         fake.stories.clear();
         fake.mails = Some(Vec::new());
         fake.quiet = true;
-        fake.users = Mutex::default();
+        fake.shelf = Shelf::default();
         fake.audits = Mutex::default();
         fake.lists = Lists::empty();
         fake

@@ -1,18 +1,18 @@
 //! The made-up daemon's answers: what [`Fake`] says to the routes.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
-use super::fake::{Fake, HOSTILE, now};
+use super::fake::{Fake, HOSTILE, KEY, now};
 use crate::{
-    account::AccountError,
-    clock::Timestamp,
+    account::{self, Accounts, Login, LoginRefusal},
+    clock::{Clock, Timestamp},
     config::Suppression,
     deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::SandboxMail,
-    event::Class,
     fact::Fact,
     http::{
-        daemon::{About, Daemon, ExplainQuery, LaneActivity, Unready},
+        api::{caller::Calls, transaction::paging::PageMarks},
+        daemon::{About, Daemon, ExplainQuery, LaneActivity, Logs, Unready},
         exchange::Stream,
         when::Zone,
     },
@@ -22,12 +22,13 @@ use crate::{
     secret::Secret,
     smtp::address::Mailbox,
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, MemoKind, Message, MinuteCounts, Page,
-        Pause, QueueAct, QueueFilter, QueuePage, QueueRow, Recipient, RecipientState, RetentionPeriods, StoreError,
-        Story, Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, LogRow, MemoKind, Message,
+        MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueFilter, QueuePage, QueueRow, Recipient,
+        RecipientState, RetentionPeriods, StoreError, Story, Totals,
     },
     suppress::Suppressions,
     unsubscribe::list::Unsubscribes,
+    webhook::Webhooks,
 };
 
 /// What is decided about a destination; one of the facts quotes what came from outside.
@@ -146,6 +147,23 @@ impl Daemon for Fake {
             .collect())
     }
 
+    fn each_count(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        user: Option<&str>,
+        each: &mut dyn FnMut(QuarterCounts),
+    ) -> Result<(), StoreError> {
+        self.check()?;
+        let wanted = |c: &&QuarterCounts| c.start >= from && c.start < to && user.is_none_or(|user| user == c.user);
+        self.counts.iter().filter(wanted).for_each(|c| each(c.clone()));
+        Ok(())
+    }
+
+    fn archive_trouble(&self) -> Option<String> {
+        self.archive_trouble.clone()
+    }
+
     fn queue_page(&self, filter: &QueueFilter, page: &Page) -> Result<QueuePage, StoreError> {
         self.check()?;
         let mut rows = Vec::new();
@@ -168,28 +186,12 @@ impl Daemon for Fake {
 
     fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError> {
         self.check()?;
-        let mut rows = self.log_rows();
-        rows.retain(|r| {
-            query.from.is_none_or(|t| r.event.at >= t)
-                && query.to.is_none_or(|t| r.event.at < t)
-                && r.recipient.contains(&query.recipient)
-                && r.message.facts.message_id.contains(&query.message_id)
-                && r.message.facts.api_data.contains(&query.api_data)
-                && (query.user.is_empty() || r.message.user == query.user)
-                && (query.kinds.is_empty() || query.kinds.contains(&r.event.kind))
-                && (!query.errors_only || r.event.kind.is_error())
-        });
-        let (rows, next) = paged(rows, page);
-        Ok(LogPage { rows, next, looked_back_to: None })
+        FakeLogs::of(self).log_page(query, page)
     }
 
     fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError> {
         self.check()?;
-        let mut rows = self.audits.lock().expect("no panic").clone();
-        rows.retain(|r| r.act.contains(&query.act) && r.who.contains(&query.who));
-        rows.reverse();
-        let (rows, next) = paged(rows, page);
-        Ok(AuditPage { rows, next })
+        FakeLogs::of(self).audit_page(query, page)
     }
 
     fn message_story(&self, id: MessageId) -> Result<Option<Story>, StoreError> {
@@ -253,42 +255,14 @@ impl Daemon for Fake {
 
     fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         self.check()?;
-        Ok(self.users.lock().expect("no panic").clone())
+        Ok(self.users().list())
     }
 
-    fn add_api_user(
-        &self,
-        name: &str,
-        key: Option<Secret<String>>,
-        class: Option<Class>,
-    ) -> Result<Secret<String>, AccountError> {
-        let mut users = self.users.lock().expect("no panic");
-        if users.iter().any(|u| u.name == name) {
-            return Err(AccountError::Refused(format!("there is a user {name:?} already")));
-        }
-        let mut user = users.first().cloned().expect("a user to copy");
-        user.name = name.into();
-        user.class = class;
-        users.push(user);
-        Ok(key.unwrap_or_else(|| Secret::new("k3y-that-was-made".into())))
-    }
-
-    fn set_key(&self, _: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
-        Ok(key.unwrap_or_else(|| Secret::new("k3y-that-was-made".into())))
-    }
-
-    fn set_user_class(&self, name: &str, class: Option<Class>) -> Result<(), AccountError> {
-        let mut users = self.users.lock().expect("no panic");
-        let user = users.iter_mut().find(|u| u.name == name).expect("the route asked whether it exists");
-        user.class = class;
-        Ok(())
-    }
-
-    fn remove_user(&self, name: &str) -> Result<bool, AccountError> {
-        let mut users = self.users.lock().expect("no panic");
-        let before = users.len();
-        users.retain(|u| u.name != name);
-        Ok(users.len() < before)
+    fn users(&self) -> &Accounts {
+        self.accounts.get_or_init(|| {
+            let (clock, config) = (Clock::manual(now()), crate::config::Accounts::default());
+            Accounts::with_store(Box::new(self.shelf.clone()), clock, self.metrics.clone(), &config).expect("a shelf")
+        })
     }
 
     fn tls_reports(&self) -> &dyn crate::tls_report::receive::Shelf {
@@ -312,11 +286,111 @@ impl Daemon for Fake {
         &self.lists.get().unsubscribes
     }
 
+    fn webhooks(&self) -> &Webhooks {
+        &self.lists.get().webhooks
+    }
+
     fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>> {
         Ok(self.mails.as_ref().map(|all| all.iter().map(|(m, _)| m.clone()).take(limit).collect()))
     }
 
     fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>> {
         Ok(self.mails.iter().flatten().find(|(m, _)| m.message == id).cloned())
+    }
+
+    fn zone(&self) -> Zone {
+        Zone::named("Asia/Tokyo")
+    }
+
+    /// Every user's key is [`KEY`].
+    fn check_login(
+        &self,
+        _door: account::Door,
+        _source: IpAddr,
+        name: &str,
+        key: &Secret<String>,
+    ) -> Result<Login, LoginRefusal> {
+        match self.users().list().iter().find(|user| user.name == name && key.reveal() == KEY) {
+            Some(user) => Ok(Login::from(user)),
+            None => Err(LoginRefusal::Wrong { after: Duration::ZERO }),
+        }
+    }
+
+    fn posting(&self) -> Option<&crate::http::api::emails::Posting> {
+        None
+    }
+
+    fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::manual(now())
+    }
+
+    fn composition(&self) -> String {
+        "main".into()
+    }
+
+    fn logs(&self) -> Arc<dyn Logs> {
+        Arc::new(FakeLogs::of(self))
+    }
+
+    fn page_marks(&self) -> &PageMarks {
+        &self.page_marks
+    }
+}
+
+/// The logs of a [`Fake`], as they were when a stream began.
+struct FakeLogs {
+    broken: bool,
+    rows: Vec<LogRow>,
+    audits: Vec<AuditEntry>,
+}
+
+impl FakeLogs {
+    fn of(fake: &Fake) -> Self {
+        let mut audits = fake.audits.lock().expect("no panic").clone();
+        audits.extend(fake.shelf.audit());
+        FakeLogs { broken: fake.broken, rows: fake.log_rows(), audits }
+    }
+}
+
+impl Logs for FakeLogs {
+    fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError> {
+        if self.broken {
+            return Err(StoreError::Failed("EIO".into()));
+        }
+        let sender = |r: &LogRow| r.message.sender.as_ref().map_or(String::new(), ToString::to_string);
+        let mut rows = self.rows.clone();
+        rows.retain(|r| {
+            query.from.is_none_or(|t| r.event.at >= t)
+                && query.to.is_none_or(|t| r.event.at < t)
+                && r.recipient.contains(&query.recipient)
+                && (sender(r).contains(&query.sender) || r.message.facts.from.contains(&query.sender))
+                && r.message.facts.message_id.contains(&query.message_id)
+                && r.message.facts.api_data.contains(&query.api_data)
+                && (query.user.is_empty() || r.message.user == query.user)
+                && (query.kinds.is_empty() || query.kinds.contains(&r.event.kind))
+                && (!query.errors_only || r.event.kind.is_error())
+                && (!query.exact || query.recipient.is_empty() || r.recipient == query.recipient)
+        });
+        let (rows, next) = paged(rows, page);
+        Ok(LogPage { rows, next, looked_back_to: None })
+    }
+
+    fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError> {
+        let mut rows = self.audits.clone();
+        rows.retain(|r| {
+            r.act.contains(&query.act)
+                && r.who.contains(&query.who)
+                && query.logins.is_none_or(|logins| logins == (r.act == "login"))
+                && query.from.is_none_or(|t| r.at >= t)
+                && query.to.is_none_or(|t| r.at < t)
+        });
+        rows.reverse();
+        let (rows, next) = paged(rows, page);
+        let numbers = (1..=rows.len() as u64).rev().collect();
+        Ok(AuditPage { rows, numbers, next })
     }
 }

@@ -14,7 +14,7 @@ use smol::future::block_on;
 use super::fake::{HOSTILE, at, now};
 use crate::{
     clock::Clock,
-    config::{Config, InForce},
+    config::{self, Config, InForce},
     event::ErrorClass,
     smtp::address::Mailbox,
     store::{MemoChange, MemoKind, RetentionPeriods, Store, StoreOptions},
@@ -27,6 +27,7 @@ use crate::{
         list::{Actor as ListActor, Leaver, Unsubscribes},
         row::How,
     },
+    webhook::Webhooks,
 };
 
 static FOLDERS: AtomicU32 = AtomicU32::new(0);
@@ -43,6 +44,7 @@ pub(crate) struct Opened {
     pub store: Store,
     pub suppressions: Suppressions,
     pub unsubscribes: Unsubscribes,
+    pub webhooks: Webhooks,
 }
 
 impl Drop for Opened {
@@ -82,8 +84,15 @@ fn open() -> Opened {
     let clock = Clock::manual(now());
     let options = StoreOptions { data_dir: dir.clone(), clock: clock.clone(), disk_free_min: 0, retention };
     let store = Store::open(options).expect("a store").store;
-    let config = InForce::new(Config::default());
+    let mut config = Config::default();
+    config.webhooks.push(config::Webhook {
+        name: "crm".into(),
+        url: "https://crm.example.jp/hook?key=secret".into(),
+        ..config::Webhook::default()
+    });
+    let config = InForce::new(config);
     Opened {
+        webhooks: Webhooks::without_tasks(store.clone(), clock.clone(), config.clone()),
         suppressions: Suppressions::without_task(store.clone(), clock.clone(), config.clone()),
         unsubscribes: Unsubscribes::new(store.clone(), clock, config),
         dir,

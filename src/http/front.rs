@@ -46,10 +46,15 @@ pub struct Limits {
     pub idle: Duration,
     /// From a head's first octet to its last, and a TLS handshake. Default 10 s: a person's browser needs one.
     pub head: Duration,
-    /// From a head's first octet to the body's last. Default 30 s.
+    /// From the head's last octet to the body's last, and [`Limits::per_octet`] beside. Default 30 s.
     pub request: Duration,
+    /// What an announced octet adds to that: a large mail over a slow line takes its time. Default 8 µs, which is 1 Mbit/s.
+    pub per_octet: Duration,
     /// Until the answer begins, on the public door. Default 30 s.
     pub answer: Duration,
+    /// Until a call that submits mail is answered: what was handed to the disk is waited for, or the client would send it twice.
+    /// Also until a download goes on. Default 10 min.
+    pub answer_submission: Duration,
     /// Until the answer begins or goes on, on the control socket: a backup of a large store takes its time. Default 10 min.
     pub answer_control: Duration,
     /// For the client to take the next 16 KiB of an answer. Default 30 s.
@@ -60,11 +65,11 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     /// Connections at once on the control socket. Default 64.
     pub control_connections_max: usize,
-    /// Octets of request bodies held at once, of all connections. Default 64 MiB.
+    /// Octets that request bodies take at once, of all connections, with what is made of them. Default 128 MiB.
     pub bodies_max: usize,
     /// Octets of one of them. Default [`relay::BODY_MAX`].
     pub body_max: u64,
-    /// Octets of one of them under `/api/`. Default [`relay::BODY_API_MAX`].
+    /// Octets of one of them that submits mail. Default [`relay::BODY_API_MAX`].
     pub body_api_max: u64,
 }
 
@@ -74,13 +79,15 @@ impl Default for Limits {
             idle: Duration::from_secs(15),
             head: Duration::from_secs(10),
             request: Duration::from_secs(30),
+            per_octet: Duration::from_micros(8),
             answer: Duration::from_secs(30),
+            answer_submission: Duration::from_secs(600),
             answer_control: Duration::from_secs(600),
             write: Duration::from_secs(30),
             connections_max: 256,
             connections_per_address_max: 32,
             control_connections_max: 64,
-            bodies_max: 64 << 20,
+            bodies_max: 128 << 20,
             body_max: relay::BODY_MAX,
             body_api_max: relay::BODY_API_MAX,
         }

@@ -106,6 +106,34 @@ fn smuggling_and_malformed_requests_get_a_4xx_and_the_door() {
 }
 
 #[test]
+fn a_head_that_cannot_be_read_is_told_in_the_shape_of_its_path() {
+    let rig = echo_rig(quick());
+    for (head, status, body) in [
+        (
+            "POST /api/v2/emails/send.json HTTP/1.1\r\nHost: localhost\r\nX: \u{e9}\r\n\r\n",
+            400,
+            "{\"errors\":[{\"code\":\"02-003\"",
+        ),
+        (
+            "POST /api/v2/emails/send.xml HTTP/1.1\r\nHost: localhost\r\nX: \u{e9}\r\n\r\n",
+            400,
+            "<errors><error><code>02-003",
+        ),
+        ("POST /transaction/v2/blocks/list.json HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "{\"errors\":[{"),
+        ("POST /other HTTP/1.1\r\nHost: localhost\r\nX: \u{e9}\r\n\r\n", 400, "{\"error\":\"a header value"),
+    ] {
+        let answer = rig.raw(head.as_bytes());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(body), "{head}: {answer}");
+    }
+    for method in ["TRACE", "QUERY", "CONNECT", "BREW"] {
+        let head = format!("{method} /transaction/v2/blocks/list.json HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = rig.raw(head.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("\"02-002\""), "{answer}");
+        assert!(answer.contains("\r\nallow: POST\r\n"), "{answer}");
+    }
+}
+
+#[test]
 fn the_door_and_the_peer_cannot_be_forged() {
     let rig = echo_rig(quick());
     let forged = "GET /echo HTTP/1.1\r\nHost: localhost\r\nX-Hikyaku-Door: control\r\nX-HIKYAKU-Peer: uid=0\r\nX-Hikyaku-Secret: x\r\n\

@@ -13,8 +13,8 @@ use crate::{
         daemon::{Daemon, Unready},
         exchange::{JSON, Response},
         rows::{
-            AgesOut, CountsOut, DestinationOut, PauseOut, ReasonOut, StatusOut, UnusedRuleOut, WarmUpOut, mode_word,
-            validation_word,
+            AgesOut, CountsOut, DestinationOut, PauseOut, ReasonOut, StatusOut, UnusedRuleOut, WarmUpOut, WebhookOut,
+            mode_word, validation_word,
         },
         rows_lists::{HoldOut, ListsOut},
     },
@@ -169,6 +169,8 @@ pub fn overview(daemon: &dyn Daemon) -> Result<Overview, StoreError> {
         warm_ups: daemon.warm_ups().iter().map(WarmUpOut::from).collect(),
         unused_rules: daemon.rule_uses().iter().filter_map(|rule| UnusedRuleOut::of(rule, now)).collect(),
         lists: lists(daemon)?,
+        archive_trouble: daemon.archive_trouble(),
+        webhooks: webhooks(daemon, now),
         ..StatusOut::default()
     };
     status.set_totals(&totals);
@@ -194,6 +196,12 @@ fn lists(daemon: &dyn Daemon) -> Result<ListsOut, StoreError> {
         held: list.brake_incidents()?.iter().take(HELD_MAX).map(HoldOut::from).collect(),
         unsubscribes: daemon.memo_count(MemoKind::Unsubscribes)?,
     })
+}
+
+/// Webhooks that need somebody.
+fn webhooks(daemon: &dyn Daemon, now: Timestamp) -> Vec<WebhookOut> {
+    let views = daemon.webhooks().views();
+    views.iter().filter(|view| view.is_in_trouble()).map(|view| WebhookOut::new(view, now)).collect()
 }
 
 fn last_hour(daemon: &dyn Daemon, now: Timestamp) -> Result<Vec<MinuteCounts>, StoreError> {

@@ -4,6 +4,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,15 +14,15 @@ use std::{
 use smol::future::block_on;
 
 use crate::{
-    account::{AccountError, Accounts},
+    account::{self, Accounts, Login, LoginRefusal},
     clock::{Clock, Timestamp},
     config::{Config, InForce, Mode, Suppression},
     deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::{Sandbox, SandboxMail},
-    event::Class,
     fact::Fact,
     http::{
-        daemon::{About, Daemon, ExplainQuery, LaneActivity, Unready},
+        api::{caller::Calls, emails::Posting, transaction::paging::PageMarks},
+        daemon::{About, Daemon, ExplainQuery, LaneActivity, Logs, Unready},
         exchange::Stream,
         when::Zone,
     },
@@ -32,12 +33,13 @@ use crate::{
     secret::Secret,
     store::{
         Account, AuditEntry, AuditPage, AuditQuery, BEHIND_MAX, LaneRow, LogPage, LogQuery, MemoKind, Message,
-        MinuteCounts, Page, Pause, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, Store, StoreError,
-        Story, Totals,
+        MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, Store,
+        StoreError, Story, Totals,
     },
     suppress::Suppressions,
     tls_report::receive::{Receiver, Shelf},
     unsubscribe::list::Unsubscribes,
+    webhook::Webhooks,
 };
 
 /// A question to a part of the daemon that this room does not know.
@@ -99,8 +101,16 @@ pub struct Live {
     pub suppressions: Suppressions,
     /// Who left which list.
     pub unsubscribes: Unsubscribes,
+    /// The webhooks.
+    pub webhooks: Webhooks,
     /// A backup is being made; starts as false.
     pub backup_runs: Arc<AtomicBool>,
+    /// The API's calls under way; starts empty.
+    pub calls: Calls,
+    /// The way in for mail of the sending API.
+    pub posting: Posting,
+    /// Where pages of the API ended; starts empty.
+    pub page_marks: PageMarks,
     /// What only the wiring knows: still starting, or the store failed.
     pub trouble: Ask<Option<Unready>>,
 }
@@ -237,6 +247,20 @@ impl Daemon for Live {
         self.store.minutes(from, to)
     }
 
+    fn each_count(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        user: Option<&str>,
+        each: &mut dyn FnMut(QuarterCounts),
+    ) -> Result<(), StoreError> {
+        self.store.each_count(from, to, user, each)
+    }
+
+    fn archive_trouble(&self) -> Option<String> {
+        self.store.archive_trouble()
+    }
+
     fn queue_page(&self, filter: &QueueFilter, page: &Page) -> Result<QueuePage, StoreError> {
         self.store.queue_page(filter, page)
     }
@@ -303,25 +327,8 @@ impl Daemon for Live {
         self.store.accounts()
     }
 
-    fn add_api_user(
-        &self,
-        name: &str,
-        key: Option<Secret<String>>,
-        class: Option<Class>,
-    ) -> Result<Secret<String>, AccountError> {
-        block_on(self.accounts.add_api(name, key, class))
-    }
-
-    fn set_key(&self, name: &str, key: Option<Secret<String>>) -> Result<Secret<String>, AccountError> {
-        block_on(self.accounts.set_key(name, key))
-    }
-
-    fn set_user_class(&self, name: &str, class: Option<Class>) -> Result<(), AccountError> {
-        block_on(self.accounts.set_class(name, class))
-    }
-
-    fn remove_user(&self, name: &str) -> Result<bool, AccountError> {
-        block_on(self.accounts.remove(name))
+    fn users(&self) -> &Accounts {
+        &self.accounts
     }
 
     fn tls_reports(&self) -> &dyn Shelf {
@@ -344,6 +351,10 @@ impl Daemon for Live {
         &self.unsubscribes
     }
 
+    fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
+    }
+
     fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>> {
         self.sandbox.as_ref().map(|s| s.list(limit)).transpose()
     }
@@ -353,6 +364,44 @@ impl Daemon for Live {
             Some(sandbox) => sandbox.read(id),
             None => Ok(None),
         }
+    }
+
+    fn zone(&self) -> Zone {
+        Zone::named(&self.config().server.time_zone)
+    }
+
+    fn check_login(
+        &self,
+        door: account::Door,
+        source: IpAddr,
+        name: &str,
+        key: &Secret<String>,
+    ) -> Result<Login, LoginRefusal> {
+        block_on(self.accounts.check(door, source, name, key))
+    }
+
+    fn posting(&self) -> Option<&Posting> {
+        Some(&self.posting)
+    }
+
+    fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    fn composition(&self) -> String {
+        self.config().server.composition.clone()
+    }
+
+    fn logs(&self) -> Arc<dyn Logs> {
+        Arc::new(self.store.clone())
+    }
+
+    fn page_marks(&self) -> &PageMarks {
+        &self.page_marks
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     metrics::Metrics,
     net::dns::Validation,
     store::{MemoKind, Totals},
+    webhook::view::{State, View},
 };
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,7 +31,7 @@ pub fn metrics(daemon: &dyn Daemon) -> Response {
 
 type Family<T> = (&'static str, &'static str, fn(&T) -> u64);
 
-const COUNTERS: [Family<Metrics>; 33] = [
+const COUNTERS: [Family<Metrics>; 36] = [
     ("smtp_sessions_total", "SMTP sessions opened.", |m| m.sessions_total.get()),
     ("smtp_sessions_refused_total", "SMTP sessions refused by a limit (421).", |m| m.sessions_refused.get()),
     ("messages_accepted_total", "Messages accepted: safe on disk, answered 250.", |m| m.messages_accepted.get()),
@@ -73,6 +74,9 @@ const COUNTERS: [Family<Metrics>; 33] = [
     ("suppressions_held_total", "Errors held because their destination's unknown users had jumped.", |m| {
         m.suppressions_held.get()
     }),
+    ("webhook_posts_total", "Posts of webhooks that were tried.", |m| m.webhook_posts.get()),
+    ("webhook_failures_total", "Posts of webhooks that were not answered 2xx.", |m| m.webhook_failures.get()),
+    ("webhook_events_total", "Events in posts of webhooks that were answered 2xx.", |m| m.webhook_events.get()),
     ("blocked_total", "Recipients that were not written to: suppressed or unsubscribed.", |m| m.blocked.get()),
 ];
 
@@ -136,6 +140,7 @@ fn text(daemon: &dyn Daemon) -> String {
     let paused = activity.iter().filter(|a| a.paused_until.is_some_and(|until| until > now)).count() as u64;
     one(&mut out, "hikyaku_destinations_paused", "gauge", "Destinations that are in trouble and wait.", paused);
     delivery(&mut out, daemon, now);
+    webhooks(&mut out, daemon, now);
     let behind = metrics.writer_behind_millis.get();
     head(&mut out, "hikyaku_store_behind_seconds", "gauge", "How long the oldest operation has waited for the writer.");
     let _ = writeln!(out, "hikyaku_store_behind_seconds {}.{:03}", behind / 1000, behind % 1000);
@@ -194,6 +199,37 @@ fn delivery(out: &mut String, daemon: &dyn Daemon, now: Timestamp) {
     }
     let unused = daemon.rule_uses().iter().filter(|rule| rule.unused_for(now).is_some()).count() as u64;
     one(out, "hikyaku_rules_unused", "gauge", "Delivery-speed rules that have matched nothing for 30 days.", unused);
+}
+
+/// How each webhook stands; their names are the config's, and bounded as it is.
+fn webhooks(out: &mut String, daemon: &dyn Daemon, now: Timestamp) {
+    let views = daemon.webhooks().views();
+    if views.is_empty() {
+        return;
+    }
+    type Value = fn(&View, Timestamp) -> u64;
+    let families: [(&str, &str, Value); 3] = [
+        (
+            "hikyaku_webhook_lag_seconds",
+            "Age of the oldest event that a webhook has not got; 0: it has all.",
+            |view, now| view.lag(now).as_secs(),
+        ),
+        ("hikyaku_webhook_failing", "1 while a webhook fails or is gone.", |view, _| {
+            u64::from(view.state() != State::Fine)
+        }),
+        (
+            "hikyaku_webhook_parked_ranges",
+            "Ranges of events that were set aside after failing for too long.",
+            |view, _| view.mark.parked.len() as u64,
+        ),
+    ];
+    for (name, help, value) in families {
+        head(out, name, "gauge", help);
+        for view in &views {
+            let label = view.name.replace('\\', "\\\\").replace('"', "\\\"");
+            let _ = writeln!(out, "{name}{{webhook=\"{label}\"}} {}", value(view, now));
+        }
+    }
 }
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {

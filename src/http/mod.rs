@@ -11,6 +11,11 @@
 //! `tiny_http` in `server`; the door by which a request came is set by the front and cannot be forged; routes are plain
 //! functions from [`exchange::Request`] to [`exchange::Response`].
 
+pub mod api;
+/// Times for people: a room of its own, since webhooks print them too.
+pub use crate::when;
+
+pub mod archive;
 pub mod control;
 pub mod daemon;
 pub mod exchange;
@@ -26,8 +31,11 @@ pub mod rows;
 mod rows_delivery;
 pub mod rows_lists;
 mod rows_log;
+mod rows_users;
+pub mod rows_webhooks;
 pub mod server;
-pub mod when;
+pub mod stats;
+mod upstream;
 pub mod wire;
 
 use std::{io, net::TcpListener, path::Path, sync::Arc};
@@ -68,7 +76,7 @@ impl Http {
     ) -> io::Result<Self> {
         let metrics = daemon.metrics();
         let answer = Arc::new(move |request: &exchange::Request| route::route(&*daemon, request));
-        let server = Server::start(&data_dir.join(SERVER_SOCKET), answer, metrics)?;
+        let server = Server::start(&data_dir.join(SERVER_SOCKET), answer, metrics, server::API_WORKERS)?;
         let front = Front::new(server.upstream(), Limits::default(), names, clock);
         let control = front::bind_control(&data_dir.join(CONTROL_SOCKET))?;
         let (serving, tasks, until) = (front.clone(), runtime.clone(), shutdown.clone());

@@ -10,7 +10,7 @@ use std::{
     future::Future,
     io,
     net::IpAddr,
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -26,9 +26,10 @@ use smol::{
 use crate::{
     budget::Lease,
     http::{
-        exchange::{Door, Peer},
+        api::{self, Format, Language, fault::Why, reply},
+        exchange::{Door, JSON, Peer},
         front::{Duplex, Inner, Origin},
-        server::Upstream,
+        upstream::{self, Answering, Asking},
         wire::{self, AnswerHead, BodyDecoder, Framing, Head, Refusal},
     },
     runtime::{Shutdown, Stage},
@@ -36,7 +37,9 @@ use crate::{
 
 /// Octets of a request body at most, on every route that has no class of its own.
 pub const BODY_MAX: u64 = 1 << 20;
-/// Octets of a request body under `/api/`, where whole mails come in.
+/// What a body takes at most while it is worked on, in bodies: as it came, on its way to the server, as parameters, as a mail.
+const BODY_COPIES: usize = 4;
+/// Octets of a request body of the sending API, where whole mails come in.
 pub const BODY_API_MAX: u64 = 25 << 20;
 /// Requests of one connection at most; then it is closed, so that nobody keeps one for ever.
 const REQUESTS_MAX: usize = 1000;
@@ -44,10 +47,6 @@ const REQUESTS_MAX: usize = 1000;
 const BLOCK: usize = 16 * 1024;
 /// Blocks of an answer held for a slow reader: 256 KiB.
 const PIPE_BLOCKS: usize = 16;
-/// Tries to reach our server, [`CONNECT_PAUSE`] apart: it may just be rebuilding its socket.
-const CONNECT_TRIES: usize = 20;
-/// Pause between two of them.
-const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// After a refusal, what still comes in is read and dropped this long, so that the answer is not lost to a reset …
 const LINGER: Duration = Duration::from_secs(1);
 /// … and up to this many octets.
@@ -93,14 +92,17 @@ where
 /// Serves one connection to its end.
 pub(super) async fn serve(mut stream: impl Duplex, origin: Origin, front: &Inner, shutdown: &Shutdown) {
     let mut buffer = Vec::new();
-    for _ in 0..REQUESTS_MAX {
-        let step = serve_one(&mut stream, &mut buffer, &origin, front).await;
+    for n in 1..=REQUESTS_MAX {
+        // The last answer says that it is the last: the client then does not send into a closed connection.
+        let last = n == REQUESTS_MAX || shutdown.stage() != Stage::Running;
+        let step = serve_one(&mut stream, &mut buffer, &origin, front, last).await;
         match step {
             Ok(Next::Again) if shutdown.stage() == Stage::Running => {}
             Ok(Next::Again | Next::Close) => break,
-            Err(refusal) => {
-                log::debug!("http=refused peer={} status={} reason={:?}", origin.peer, refusal.status, refusal.words);
-                let _ = within(front.limits.write, answer_refusal(&mut stream, refusal)).await;
+            Err(refused) => {
+                let Refusal { status, words } = refused.refusal;
+                log::debug!("http=refused peer={} status={status} reason={words:?}", origin.peer);
+                let _ = within(front.limits.write, answer_refusal(&mut stream, &refused)).await;
                 let _ = within(LINGER, drain(&mut stream)).await;
                 return;
             }
@@ -128,12 +130,44 @@ const fn refusal(status: u16, words: &'static str) -> Refusal {
     Refusal { status, words }
 }
 
+/// A refusal, and in whose shape it is told.
+struct Refused {
+    refusal: Refusal,
+    /// The format and language of an API call.
+    api: Option<(Format, Language)>,
+    /// Octets at most, for what is too large.
+    max: u64,
+}
+
+impl Refused {
+    fn of(head: &Head, refusal: Refusal) -> Self {
+        let path = path_of(&head.target);
+        let accept = head.headers.iter().find(|(name, _)| name == "accept-language").map_or("", |(_, value)| value);
+        let api = api::has(path).then(|| (Format::of_path(path).0, Language::of_header(accept)));
+        Refused { refusal, api, max: 0 }
+    }
+
+    /// Of a head that cannot be read: its first line may still say what it is about.
+    fn before_head(refusal: Refusal, octets: &[u8]) -> Self {
+        let line = octets.split(|b| *b == b'\r').next().unwrap_or_default();
+        let target = line[..line.len().min(wire::TARGET_MAX)].split(|b| *b == b' ').nth(1);
+        let path = target.and_then(|target| std::str::from_utf8(target).ok()).map_or("", path_of);
+        let api = api::has(path).then(|| (Format::of_path(path).0, Language::English));
+        Refused { refusal, api, max: 0 }
+    }
+}
+
+fn path_of(target: &str) -> &str {
+    target.split('?').next().unwrap_or(target)
+}
+
 async fn serve_one(
     stream: &mut impl Duplex,
     buffer: &mut Vec<u8>,
     origin: &Origin,
     front: &Inner,
-) -> Result<Next, Refusal> {
+    last: bool,
+) -> Result<Next, Refused> {
     let limits = &front.limits;
     if buffer.is_empty() {
         match within(limits.idle, read_more(stream, buffer)).await {
@@ -142,44 +176,52 @@ async fn serve_one(
         }
     }
     let late = refusal(408, "the request took too long");
-    let whole = async {
-        let Some(head) = within(limits.head, read_head(stream, buffer)).await.ok_or(late)?? else { return Ok(None) };
-        check_host(&head, origin, front)?;
-        let lease = admit_body(&head, front)?;
-        let Some(body) = read_body(stream, buffer, &head).await else { return Ok(None) };
-        Ok(Some((head, body, lease)))
+    let head = within(limits.head.min(limits.request), read_head(stream, buffer)).await.unwrap_or(Err(late));
+    let head = match head {
+        Ok(Some(mut head)) => {
+            head.keep_alive &= !last;
+            head
+        }
+        Ok(None) => return Ok(Next::Close),
+        Err(refusal) => return Err(Refused::before_head(refusal, buffer)),
     };
-    let Some((head, body, lease)) = within(limits.request, whole).await.ok_or(late)?? else { return Ok(Next::Close) };
+    let refused = |refusal| Refused::of(&head, refusal);
+    check_host(&head, origin, front).map_err(refused)?;
+    let lease = admit_body(&head, front).map_err(|(refusal, max)| Refused { max, ..refused(refusal) })?;
+    let time = limits.request + limits.per_octet.saturating_mul(u32::try_from(head.content_length).unwrap_or(u32::MAX));
+    let body = within(time, read_body(stream, buffer, &head)).await.ok_or_else(|| refused(late))?;
+    let Some(body) = body else { return Ok(Next::Close) };
+    let submits = is_submission(&head);
     let wait = match origin.door {
+        Door::Public if submits => limits.answer_submission,
         Door::Public => limits.answer,
         Door::Control => limits.answer_control,
     };
     let peer = peer_of(&head, origin, front);
-    let exchange = async {
-        let mut server = connect(&front.upstream).await?;
-        let request = request_octets(&head, &body, origin.door, &peer, &front.upstream);
-        server.write_all(&request).await?;
-        drop((request, body, lease));
-        let mut rest = Vec::new();
-        let answer = read_answer_head(&mut server, &mut rest).await?;
-        Ok::<_, io::Error>((server, answer, rest))
-    };
-    let (server, answer, rest) = match within(wait, exchange).await {
-        Some(Ok(parts)) => parts,
+    let asking = Asking { head: &head, body: &body, door: origin.door, peer: &peer };
+    let answering = match within(wait, upstream::ask(&front.upstream, asking)).await {
+        Some(Ok(answering)) => answering,
         Some(Err(error)) => {
-            log::warn!("http=relay path={:?} error={error:?}", head.target);
-            return Err(refusal(502, "the daemon's own HTTP server did not answer"));
+            log::warn!("http=relay path={:?} error={error:?}", path_of(&head.target));
+            return Err(refused(refusal(502, "the daemon's own HTTP server did not answer")));
         }
-        None => return Err(refusal(504, "the answer took too long")),
+        None => return Err(refused(refusal(504, "the answer took too long"))),
     };
-    match send_answer(stream, server, &head, answer, rest, front, wait).await {
+    // Not before: the server holds the body while it works on it.
+    drop((body, lease));
+    match send_answer(stream, answering, &head, front, wait).await {
         Ok(()) if head.keep_alive => Ok(Next::Again),
         Ok(()) => Ok(Next::Close),
         Err(error) => {
-            log::debug!("http=cut peer={} path={:?} error={error:?}", origin.peer, head.target);
+            log::debug!("http=cut peer={} path={:?} error={error:?}", origin.peer, path_of(&head.target));
             Ok(Next::Close)
         }
     }
+}
+
+/// A call that submits mail: its answer has a known length, and it waits for the disk.
+fn is_submission(head: &Head) -> bool {
+    head.method == "POST" && path_of(&head.target).contains("/emails/")
 }
 
 async fn read_more(stream: &mut impl Duplex, buffer: &mut Vec<u8>) -> io::Result<usize> {
@@ -195,9 +237,10 @@ async fn read_head(stream: &mut impl Duplex, buffer: &mut Vec<u8>) -> Result<Opt
     let mut checked = 0;
     loop {
         if let Some(n) = wire::head_length(buffer, checked)? {
-            let head = wire::read_head(&buffer[..n]);
+            // Refused, it stays: its first line says in whose shape the refusal is told.
+            let head = wire::read_head(&buffer[..n])?;
             buffer.drain(..n);
-            return head.map(Some);
+            return Ok(Some(head));
         }
         checked = buffer.len();
         match read_more(stream, buffer).await {
@@ -217,17 +260,19 @@ fn check_host(head: &Head, origin: &Origin, front: &Inner) -> Result<(), Refusal
     }
 }
 
-fn admit_body(head: &Head, front: &Inner) -> Result<Option<Lease>, Refusal> {
+/// A share of the memory for bodies; with a refusal, the limit that it is about.
+fn admit_body(head: &Head, front: &Inner) -> Result<Option<Lease>, (Refusal, u64)> {
     let limits = &front.limits;
-    let max = if head.target.starts_with("/api/") { limits.body_api_max } else { limits.body_max };
+    let max = if is_submission(head) { limits.body_api_max } else { limits.body_max };
     if head.content_length == 0 {
         return Ok(None);
     }
     if head.content_length > max {
-        return Err(refusal(413, "the body is too large"));
+        return Err((refusal(413, "the body is too large"), max));
     }
-    let octets = usize::try_from(head.content_length).map_err(|_| refusal(413, "the body is too large"))?;
-    front.bodies.take(octets).map(Some).ok_or(refusal(503, "too many large requests at once: try again"))
+    let octets = usize::try_from(head.content_length).unwrap_or(usize::MAX);
+    let lease = front.bodies.take(octets.saturating_mul(BODY_COPIES));
+    lease.map(Some).ok_or((refusal(503, "too many large requests at once: try again"), 0))
 }
 
 /// `None`: the client went away.
@@ -259,70 +304,30 @@ fn peer_of(head: &Head, origin: &Origin, front: &Inner) -> Peer {
     }
 }
 
-async fn connect(upstream: &Upstream) -> io::Result<Async<UnixStream>> {
-    let mut tries = 0;
-    loop {
-        match Async::<UnixStream>::connect(upstream.path()).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) if tries >= CONNECT_TRIES => return Err(error),
-            Err(_) => Timer::after(CONNECT_PAUSE).await,
-        };
-        tries += 1;
-    }
-}
-
-fn request_octets(head: &Head, body: &[u8], door: Door, peer: &Peer, upstream: &Upstream) -> Vec<u8> {
-    let mut text = format!("{} {} HTTP/1.1\r\nConnection: close\r\n", head.method, head.target);
-    for (name, value) in &head.headers {
-        text.extend([name, ": ", value, "\r\n"]);
-    }
-    let host = head.host.as_deref().unwrap_or("localhost");
-    let own = [
-        ("Host", host),
-        ("X-Hikyaku-Secret", upstream.secret()),
-        ("X-Hikyaku-Door", door.word()),
-        ("X-Hikyaku-Peer", &peer.to_string()),
-        ("Content-Length", &body.len().to_string()),
-    ];
-    for (name, value) in own {
-        text.extend([name, ": ", value, "\r\n"]);
-    }
-    text.push_str("\r\n");
-    let mut octets = text.into_bytes();
-    octets.extend_from_slice(body);
-    octets
-}
-
-async fn read_answer_head(server: &mut Async<UnixStream>, rest: &mut Vec<u8>) -> io::Result<AnswerHead> {
-    let broken = || io::Error::new(io::ErrorKind::InvalidData, "not an HTTP answer");
-    let mut checked = 0;
-    loop {
-        if let Some(n) = wire::head_length(rest, checked).map_err(|_| broken())? {
-            let head = wire::read_answer(&rest[..n]).ok_or_else(broken)?;
-            rest.drain(..n);
-            return Ok(head);
-        }
-        checked = rest.len();
-        if read_more(server, rest).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-}
-
 /// Relays an answer through a pipe of [`PIPE_BLOCKS`]: our server is read as fast as it writes, the client gets its time.
 async fn send_answer(
     stream: &mut impl Duplex,
-    mut server: Async<UnixStream>,
+    answering: Answering,
     head: &Head,
-    answer: AnswerHead,
-    rest: Vec<u8>,
     front: &Inner,
     wait: Duration,
 ) -> io::Result<()> {
+    let Answering { connection: mut server, head: answer, rest } = answering;
     let framing = if head.method == "HEAD" { Framing::Empty } else { answer.framing };
     let chunked = framing == Framing::Chunked && head.minor >= 1;
     let closes = !head.keep_alive || (framing == Framing::Chunked && !chunked);
     let first = answer_head_octets(&answer, head, closes, front);
+    if framing == Framing::Empty || framing == Framing::Length(rest.len() as u64) {
+        // All of it is here already: no pipe is needed.
+        let mut out = first;
+        out.extend_from_slice(&rest);
+        let write = async {
+            stream.write_all(&out).await?;
+            stream.flush().await
+        };
+        within(front.limits.write, write).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
+        return Ok(());
+    }
     let (sender, blocks) = channel::bounded::<Option<Vec<u8>>>(PIPE_BLOCKS);
 
     let read = async move {
@@ -339,7 +344,7 @@ async fn send_answer(
                 return sender.send(None).await.map_err(gone);
             }
             input.clear();
-            match within(wait, read_more(&mut server, &mut input)).await {
+            match within(wait, server.read_more(&mut input)).await {
                 Some(Ok(n)) if n > 0 => {}
                 Some(Ok(_)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Some(Err(error)) => return Err(error),
@@ -414,16 +419,36 @@ fn http_date(seconds: u64) -> String {
         .map_or_else(String::new, |t| t.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
 }
 
-async fn answer_refusal(stream: &mut impl Duplex, refusal: Refusal) -> io::Result<()> {
-    let body = format!("{{\"error\":{}}}\n", serde_json::Value::from(refusal.words));
-    let text = format!(
-        "HTTP/1.1 {} {}\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\nx-content-type-options: nosniff\r\n\
-         cache-control: no-store\r\ncontent-length: {}\r\n\r\n{body}",
-        refusal.status,
-        wire::reason(refusal.status),
+async fn answer_refusal(stream: &mut impl Duplex, refused: &Refused) -> io::Result<()> {
+    let Refusal { status, words } = refused.refusal;
+    // The API knows POST alone, whatever else there may be.
+    let status = if refused.api.is_some() && status == 501 { 405 } else { status };
+    let (content_type, body) = match refused.api {
+        Some((format, language)) => {
+            let why = match status {
+                405 => Why::MethodNotAllowed,
+                413 => Why::TooLarge { max: refused.max },
+                503 => Why::Unavailable,
+                500.. => Why::System,
+                status => Why::Unreadable { status },
+            };
+            (reply::content_type(format), why.fault().body(format, language))
+        }
+        None => (JSON, format!("{{\"error\":{}}}\n", serde_json::Value::from(words)).into_bytes()),
+    };
+    let more = match status {
+        405 => "allow: POST\r\n",
+        503 => "retry-after: 5\r\n",
+        _ => "",
+    };
+    let head = format!(
+        "HTTP/1.1 {status} {}\r\nconnection: close\r\ncontent-type: {content_type}\r\nx-content-type-options: nosniff\r\n\
+         cache-control: no-store\r\n{more}content-length: {}\r\n\r\n",
+        wire::reason(status),
         body.len(),
     );
-    stream.write_all(text.as_bytes()).await?;
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&body).await?;
     stream.flush().await?;
     stream.close().await
 }

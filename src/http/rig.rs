@@ -68,7 +68,7 @@ impl Rig {
         let (fake, metrics) = (Arc::new(fake), Arc::new(Metrics::default()));
         let daemon = fake.clone();
         let answer = Arc::new(move |request: &Request| more(request).unwrap_or_else(|| route(&*daemon, request)));
-        let server = Server::start(&dir.join("http.sock"), answer, metrics.clone()).expect("a server");
+        let server = Server::start(&dir.join("http.sock"), answer, metrics.clone(), 4).expect("a server");
         let names = Names {
             public_url: "https://mail.example.jp".into(),
             proxy_networks: vec!["127.0.0.9/32".parse().expect("a network")],

@@ -1,12 +1,14 @@
 //! The one router: which path answers on which door.
 //!
 //! In: a request.  Out: a response.
-//! Always: control routes exist only behind the control socket; elsewhere they are "not found", like any other path.
+//! Always: control routes exist only behind the control socket; elsewhere they are "not found", like any other path. The pages
+//! and figures, which ask for no password, exist for this machine alone; the API asks for credentials, and the probes tell
+//! nothing.
 
 use crate::http::{
-    control,
+    api, control,
     daemon::Daemon,
-    exchange::{Door, Method, Request, Response},
+    exchange::{Door, Method, Peer, Request, Response},
     health, metrics, page,
 };
 
@@ -15,10 +17,17 @@ pub fn route(daemon: &dyn Daemon, request: &Request) -> Response {
     if let (Some(path), Door::Control) = (request.path.strip_prefix("/control/"), request.door) {
         return control::route(daemon, request, path);
     }
+    if api::has(&request.path) {
+        return api::route(daemon, request);
+    }
+    if !is_near(request) && !matches!(request.path.as_str(), "/livez" | "/readyz") {
+        return Response::text(404, "not found\n");
+    }
     let answer: fn(&dyn Daemon, &Request) -> Response = match request.path.as_str() {
         "/livez" => |_, _| health::livez(),
         "/readyz" => |daemon, _| health::readyz(daemon),
         "/metrics" => |daemon, _| metrics::metrics(daemon),
+        "/openapi.json" => |_, _| api::openapi::response(),
         "/status.json" => |daemon, _| health::status_json(daemon),
         path if page::has(path) => page::route,
         _ => return page::not_found(request),
@@ -31,14 +40,18 @@ pub fn route(daemon: &dyn Daemon, request: &Request) -> Response {
     }
 }
 
+/// Who asks is on this machine: the console has no login yet that could let others in.
+fn is_near(request: &Request) -> bool {
+    match (request.door, &request.peer) {
+        (Door::Control, _) | (Door::Public, Peer::User(_)) => true,
+        (Door::Public, Peer::Address(ip)) => ip.to_canonical().is_loopback(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{
-        daemon::Unready,
-        exchange::{Body, Peer},
-        fake::Fake,
-    };
+    use crate::http::{daemon::Unready, exchange::Body, fake::Fake};
 
     fn ask(fake: &Fake, method: Method, target: &str, door: Door) -> (u16, String) {
         let request = Request::of_target(method, target, door, Peer::User(0)).expect("a target");
@@ -66,6 +79,32 @@ mod tests {
         assert_eq!(ask(&fake, Method::Get, "/control/nothing", Door::Control).0, 404);
         assert_eq!(ask(&fake, Method::Get, "/control/queue/flush?all=1", Door::Control).0, 405);
         assert_eq!(ask(&fake, Method::Post, "/control/queue", Door::Control).0, 405);
+    }
+
+    #[test]
+    fn strangers_see_the_probes_and_the_api_alone() {
+        let fake = Fake::demo();
+        let ask = |peer: &str, path: &str| {
+            let peer = Peer::Address(peer.parse().expect("an address"));
+            let request = Request::of_target(Method::Get, path, Door::Public, peer).expect("a target");
+            route(&fake, &request)
+        };
+        for path in
+            ["/", "/metrics", "/status.json", "/sandbox", "/find?key=a", "/message/0000000000001", "/style.css", "/x"]
+        {
+            for stranger in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
+                let answer = ask(stranger, path);
+                let Body::Bytes(body) = answer.body else { panic!("a stream") };
+                assert_eq!((answer.status, body.as_slice()), (404, &b"not found\n"[..]), "{path}");
+            }
+        }
+        for near in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(ask(near, "/metrics").status, 200, "{near}");
+        }
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(ask("192.0.2.1", path).status, 200, "{path}");
+        }
+        assert_eq!(ask("192.0.2.1", "/api/v2/emails/send.json").status, 405, "the API is there: POST");
     }
 
     #[test]

@@ -9,14 +9,14 @@ pub use super::{
     rows_delivery::{AgesOut, DestinationOut, FactOut, LiftOut, PauseOut, UnusedRuleOut, WarmUpOut, validation_word},
     rows_lists::ListsOut,
     rows_log::{EventOut, LinkOut, LogOut, StoryOut},
+    rows_users::{UserActOut, UserKeyOut, UserOut},
+    rows_webhooks::WebhookOut,
 };
 use crate::{
     clock::Timestamp,
     config::Mode,
     event::{ErrorClass, EventKind},
-    store::{
-        Account, AccountKind, AuditEntry, BodyPlace, Message, Origin, QueueRow, Recipient, RecipientState, Totals,
-    },
+    store::{AuditEntry, BodyPlace, Message, Origin, QueueRow, Recipient, RecipientState, Totals},
 };
 
 /// A time; `None` where it is the end of time, that is, held.
@@ -26,20 +26,7 @@ pub(super) fn time(at: Timestamp) -> Option<String> {
 
 /// The name of an error class, as the log and the config write it.
 pub fn error_word(class: ErrorClass) -> &'static str {
-    match class {
-        ErrorClass::UnknownHost => "unknown_host",
-        ErrorClass::UnknownUser => "unknown_user",
-        ErrorClass::ResendTimeout => "resend_timeout",
-        ErrorClass::Rejected => "rejected",
-        ErrorClass::OverCapacity => "over_capacity",
-        ErrorClass::ForwardingError => "forwarding_error",
-        ErrorClass::ReceivingServerError => "receiving_server_error",
-        ErrorClass::TooLarge => "too_large",
-        ErrorClass::BadAddress => "bad_address",
-        ErrorClass::Blocked => "blocked",
-        ErrorClass::Unsubscribed => "unsubscribed",
-        ErrorClass::Other => "other",
-    }
+    class.word()
 }
 
 /// The name of a delivery mode.
@@ -201,6 +188,9 @@ pub struct AuditOut {
     pub object: String,
     /// The difference or result, secrets hidden.
     pub detail: String,
+    /// Its number: grows with time; where `--follow` goes on, and what `hikyaku verify` calls it.
+    #[serde(default)]
+    pub number: u64,
 }
 
 impl From<&AuditEntry> for AuditOut {
@@ -212,60 +202,9 @@ impl From<&AuditEntry> for AuditOut {
             act: e.act.clone(),
             object: e.object.clone(),
             detail: e.detail.clone(),
+            number: 0,
         }
     }
-}
-
-/// One line of `user list`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct UserOut {
-    /// The login.
-    pub name: String,
-    /// `api` or `console`.
-    pub kind: String,
-    /// The class of its mail; `null`: the default.
-    pub class: Option<String>,
-    /// When it was made.
-    pub created_at: String,
-    /// When its key or password was set.
-    pub password_set_at: String,
-    /// It may submit by SMTP.
-    pub may_smtp: bool,
-    /// It may call the HTTP API.
-    pub may_http: bool,
-    /// It may read logs.
-    pub may_view: bool,
-    /// It may download logs.
-    pub may_download: bool,
-}
-
-impl From<&Account> for UserOut {
-    fn from(a: &Account) -> Self {
-        UserOut {
-            name: a.name.clone(),
-            kind: match a.kind {
-                AccountKind::Api => "api",
-                AccountKind::Console => "console",
-            }
-            .to_owned(),
-            class: a.class.map(|c| c.word().to_owned()),
-            created_at: a.created_at.rfc3339(),
-            password_set_at: a.password_set_at.rfc3339(),
-            may_smtp: a.may_smtp,
-            may_http: a.may_http,
-            may_view: a.may_view,
-            may_download: a.may_download,
-        }
-    }
-}
-
-/// `user add` and `user password`: the name, and the key if the daemon made one.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct UserKeyOut {
-    /// The login.
-    pub name: String,
-    /// The new key, shown this once; `null`: it is the one that was given.
-    pub key: Option<String>,
 }
 
 /// What a queue act did.
@@ -352,9 +291,15 @@ pub struct StatusOut {
     /// Who is not written to.
     #[serde(default)]
     pub lists: ListsOut,
+    /// Why rows of the logs are not archived, and so not pruned; `null`: nothing is wrong.
+    #[serde(default)]
+    pub archive_trouble: Option<String>,
     /// Delivery-speed rules that have matched nothing for thirty days.
     #[serde(default)]
     pub unused_rules: Vec<UnusedRuleOut>,
+    /// Webhooks that fail, are gone, or set something aside.
+    #[serde(default)]
+    pub webhooks: Vec<WebhookOut>,
 }
 
 impl StatusOut {

@@ -21,6 +21,7 @@ use smol::channel::{self, Receiver, Sender};
 
 use crate::{
     http::{
+        api,
         exchange::{Body, Door, Method, Peer, Request, Response},
         front::bind_private,
         relay::BODY_API_MAX,
@@ -30,8 +31,11 @@ use crate::{
     secret::{Secret, equal_in_constant_time},
 };
 
-/// Threads that answer: a page costs milliseconds, a backup one of them for its whole time.
+/// Threads that answer pages and the operator: a page costs milliseconds, a backup one of them for its whole time.
 const WORKERS: usize = 4;
+/// Threads that answer the API: most of them wait for the disk, so that many calls share one sync; and a log that is read, or a
+/// hash that is computed, keeps nobody from sending. Pages have threads of their own, so that the operator is never locked out.
+pub const API_WORKERS: usize = 24;
 /// Requests that wait for a thread; the front's connection limits keep them below this in practice.
 const WAITING_MAX: usize = 512;
 /// Pause before `tiny_http` is built anew; doubled up to [`REBUILD_PAUSE_MAX`] while it fails.
@@ -40,6 +44,8 @@ const REBUILD_PAUSE: Duration = Duration::from_millis(100);
 const REBUILD_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Silence after which no request of the old `tiny_http` is expected any more.
 const LAST_REQUESTS: Duration = Duration::from_millis(20);
+/// Room made for a body before any of it came.
+const BODY_ROOM_MAX: usize = 64 * 1024;
 /// Octets of a streamed answer's chunk.
 const CHUNK: usize = 16 * 1024;
 
@@ -79,26 +85,30 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds `socket` (0600; a stale one is removed) and starts the threads.
-    pub fn start(socket: &Path, route: Route, metrics: Arc<Metrics>) -> io::Result<Self> {
+    /// Binds `socket` (0600; a stale one is removed) and starts the threads. `api_workers`: those of the API alone; 0: it has
+    /// none.
+    pub fn start(socket: &Path, route: Route, metrics: Arc<Metrics>, api_workers: usize) -> io::Result<Self> {
         let server = Server {
             upstream: Upstream::new(socket.to_owned()),
             stop: Arc::default(),
             current: Arc::new(Mutex::new(Some(Arc::new(build(socket)?)))),
         };
-        let (sender, waiting) = channel::bounded(WAITING_MAX);
-        for n in 0..WORKERS {
-            let (route, metrics) = (route.clone(), metrics.clone());
-            let (waiting, upstream): (Receiver<tiny_http::Request>, _) = (waiting.clone(), server.upstream.clone());
-            thread::Builder::new().name(format!("http-{n}")).spawn(move || {
-                while let Ok(request) = waiting.recv_blocking() {
-                    metrics.http_requests.one();
-                    answer(request, &route, &upstream);
-                }
-            })?;
+        let (pages, api) = (channel::bounded(WAITING_MAX), channel::bounded(WAITING_MAX));
+        for (name, threads, waiting) in [("http", WORKERS, &pages.1), ("api", api_workers, &api.1)] {
+            for n in 0..threads {
+                let (route, metrics) = (route.clone(), metrics.clone());
+                let (waiting, upstream): (Receiver<tiny_http::Request>, _) = (waiting.clone(), server.upstream.clone());
+                thread::Builder::new().name(format!("{name}-{n}")).spawn(move || {
+                    while let Ok(request) = waiting.recv_blocking() {
+                        metrics.http_requests.one();
+                        answer(request, &route, &upstream);
+                    }
+                })?;
+            }
         }
-        let (stop, current, path) = (server.stop.clone(), server.current.clone(), socket.to_owned());
-        thread::Builder::new().name("http-accept".into()).spawn(move || accept(&path, &stop, &current, &sender))?;
+        let to = Lines { pages: pages.0, api: (api_workers > 0).then_some(api.0) };
+        let (stop, current, upstream) = (server.stop.clone(), server.current.clone(), server.upstream.clone());
+        thread::Builder::new().name("http-accept".into()).spawn(move || accept(&upstream, &stop, &current, &to))?;
         Ok(server)
     }
 
@@ -129,13 +139,22 @@ fn build(socket: &Path) -> io::Result<tiny_http::Server> {
     tiny_http::Server::from_listener(bind_private(socket)?, None).map_err(io::Error::other)
 }
 
+/// The requests that wait for a thread: those of one kind never wait behind the other.
+struct Lines {
+    pages: Sender<tiny_http::Request>,
+    api: Option<Sender<tiny_http::Request>>,
+}
+
+impl Lines {
+    /// False: nobody takes requests any more.
+    fn put(&self, request: tiny_http::Request) -> bool {
+        let line = self.api.as_ref().filter(|_| api::has(request.url())).unwrap_or(&self.pages);
+        line.send_blocking(request).is_ok()
+    }
+}
+
 /// Hands requests to the workers; builds `tiny_http` anew whenever it ends.
-fn accept(
-    socket: &Path,
-    stop: &AtomicBool,
-    current: &Mutex<Option<Arc<tiny_http::Server>>>,
-    to: &Sender<tiny_http::Request>,
-) {
+fn accept(upstream: &Upstream, stop: &AtomicBool, current: &Mutex<Option<Arc<tiny_http::Server>>>, to: &Lines) {
     let mut pause = REBUILD_PAUSE;
     loop {
         let server = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -144,7 +163,7 @@ fn accept(
                 match server.recv() {
                     Ok(request) => {
                         pause = REBUILD_PAUSE;
-                        if to.send_blocking(request).is_err() {
+                        if !to.put(request) {
                             return;
                         }
                     }
@@ -159,7 +178,7 @@ fn accept(
             for _ in 0..WAITING_MAX {
                 match server.recv_timeout(LAST_REQUESTS) {
                     Ok(Some(request)) => {
-                        if to.send_blocking(request).is_err() {
+                        if !to.put(request) {
                             return;
                         }
                     }
@@ -172,7 +191,7 @@ fn accept(
         drop(current.lock().unwrap_or_else(PoisonError::into_inner).take());
         thread::sleep(pause);
         pause = (pause * 2).min(REBUILD_PAUSE_MAX);
-        match build(socket) {
+        match build(upstream.path()) {
             Ok(server) => {
                 *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(server));
             }
@@ -216,13 +235,16 @@ fn read(raw: &mut tiny_http::Request, upstream: &Upstream) -> Result<Request, wi
     let stranger = refuse(500, "the front sent no door");
     let door = Door::from_word(&header("X-Hikyaku-Door")).ok_or(stranger)?;
     let peer: Peer = header("X-Hikyaku-Peer").parse().map_err(|()| stranger)?;
-    let accept_language = header("Accept-Language");
+    let (accept_language, content_type) = (header("Accept-Language"), header("Content-Type"));
+    let idempotency_key = header("Idempotency-Key");
     let method = Method::of(&raw.method().to_string());
     let mut request = Request::of_target(method, raw.url(), door, peer)
         .ok_or(refuse(400, "the path or query has a broken %-escape"))?;
     request.accept_language = accept_language;
+    request.content_type = content_type;
+    request.idempotency_key = idempotency_key;
     // Read whole, before the route runs: the front has written all of it, and waits for nothing else.
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity(raw.body_length().unwrap_or(0).min(BODY_ROOM_MAX));
     raw.as_reader().take(BODY_API_MAX).read_to_end(&mut body).map_err(|_| refuse(400, "the body was cut"))?;
     request.body = body;
     Ok(request)

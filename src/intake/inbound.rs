@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    config::Config,
+    config::{Config, ForwardSide},
     ids::MessageId,
     mail::{
         header::{self, HEADER_BYTES_MAX},
@@ -39,6 +39,8 @@ pub struct Inbound {
     pub tls_reports: Arc<dyn Sink>,
     /// Who takes everything else.
     pub mailroom: Arc<dyn Sink>,
+    /// Who posts mail for `[inbound] addresses` to programs.
+    pub posts: Arc<dyn Sink>,
 }
 
 /// The proof behind the 250.
@@ -147,6 +149,11 @@ async fn pass(
         }
     }
     let (reports, others): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(_, inlet)| *inlet == Inlet::TlsReport);
+    let is_posted = |(address, inlet): &&(Mailbox, Inlet)| *inlet == Inlet::Inbound && config.is_posted(address);
+    let posted: Vec<_> = others.iter().filter(is_posted).cloned().collect();
+    // A filter may want it as well; where there is none, nobody is asked in vain.
+    let has_filter = config.forwards.iter().any(|filter| filter.side == ForwardSide::Inbound);
+    let others: Vec<_> = others.into_iter().filter(|to| has_filter || !is_posted(&to)).collect();
     let only = match envelope.recipients.as_slice() {
         [only] => Some(&only.address),
         _ => None,
@@ -162,8 +169,14 @@ async fn pass(
         body,
     };
     let mut inlets = Vec::new();
-    // A repeat of what a sink has kept makes nothing new there, so that all may be asked again after one said "later".
-    for (sink, to) in [(&entrance.inbound.tls_reports, &reports), (&entrance.inbound.mailroom, &others)] {
+    // A repeat of what a sink has kept makes nothing new there, so that all may be asked again after one said "later"; posts,
+    // where it would, come last.
+    let sinks = [
+        (&entrance.inbound.tls_reports, &reports),
+        (&entrance.inbound.mailroom, &others),
+        (&entrance.inbound.posts, &posted),
+    ];
+    for (sink, to) in sinks {
         if to.is_empty() {
             continue;
         }

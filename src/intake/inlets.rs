@@ -7,7 +7,7 @@
 
 use crate::{
     config::{
-        Config,
+        Config, ForwardSide,
         inbound::{Named, ROLES, same_address},
     },
     ids::RecipientKey,
@@ -86,7 +86,7 @@ pub fn inlet_of(config: &Config, tokens: &dyn Tokens, address: &Mailbox) -> Resu
     }
     let named = config.inbound_address(address);
     if named == Some(Named::Address) {
-        return Ok(Inlet::Inbound);
+        return inbound(config, address);
     }
     let is_role = ROLES.iter().any(|role| address.local().eq_ignore_ascii_case(role));
     if is_role && config.is_accepted_domain(address.domain()) {
@@ -107,13 +107,22 @@ pub fn inlet_of(config: &Config, tokens: &dyn Tokens, address: &Mailbox) -> Resu
         }
     }
     match named {
-        Some(_) => Ok(Inlet::Inbound),
+        Some(_) => inbound(config, address),
         None => Err(Reply::new(
             550,
             Enhanced(5, 7, 1),
             "This listener takes bounces and reports only, and that address receives neither",
         )),
     }
+}
+
+/// One of `[inbound] addresses`, unless it is known that nobody takes its mail: a filter would decide by the header.
+fn inbound(config: &Config, address: &Mailbox) -> Result<Inlet, Reply> {
+    let has_filter = || config.forwards.iter().any(|filter| filter.side == ForwardSide::Inbound);
+    if !config.inbound.webhooks.is_empty() && !config.is_posted(address) && !has_filter() {
+        return Err(Reply::new(550, Enhanced(5, 1, 1), "Nobody takes mail for this address"));
+    }
+    Ok(Inlet::Inbound)
 }
 
 /// Mail that a person is to read needs one.
@@ -129,7 +138,10 @@ fn unknown(text: &'static str) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Domain, ids::MessageId};
+    use crate::{
+        config::{Domain, Forward, InboundWebhook},
+        ids::MessageId,
+    };
 
     const KEY: RecipientKey = RecipientKey { message: MessageId::from_u64(7 << 40), index: 3 };
 
@@ -226,6 +238,20 @@ mod tests {
         }
         config.bounce.report_address = "dmarc@relay.example.jp".into();
         assert_eq!(look(&config, "dmarc@relay.example.jp"), Err((550, "5.7.1".to_owned())));
+    }
+
+    #[test]
+    fn where_webhooks_alone_take_mail_other_addresses_are_unknown() {
+        let mut config = config();
+        let pattern = regex::Regex::new("^(info|hook)@").expect("a pattern");
+        config.inbound.webhooks.push(InboundWebhook { addresses: vec![pattern], ..InboundWebhook::default() });
+        let unknown = Err((550, "5.1.1".to_owned()));
+        assert_eq!(look(&config, "info@in.example.jp"), Ok(Inlet::Inbound));
+        assert_eq!(look(&config, "hook@all.example.jp"), Ok(Inlet::Inbound));
+        assert_eq!(look(&config, "anybody@all.example.jp"), unknown);
+        assert_eq!(look(&config, "b-valid@old.example.jp"), Ok(Inlet::Return(Some(KEY))));
+        config.forwards.push(Forward { side: ForwardSide::Inbound, ..Forward::default() });
+        assert_eq!(look(&config, "anybody@all.example.jp"), Ok(Inlet::Inbound), "a filter decides by the header");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! the 250 is built from a [`crate::store::Receipt`] alone (P1).
 
 pub mod forwarding;
+pub mod hand_in;
 pub mod inbound;
 pub mod inlets;
 pub mod listener;

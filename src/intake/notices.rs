@@ -78,6 +78,8 @@ impl notice::Door for NoticeDoor {
             source_ip: None,
             origin: Origin::Notice,
             settles: notice.settles,
+            sandbox: false,
+            memos: Vec::new(),
         };
         self.door.store(incoming).await.map(drop)
     }

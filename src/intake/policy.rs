@@ -15,6 +15,7 @@ use crate::{
         address::Mailbox,
         reply::{Enhanced, Reply},
     },
+    store::Rights,
 };
 
 /// What is known of a client when it asks.
@@ -87,6 +88,62 @@ pub fn may_send_from(config: &Config, header_from: &str) -> Result<(), Reply> {
             format!("Mail from the domain \"{}\" is not sent here", printable(&domain)),
         ))
     }
+}
+
+/// Whether an API user may send so: `sender` is MAIL FROM, `header_from` what the header's From names (RFC 5322 lets it name
+/// several). 553 5.7.1 names the address that is not among those of the user.
+pub fn may_send_as<'a>(
+    rights: &Rights,
+    sender: Option<&Mailbox>,
+    header_from: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Reply> {
+    may_use_sender(rights, sender)?;
+    may_use_header_from(rights, header_from)
+}
+
+/// The envelope's half of [`may_send_as`]. The null sender is nobody's address: it may be used.
+pub fn may_use_sender(rights: &Rights, sender: Option<&Mailbox>) -> Result<(), Reply> {
+    match sender {
+        Some(sender) if !is_among(&rights.senders, sender.as_str()) => Err(not_your_sender("", sender.as_str())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The header's half of [`may_send_as`]: every address of From, and at least one.
+pub fn may_use_header_from<'a>(rights: &Rights, header_from: impl IntoIterator<Item = &'a str>) -> Result<(), Reply> {
+    if rights.senders.is_empty() {
+        return Ok(());
+    }
+    let mut any = false;
+    for address in header_from {
+        any = true;
+        if !is_among(&rights.senders, address) {
+            return Err(not_your_sender("header ", address));
+        }
+    }
+    if any { Ok(()) } else { Err(not_your_sender("header ", "")) }
+}
+
+/// Senders are addresses, or domains with all below them, in lower case; empty: everybody.
+fn is_among(senders: &[String], address: &str) -> bool {
+    if senders.is_empty() {
+        return true;
+    }
+    let address = address.to_lowercase();
+    let Some((local, domain)) = address.rsplit_once('@') else { return false };
+    !local.is_empty()
+        && senders.iter().any(|sender| {
+            if sender.contains('@') {
+                *sender == address
+            } else {
+                domain.strip_suffix(sender.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
+        })
+}
+
+fn not_your_sender(place: &str, address: &str) -> Reply {
+    let text = format!("This user may not send with the {place}From <{}>", printable(address));
+    Reply::new(553, Enhanced(5, 7, 1), text)
 }
 
 /// What a message and its submitter say about its class.
@@ -231,6 +288,39 @@ mod tests {
             let got = may_send(&config, &client(address, user, tls)).err().map_or(0, |r| r.code);
             assert_eq!(got, want, "{policy:?} {address} {user:?} tls={tls}");
             assert_eq!(may_send_to(&config, &client(address, user, tls)).err().map_or(0, |r| r.code), want);
+        }
+    }
+
+    #[test]
+    fn a_user_with_senders_sends_as_these_alone_in_envelope_and_header() {
+        let rights = |senders: &[&str]| Rights {
+            senders: senders.iter().map(|s| (*s).to_owned()).collect(),
+            ..Rights::default()
+        };
+        let some = rights(&["example.jp", "news@example.com"]);
+        for (sender, from, fits) in [
+            (Some("a@example.jp"), &["a@example.jp"][..], true),
+            (Some("A@SUB.Example.JP"), &["B@example.jp"], true),
+            (Some("news@example.com"), &["News@Example.com"], true),
+            (None, &["a@example.jp"], true),
+            (Some("a@example.jp"), &["a@example.jp", "b@example.jp"], true),
+            (Some("other@example.com"), &["a@example.jp"], false),
+            (Some("a@notexample.jp"), &["a@example.jp"], false),
+            (Some("a@example.jp"), &["a@example.jp.evil.example"], false),
+            (Some("a@example.jp"), &["a@example.jp", "ceo@bank.example"], false),
+            (Some("a@example.jp"), &["ceo@bank.example"], false),
+            (Some("a@example.jp"), &[], false),
+            (Some("a@example.jp"), &[""], false),
+            (Some("a@example.jp"), &["example.jp"], false),
+            (Some("a@example.jp"), &["@example.jp"], false),
+            (None, &["ceo@bank.example"], false),
+        ] {
+            let sender = sender.map(|s| Mailbox::parse(s).expect("an address"));
+            let told = may_send_as(&some, sender.as_ref(), from.iter().copied());
+            let code = told.as_ref().err().map(|reply| (reply.code, reply.enhanced));
+            let expected = (!fits).then_some((553, Some(Enhanced(5, 7, 1))));
+            assert_eq!(code, expected, "{sender:?} {from:?}");
+            assert!(may_send_as(&rights(&[]), sender.as_ref(), from.iter().copied()).is_ok(), "no limits");
         }
     }
 

@@ -3,6 +3,8 @@
 //! Always: an idle session owns no read buffer; every read has a deadline, kept by the sweep; only what was [`Stored`] makes
 //! the 250 after content (P1).
 
+mod user;
+
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -16,13 +18,11 @@ use std::{
 use smol::Timer;
 
 use crate::{
-    account::{self, LoginRefusal},
+    account::Login,
     clock::{Clock, Timestamp},
     config::{BareNewline, Config, Listener, ListenerTls, Role},
-    event::Class,
     ids::MessageId,
     net::server::{ServerStream, Socket},
-    secret::Secret,
     smtp::{
         address::Mailbox,
         delivery_params::SECONDS_MAX,
@@ -72,7 +72,7 @@ pub(super) struct Talk {
     mail_at: Timestamp,
     out: Vec<u8>,
     spool: Spooling,
-    user: Option<(String, Option<Class>)>,
+    user: Option<Login>,
     tls_agreed: String,
     accepted_last: Option<Instant>,
     message_id_added: Option<String>,
@@ -263,7 +263,7 @@ impl Talk {
             log::info!(
                 "session source={} user={} helo={} refused=\"{}\"",
                 self.address,
-                self.user.as_ref().map_or("-", |(name, _)| name),
+                self.user_name().unwrap_or("-"),
                 if self.core.helo().is_empty() { "-" } else { self.core.helo() },
                 String::from_utf8_lossy(line).trim_end().escape_debug()
             );
@@ -391,18 +391,27 @@ impl Talk {
                 self.flush().await?;
                 Box::pin(self.log_in(name, password)).await
             }
-            Question::Sender { .. } => {
+            Question::Sender { sender, .. } => {
                 self.spool = Spooling::Nothing;
                 self.message_id_added = None;
                 Box::pin(self.keep_interval()).await;
                 self.mail_at = self.entrance.clock.now();
+                if !self.renew_login() {
+                    return Ok(Answer::NoAndClose(Reply::login_is_over()));
+                }
                 let config = self.entrance.config.get();
-                yes_or_no(policy::may_send(&config, &self.client()).and_then(|()| self.entrance.door.may_begin()))
+                yes_or_no(
+                    policy::may_send(&config, &self.client())
+                        .and_then(|()| self.entrance.door.may_begin())
+                        .and_then(|()| self.rights().map_or(Ok(()), |r| policy::may_use_sender(r, sender.as_ref())))
+                        .and_then(|()| self.could_submit(1)),
+                )
             }
-            Question::Recipient { address, .. } => {
+            Question::Recipient { address, count, .. } => {
                 let config = self.entrance.config.get();
                 yes_or_no(match self.listener.role {
                     Role::Relay => policy::may_send_to(&config, &self.client())
+                        .and_then(|()| self.could_submit(count + 1))
                         .and_then(|()| self.may_be_written_to(&config, &address)),
                     Role::Inbound => {
                         let announced = self.core.envelope().and_then(|e| e.params.size);
@@ -432,7 +441,7 @@ impl Talk {
         if !config.suppression.reject_on_submit {
             return Ok(());
         }
-        let (user, now) = (self.user.as_ref().map_or("", |(name, _)| name), self.entrance.clock.now());
+        let (user, now) = (self.user_name().unwrap_or_default(), self.entrance.clock.now());
         lookup::may_be_written_to(&self.entrance.store, address, user, now)
     }
 
@@ -470,7 +479,13 @@ impl Talk {
         if let Some(added) = top.message_id_added.or(self.message_id_added.take()) {
             spooled.facts.message_id = added;
         }
-        let (user, user_class) = self.user.clone().unwrap_or_default();
+        let (user, user_class, sandbox) = match &self.user {
+            Some(login) => {
+                self.may_submit(login, &envelope, &spooled.facts)?;
+                (login.name.clone(), login.rights.class, login.rights.sandbox)
+            }
+            None => Default::default(),
+        };
         self.entrance
             .door
             .submit(Incoming {
@@ -484,24 +499,10 @@ impl Talk {
                 source_ip: Some(self.address),
                 origin: Origin::Smtp,
                 settles: Vec::new(),
+                sandbox,
+                memos: Vec::new(),
             })
             .await
-    }
-
-    async fn log_in(&mut self, name: String, password: Secret<String>) -> Answer<Stored> {
-        match self.entrance.accounts.check(account::Door::Smtp, self.address, &name, &password).await {
-            Ok(login) => {
-                self.user = Some((login.name.clone(), login.class));
-                Answer::LoggedIn { name: login.name }
-            }
-            Err(LoginRefusal::Wrong { after }) => {
-                log::warn!("session source={} act=login user=\"{}\" refused=wrong", self.address, name.escape_debug());
-                Timer::after(after).await;
-                Answer::No(Reply::bad_credentials())
-            }
-            Err(LoginRefusal::NotAllowed) => Answer::No(Reply::login_not_allowed()),
-            Err(LoginRefusal::Busy) => Answer::No(Reply::login_busy()),
-        }
     }
 
     /// `receive_interval`: the least time between two accepted messages of a session.
@@ -531,6 +532,7 @@ impl Talk {
             address: self.address,
             extended: self.core.is_esmtp(),
             authenticated: self.user.is_some(),
+            http: false,
             tls: &self.tls_agreed,
             envelope,
             message_id_added: None,
@@ -540,7 +542,7 @@ impl Talk {
     fn client(&self) -> Client<'_> {
         Client {
             address: self.address,
-            user: self.user.as_ref().map(|(name, _)| name.as_str()),
+            user: self.user_name(),
             tls_active: !self.tls_agreed.is_empty(),
             listener_tls: self.listener.tls,
             role: self.listener.role,

@@ -13,7 +13,7 @@ use crate::{
     account::Accounts,
     bounce::keys::KeyRing,
     clock::Clock,
-    config::{Config, InForce, Listener, Role},
+    config::{Config, Forward, ForwardSide, InForce, InboundWebhook, Listener, Role},
     deliver::job::{Deliver, Job, Outcome},
     ids::{MessageId, RecipientKey},
     intake::{
@@ -97,6 +97,10 @@ impl Drop for House {
 }
 
 fn house(name: &str, tls_reports: Noting, mailroom: Noting, message_size_max: u64) -> House {
+    house_with(name, tls_reports, mailroom, Noting::default(), message_size_max)
+}
+
+fn house_with(name: &str, tls_reports: Noting, mailroom: Noting, posts: Noting, message_size_max: u64) -> House {
     let day = Duration::from_secs(86_400);
     let data_dir = std::env::temp_dir().join(format!("hikyaku-sinks-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&data_dir).unwrap();
@@ -110,7 +114,10 @@ fn house(name: &str, tls_reports: Noting, mailroom: Noting, message_size_max: u6
     config.envelope_from.return_domain = "return.relay.test".into();
     config.bounce.complaint_address = "fbl@relay.test".into();
     config.inbound.message_size_max = message_size_max;
-    config.inbound.addresses = vec!["info@relay.test".into()];
+    config.inbound.addresses = vec!["info@relay.test".into(), "hook@relay.test".into()];
+    let pattern = regex::Regex::new("^hook@").unwrap();
+    config.inbound.webhooks.push(InboundWebhook { addresses: vec![pattern], ..InboundWebhook::default() });
+    config.forwards.push(Forward { side: ForwardSide::Inbound, ..Forward::default() });
     config.tls_report.address = "tls@relay.test".into();
     let (runtime, shutdown, metrics) = (Runtime::start(1).unwrap(), Shutdown::new(), Arc::new(Metrics::default()));
     let (budget, settings, live) = (Budget::new(16 << 20), Settings::from(&config), InForce::new(config));
@@ -133,7 +140,7 @@ fn house(name: &str, tls_reports: Noting, mailroom: Noting, message_size_max: u6
             live.clone(),
             KeyRing::fixed([7; 32]),
         ),
-        accounts: Accounts::new(store.clone(), clock.clone(), metrics.clone(), 10).unwrap(),
+        accounts: Accounts::new(store.clone(), clock.clone(), metrics.clone(), &live.get().accounts).unwrap(),
         runtime,
         shutdown: shutdown.clone(),
         config: live,
@@ -144,7 +151,12 @@ fn house(name: &str, tls_reports: Noting, mailroom: Noting, message_size_max: u6
         store: store.clone(),
         tls: None,
         trace_key: TraceKey::new(&[7; 32]),
-        inbound: Inbound { tokens: Arc::new(Known), tls_reports: Arc::new(tls_reports), mailroom: Arc::new(mailroom) },
+        inbound: Inbound {
+            tokens: Arc::new(Known),
+            tls_reports: Arc::new(tls_reports),
+            mailroom: Arc::new(mailroom),
+            posts: Arc::new(posts),
+        },
     });
     let inbound = Listener { address: ([127, 0, 0, 1], 0).into(), role: Role::Inbound, ..Listener::default() };
     let bound = listener::bind(&[inbound]).unwrap();
@@ -239,6 +251,32 @@ fn each_recipient_has_its_inlet_and_one_answer_stands_for_all() {
     assert!(transaction(&["tls@relay.test", "abuse@return.relay.test"], "later").starts_with("451"));
     assert!(transaction(&["tls@relay.test", "abuse@return.relay.test"], "buy").starts_with("550"));
     assert_eq!(house.budget.used(), 0, "its memory is given back");
+}
+
+#[test]
+fn mail_for_a_webhook_goes_to_it_and_to_the_mailroom_which_a_filter_may_want() {
+    let (room, posts) = (Noting::default(), Noting::default());
+    let house = house_with("posts", Noting::default(), room.clone(), posts.clone(), 1 << 20);
+    let said = converse(
+        &house,
+        &[
+            "EHLO them.test",
+            "MAIL FROM:<a@them.test>",
+            "RCPT TO:<hook@relay.test>",
+            "RCPT TO:<info@relay.test>",
+            "DATA",
+            "Subject: report\r\n\r\nx\r\n.",
+            "MAIL FROM:<a@them.test>",
+            "RCPT TO:<hook@relay.test>",
+            "RCPT TO:<info@relay.test>",
+            "DATA",
+            "Subject: later\r\n\r\nx\r\n.",
+        ],
+    );
+    assert_eq!((&said[5][..3], &said[10][..3]), ("250", "451"), "{said:?}");
+    let came = |sink: &Noting| sink.0.lock().unwrap().iter().map(|(_, to, _)| to.clone()).collect::<Vec<_>>();
+    assert_eq!(came(&posts), ["inbound:hook@relay.test"]);
+    assert_eq!(came(&room), ["inbound:hook@relay.test inbound:info@relay.test"]);
 }
 
 #[test]

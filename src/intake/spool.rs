@@ -60,8 +60,16 @@ pub struct Spool {
 }
 
 enum State {
-    Ram { buffer: Vec<u8>, lease: Option<Lease> },
-    File { file: LargeBody, pending: Vec<u8>, read: (Facts, Watched) },
+    Ram {
+        buffer: Vec<u8>,
+        lease: Option<Lease>,
+    },
+    /// What was read of the header has a place of its own: every session has room for this state.
+    File {
+        file: LargeBody,
+        pending: Vec<u8>,
+        read: Box<(Facts, Watched)>,
+    },
     Spent,
 }
 
@@ -125,7 +133,8 @@ impl Spool {
         match std::mem::replace(&mut self.state, State::Spent) {
             State::Ram { buffer, lease: Some(lease) } => finish_ram(buffer, lease, top),
             State::Ram { lease: None, .. } | State::Spent => Err(Reply::storage_trouble()),
-            State::File { file, pending, read: (facts, watched) } => {
+            State::File { file, pending, read } => {
+                let (facts, watched) = *read;
                 let stored = smol::unblock(move || {
                     let mut file = file;
                     file.write(&pending)?;
@@ -164,7 +173,7 @@ impl Spool {
         })
         .await
         .map_err(|error| refusal(&error))?;
-        self.state = State::File { file, pending: Vec::new(), read };
+        self.state = State::File { file, pending: Vec::new(), read: Box::new(read) };
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, ForwardSide, InForce},
     deliver::rules::lane_of,
-    event::Class,
+    event::{Class, ErrorClass},
     ids::{MessageId, RecipientKey},
     intake::{
         forwarding,
@@ -27,7 +27,10 @@ use crate::{
         params::{ByMode, Envelope},
         reply::Reply,
     },
-    store::{BEHIND_MAX, Blocked, BodyIn, LargeBody, Message, Origin, Receipt, Store, StoreError, Submission},
+    store::{
+        BEHIND_MAX, Blocked, BodyIn, Lane, LargeBody, MemoChange, Message, Origin, Receipt, Sandboxed, Store,
+        StoreError, Submission,
+    },
     suppress::lookup,
     unsubscribe::filters,
 };
@@ -66,6 +69,10 @@ pub struct Incoming {
     pub origin: Origin,
     /// Owed notices that this message settles.
     pub settles: Vec<RecipientKey>,
+    /// The API user is in the sandbox: its mail is taken, logged and never delivered.
+    pub sandbox: bool,
+    /// Memos that are written with it or not at all.
+    pub memos: Vec<MemoChange>,
 }
 
 impl Door {
@@ -117,11 +124,22 @@ impl Door {
     ///
     /// # Errors
     /// The store's; then nothing was accepted.
-    pub async fn store(&self, mut incoming: Incoming) -> Result<Receipt, StoreError> {
+    pub async fn store(&self, incoming: Incoming) -> Result<Receipt, StoreError> {
+        self.store_in(incoming, None).await
+    }
+
+    /// The same with lanes that the caller chooses: one for each recipient. Who delivers must know them.
+    ///
+    /// # Errors
+    /// The store's; then nothing was accepted.
+    pub async fn store_in(&self, mut incoming: Incoming, lanes: Option<Vec<Lane>>) -> Result<Receipt, StoreError> {
         let (config, now) = (self.config.get(), self.clock.now());
         forward(&config, &mut incoming);
         let return_path = self.return_path(&config, &incoming, now).await?;
         let mut submission = Submission { return_path, ..submission(&config, incoming, now) };
+        if let Some(lanes) = lanes.filter(|lanes| lanes.len() == submission.lanes.len()) {
+            submission.lanes = lanes;
+        }
         submission.blocked = self.blocked(&submission).await;
         let blocked = submission.blocked.len() as u64;
         let receipt = self.store.submit(submission).await?;
@@ -209,6 +227,7 @@ fn log_queued(message: &Message) {
 }
 
 fn submission(config: &Config, incoming: Incoming, now: Timestamp) -> Submission {
+    let sandboxed = if incoming.sandbox { sandboxed(&incoming.envelope) } else { Vec::new() };
     let params = &incoming.envelope.params;
     let class = match incoming.origin {
         // Notices of failed high mail must not crowd out high mail, and nobody should wait for those of low mail.
@@ -242,7 +261,39 @@ fn submission(config: &Config, incoming: Incoming, now: Timestamp) -> Submission
         return_path: ReturnPath::AsIs,
         list: filters::list_of(&config.unsubscribe, incoming.origin, &incoming.watched),
         blocked: Vec::new(),
+        sandboxed,
+        memos: incoming.memos,
     }
+}
+
+/// What the sandbox answers: success, but for the simulator's local parts `bounce`, `defer` and `blocked`, in any case and with
+/// any `+suffix`, which fail as such addresses do in the end.
+fn sandboxed(envelope: &Envelope) -> Vec<Sandboxed> {
+    let answer = |address: &Mailbox| {
+        let word = address.local().trim_matches('"').split('+').next().unwrap_or_default();
+        match word.to_ascii_lowercase().as_str() {
+            "bounce" => (
+                Some(ErrorClass::UnknownUser),
+                format!("550 5.1.1 <{address}>: no such user (simulated by the sandbox)"),
+            ),
+            "defer" => (
+                Some(ErrorClass::ResendTimeout),
+                format!("450 4.2.1 <{address}>: deferred until it expired (simulated by the sandbox)"),
+            ),
+            "blocked" => (
+                Some(ErrorClass::Blocked),
+                "suppressed because of earlier errors (simulated by the sandbox)".to_owned(),
+            ),
+            _ => (None, "250 2.0.0 taken by the sandbox of this API user: not delivered".to_owned()),
+        }
+    };
+    let recipients = envelope.recipients.iter().enumerate();
+    recipients
+        .map(|(index, r)| {
+            let (class, reply) = answer(&r.address);
+            Sandboxed { index: u32::try_from(index).unwrap_or(u32::MAX), class, reply }
+        })
+        .collect()
 }
 
 fn class_of(config: &Config, incoming: &Incoming) -> Class {

@@ -41,6 +41,8 @@ pub struct TraceTop<'a> {
     pub extended: bool,
     /// It logged in.
     pub authenticated: bool,
+    /// It came by the API, over HTTP.
+    pub http: bool,
     /// Protocol and cipher; empty in clear.
     pub tls: &'a str,
     /// The transaction.
@@ -78,7 +80,7 @@ impl Top for TraceTop<'_> {
                 tls: !self.tls.is_empty(),
                 authenticated: self.authenticated,
                 utf8: self.envelope.is_some_and(|e| e.params.smtputf8),
-                http: false,
+                http: self.http,
             },
             tls: self.tls,
             recipient: self.only_recipient(),

@@ -20,6 +20,8 @@ const VALUE_BYTES_MAX: usize = 8 * 1024;
 const MESSAGE_ID_MAX: usize = 512;
 /// Octets kept of the From address: the longest path (RFC 5321 §4.5.3.1.3) and some.
 const FROM_MAX: usize = 320;
+/// Further addresses of From that are kept; who has as many is no honest sender of the few that may be checked.
+const FROM_OTHERS_MAX: usize = 16;
 /// Octets kept of the subject.
 const SUBJECT_MAX: usize = 512;
 /// Octets kept of X-Api-Data.
@@ -34,6 +36,9 @@ pub struct Facts {
     pub message_id: String,
     /// The first address of From, without display name.
     pub from: String,
+    /// What else looks like an address in From fields, outside quotes and comments: who may send as some addresses only must be
+    /// allowed all of them, since programs that show mail differ in which one they show. Not kept in the log.
+    pub from_others: Vec<String>,
     /// Subject, decoded.
     pub subject: String,
     /// X-Api-Data, CMC's correlation header.
@@ -80,7 +85,12 @@ pub fn scan_watching(head: &[u8], priority_header: &str, watch: &Watch) -> (Fact
         facts.header_is_8bit |= !head[field.name.start..field.value.end].is_ascii();
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"Date") => facts.has_date = true,
-            4 if facts.from.is_empty() && name.eq_ignore_ascii_case(b"From") => facts.from = first_address(value),
+            4 if name.eq_ignore_ascii_case(b"From") => {
+                if facts.from.is_empty() {
+                    facts.from = first_address(value);
+                }
+                other_addresses(value, &facts.from, &mut facts.from_others);
+            }
             7 if facts.subject.is_empty() && name.eq_ignore_ascii_case(b"Subject") => {
                 facts.subject = bounded(&text(value), SUBJECT_MAX);
             }
@@ -201,7 +211,12 @@ fn name_end(line: &[u8]) -> Option<usize> {
 
 /// A field's value as text: decoded, unfolded, not yet bounded.
 fn text(value: &[u8]) -> Cow<'_, str> {
-    let value = value[..value.len().min(VALUE_BYTES_MAX)].trim_ascii();
+    whole_text(&value[..value.len().min(VALUE_BYTES_MAX)])
+}
+
+/// The same of all of a value, however long it is.
+pub(super) fn whole_text(value: &[u8]) -> Cow<'_, str> {
+    let value = value.trim_ascii();
     if has_encoded_word(value) {
         let line = ended(value);
         if let HeaderValue::Text(text) = MessageStream::new(&line).parse_unstructured() {
@@ -238,6 +253,48 @@ fn first_address(value: &[u8]) -> String {
         return bounded(address, FROM_MAX);
     }
     bounded(&text(value), FROM_MAX)
+}
+
+/// Adds what looks like an address, is not `known`, and stands outside quoted texts, comments and encoded words. Of a value
+/// that is longer than what is read, the rest counts as one that nobody may use.
+fn other_addresses(value: &[u8], known: &str, others: &mut Vec<String>) {
+    let (mut quoted, mut comments, mut escaped) = (false, 0u32, false);
+    let mut word: Vec<u8> = Vec::new();
+    let mut end = |word: &mut Vec<u8>| {
+        // What an encoded word holds is a name, whatever it looks like.
+        let is_encoded = word.starts_with(b"=?") && word.ends_with(b"?=");
+        if word.contains(&b'@') && !is_encoded {
+            let text = bounded(&String::from_utf8_lossy(word), FROM_MAX);
+            if !text.eq_ignore_ascii_case(known) && others.len() < FROM_OTHERS_MAX && !others.contains(&text) {
+                others.push(text);
+            }
+        }
+        word.clear();
+    };
+    for octet in value.iter().take(VALUE_BYTES_MAX) {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted || comments > 0 => escaped = true,
+            b'"' if comments == 0 => {
+                quoted = !quoted;
+                // A quoted local part begins here, and a name ends: what follows is looked at by itself.
+                end(&mut word);
+            }
+            _ if quoted => {}
+            b'(' => {
+                comments += 1;
+                end(&mut word);
+            }
+            b')' => comments = comments.saturating_sub(1),
+            _ if comments > 0 => {}
+            b' ' | b'\t' | b'\r' | b'\n' | b'<' | b'>' | b',' | b';' | b':' => end(&mut word),
+            octet => word.push(*octet),
+        }
+    }
+    end(&mut word);
+    if (value.len() > VALUE_BYTES_MAX || quoted || comments > 0) && others.len() < FROM_OTHERS_MAX {
+        others.push(String::new());
+    }
 }
 
 fn has_encoded_word(value: &[u8]) -> bool {
@@ -286,6 +343,7 @@ mod tests {
         let expected = Facts {
             message_id: "<1@example.jp>".into(),
             from: "taro@example.jp".into(),
+            from_others: Vec::new(),
             subject: "日本 and more".into(),
             api_data: "{\"id\":7}".into(),
             class: Some(Class::Low),
@@ -318,6 +376,36 @@ mod tests {
             head.extend_from_slice(b"\r\n\r\n");
             assert_eq!(scan(&head, "").subject, expected, "{:?}", String::from_utf8_lossy(raw));
         }
+    }
+
+    #[test]
+    fn whatever_else_looks_like_a_from_address_is_found() {
+        for (raw, others) in [
+            ("From: a@b.example", &[][..]),
+            ("From: A <a@b.example>", &[]),
+            ("From: \"x@y.example\" (z@y.example) <A@b.example>", &[]),
+            ("From: \"quote \\\" x@y.example\" <a@b.example>", &[]),
+            ("From: =?utf-8?q?x@y.example?= <a@b.example>", &[]),
+            ("From: a@b.example, C <c@d.example>", &["c@d.example"]),
+            ("From: x@y.example <a@b.example>", &["x@y.example"]),
+            ("From: <a@b.example> <c@d.example>", &["c@d.example"]),
+            ("From: a@b.example\r\nFrom: c@d.example", &["c@d.example"]),
+            ("From: a@b.example\r\nfrom : c@d.example", &["c@d.example"]),
+            ("From: Staff:a@b.example,c@d.example;", &["c@d.example"]),
+            ("From: <@relay.example:a@b.example>", &["@relay.example"]),
+            ("From: a@b.example, \"q l\"@d.example", &["@d.example"]),
+            ("From: a@b.example (never closed c@d.example", &[""]),
+            ("From: a@b.example \"never closed c@d.example", &[""]),
+        ] {
+            let facts = scan(format!("{raw}\r\n\r\n").as_bytes(), "");
+            let found: Vec<&str> =
+                facts.from_others.iter().map(String::as_str).filter(|text| *text != "a@b.example").collect();
+            assert_eq!(found, others, "{raw}: {facts:?}");
+        }
+        let many: String = (0..100).map(|n| format!("a{n}@b.example,")).collect();
+        assert_eq!(scan(format!("From: {many}\r\n\r\n").as_bytes(), "").from_others.len(), FROM_OTHERS_MAX);
+        let long = format!("From: a@b.example{}, c@d.example\r\n\r\n", " ".repeat(VALUE_BYTES_MAX));
+        assert_eq!(scan(long.as_bytes(), "").from_others, [""], "what was not read is not trusted");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! One HTTPS request at a time: what MTA-STS policies, TLS reports and webhooks need, and nothing more.
+//! One HTTPS request at a time: what MTA-STS policies and TLS reports need, and nothing more. [`super::kept`] posts one after
+//! another.
 //!
 //! In: a host, addresses that the caller has found and allowed, a path.  Out: status, content type and body, or why not.
 //! Always: the certificate is checked for the host's name; no redirect is followed, no proxy, cookie or name is looked up,
@@ -12,13 +13,13 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
 
-use async_io::Timer;
-use futures_rustls::TlsConnector;
+use async_io::{Async, Timer};
+use futures_rustls::{TlsConnector, client::TlsStream};
 use rustls::client::Resumption;
 use smol::{
     future::FutureExt,
@@ -31,21 +32,21 @@ use super::{
 };
 
 /// Addresses of a host that are tried; the first that takes the connection is the one.
-const ADDRESSES_MAX: usize = 4;
+pub(super) const ADDRESSES_MAX: usize = 4;
 /// How long one address may take to connect, so that a dead one leaves time for the next.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Octets of a response's head, and of the trailers behind a chunked body.
-const HEAD_OCTETS_MAX: usize = 16 * 1024;
+pub(super) const HEAD_OCTETS_MAX: usize = 16 * 1024;
 /// Header fields of a response.
 const HEADERS_MAX: usize = 64;
 /// Interim responses (100, 103) before the final one.
-const INTERIM_MAX: usize = 4;
+pub(super) const INTERIM_MAX: usize = 4;
 /// Octets of a line that announces a chunk, extensions included.
 const CHUNK_LINE_OCTETS_MAX: usize = 256;
 /// Octets that may come over the connection for each of the body: chunks of one octet take six.
-const OVERHEAD_FACTOR: usize = 8;
+pub(super) const OVERHEAD_FACTOR: usize = 8;
 /// Octets read at once.
-const READ_OCTETS: usize = 8 * 1024;
+pub(super) const READ_OCTETS: usize = 8 * 1024;
 
 /// Whom to ask for what.
 #[derive(Clone, Debug)]
@@ -116,7 +117,7 @@ pub enum HttpError {
 /// A client; clones share it.
 #[derive(Clone, Debug)]
 pub struct Client {
-    tls: ClientTls,
+    pub(super) tls: ClientTls,
 }
 
 impl Client {
@@ -167,14 +168,23 @@ impl Client {
         self.talk(fetch, &head, body).or(late).await
     }
 
-    async fn talk(&self, fetch: &Fetch, head: &str, body: &[u8]) -> Result<Response, HttpError> {
-        let (socket, address) = connect(fetch).await?;
-        let name = tls::server_name(&self.tls, &fetch.host, address).map_err(HttpError::Request)?;
+    /// The handshake, with the certificate's check.
+    pub(super) async fn encrypt(
+        &self,
+        host: &str,
+        (socket, address): Connected,
+    ) -> Result<TlsStream<Async<TcpStream>>, HttpError> {
+        let name = tls::server_name(&self.tls, host, address).map_err(HttpError::Request)?;
         let connector = TlsConnector::from(self.tls.config.clone());
-        let mut stream = connector.connect(name, socket).await.map_err(|e| {
+        connector.connect(name, socket).await.map_err(|e| {
             let e = failure::in_words(e);
             HttpError::Tls { failure: tls::failure_of(&e), words: e.to_string() }
-        })?;
+        })
+    }
+
+    async fn talk(&self, fetch: &Fetch, head: &str, body: &[u8]) -> Result<Response, HttpError> {
+        let connected = connect(&fetch.addresses, fetch.port).await?;
+        let mut stream = self.encrypt(&fetch.host, connected).await?;
         let sent = async {
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(body).await?;
@@ -218,10 +228,14 @@ fn head(fetch: &Fetch, method: &str, content_type: &str, body: &[u8]) -> Result<
     Ok(head)
 }
 
-async fn connect(fetch: &Fetch) -> Result<(async_io::Async<std::net::TcpStream>, IpAddr), HttpError> {
+/// A connection, and to which address it leads.
+pub(super) type Connected = (Async<TcpStream>, IpAddr);
+
+/// Connects to the first of these addresses that takes it.
+pub(super) async fn connect(addresses: &[IpAddr], port: u16) -> Result<Connected, HttpError> {
     let mut why = "no address".to_owned();
-    for address in fetch.addresses.iter().take(ADDRESSES_MAX) {
-        let to = SocketAddr::new(*address, fetch.port);
+    for address in addresses.iter().take(ADDRESSES_MAX) {
+        let to = SocketAddr::new(*address, port);
         let late = async {
             Timer::after(CONNECT_WITHIN).await;
             Err(io::Error::from(io::ErrorKind::TimedOut))
@@ -235,29 +249,24 @@ async fn connect(fetch: &Fetch) -> Result<(async_io::Async<std::net::TcpStream>,
 }
 
 /// What the head says about the rest.
-struct Head {
-    status: u16,
-    content_type: String,
-    length: Length,
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) content_type: String,
+    pub(super) length: Length,
+    /// The field `Retry-After`, as it came.
+    pub(super) retry_after: Option<String>,
+    /// The host keeps the connection open behind this answer.
+    pub(super) keeps: bool,
 }
 
-enum Length {
+pub(super) enum Length {
     Octets(usize),
     Chunked,
     UntilClose,
 }
 
 async fn read<S: AsyncRead + Unpin>(incoming: &mut Incoming<S>, fetch: &Fetch) -> Result<Response, HttpError> {
-    let mut head = incoming.head().await?;
-    let mut interim = 0;
-    while (100..200).contains(&head.status) {
-        interim += 1;
-        if interim > INTERIM_MAX || head.status == 101 {
-            return Err(HttpError::Protocol(format!("an answer {} that nobody asked for", head.status)));
-        }
-        head = incoming.head().await?;
-    }
-    let Head { status, content_type, length } = head;
+    let Head { status, content_type, length, .. } = incoming.final_head().await?;
     let success = (200..300).contains(&status);
     if let Some(want) = fetch.expect.as_ref().filter(|_| success) {
         let got = content_type.split(';').next().unwrap_or_default().trim();
@@ -278,19 +287,19 @@ async fn read<S: AsyncRead + Unpin>(incoming: &mut Incoming<S>, fetch: &Fetch) -
 }
 
 /// What comes over the connection, within limits.
-struct Incoming<S> {
-    stream: S,
-    octets: Vec<u8>,
+pub(super) struct Incoming<S> {
+    pub(super) stream: S,
+    pub(super) octets: Vec<u8>,
     /// Octets that are used up.
-    at: usize,
+    pub(super) at: usize,
     /// Octets that may still come.
-    left: usize,
-    body_max: usize,
+    pub(super) left: usize,
+    pub(super) body_max: usize,
 }
 
 impl<S: AsyncRead + Unpin> Incoming<S> {
     /// Reads on; false: the host ended the connection in due form.
-    async fn more(&mut self) -> Result<bool, HttpError> {
+    pub(super) async fn more(&mut self) -> Result<bool, HttpError> {
         self.octets.drain(..self.at);
         self.at = 0;
         if self.left == 0 {
@@ -312,8 +321,22 @@ impl<S: AsyncRead + Unpin> Incoming<S> {
         if self.more().await? { Ok(()) } else { Err(HttpError::Protocol("the answer was cut".into())) }
     }
 
-    fn unused(&self) -> &[u8] {
+    pub(super) fn unused(&self) -> &[u8] {
         &self.octets[self.at..]
+    }
+
+    /// The head of the final answer; interim ones before it are passed over.
+    pub(super) async fn final_head(&mut self) -> Result<Head, HttpError> {
+        let mut head = self.head().await?;
+        let mut interim = 0;
+        while (100..200).contains(&head.status) {
+            interim += 1;
+            if interim > INTERIM_MAX || head.status == 101 {
+                return Err(HttpError::Protocol(format!("an answer {} that nobody asked for", head.status)));
+            }
+            head = self.head().await?;
+        }
+        Ok(head)
     }
 
     /// A head, through its empty line.
@@ -353,7 +376,7 @@ impl<S: AsyncRead + Unpin> Incoming<S> {
         }
     }
 
-    async fn exactly(&mut self, octets: usize) -> Result<Vec<u8>, HttpError> {
+    pub(super) async fn exactly(&mut self, octets: usize) -> Result<Vec<u8>, HttpError> {
         let mut body = Vec::new();
         self.append(&mut body, octets).await?;
         Ok(body)
@@ -375,7 +398,7 @@ impl<S: AsyncRead + Unpin> Incoming<S> {
         Ok(())
     }
 
-    async fn chunks(&mut self) -> Result<Vec<u8>, HttpError> {
+    pub(super) async fn chunks(&mut self) -> Result<Vec<u8>, HttpError> {
         let mut body = Vec::new();
         loop {
             let line = self.line().await?;
@@ -402,7 +425,7 @@ impl<S: AsyncRead + Unpin> Incoming<S> {
     }
 
     /// Everything until the host closes; TLS tells whether it did or somebody cut it.
-    async fn rest(&mut self) -> Result<Vec<u8>, HttpError> {
+    pub(super) async fn rest(&mut self) -> Result<Vec<u8>, HttpError> {
         let mut body = Vec::new();
         loop {
             let n = self.unused().len();
@@ -445,7 +468,13 @@ fn parse(octets: &[u8]) -> Result<Head, HttpError> {
         _ => return Err(protocol("the answer's length is not clear".into())),
     };
     let content_type = values("Content-Type").into_iter().next().unwrap_or_default();
-    Ok(Head { status: response.code.unwrap_or_default(), content_type, length })
+    let retry_after = values("Retry-After").into_iter().next();
+    let closes = values("Connection").iter().flat_map(|v| v.split(',')).any(|v| v.trim().eq_ignore_ascii_case("close"));
+    let status = response.code.unwrap_or_default();
+    // 204 and 304 have no body, and no length that would say so (RFC 9112 §6.3).
+    let has_end = matches!(status, 204 | 304) || !matches!(length, Length::UntilClose);
+    let keeps = response.version == Some(1) && !closes && has_end;
+    Ok(Head { status, content_type, length, retry_after, keeps })
 }
 
 #[cfg(test)]

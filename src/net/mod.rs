@@ -11,6 +11,7 @@ pub mod deadline;
 pub mod dns;
 mod failure;
 pub mod https;
+pub mod kept;
 pub mod server;
 pub mod stream;
 pub mod tls;

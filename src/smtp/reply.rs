@@ -365,6 +365,21 @@ impl Reply {
         Reply::new(535, Enhanced(5, 7, 8), "This user may not log in here.")
     }
 
+    /// 535 to AUTH: a right password whose time is over.
+    pub fn login_expired() -> Self {
+        Reply::new(535, Enhanced(5, 7, 8), "This user's time is over; the operator can prolong it.")
+    }
+
+    /// 421 to MAIL, then close: the user was removed, has another key or may not send here any more.
+    pub fn login_is_over() -> Self {
+        Reply::new(421, Enhanced(4, 7, 0), "This login does not count any more; log in anew.")
+    }
+
+    /// 451 to MAIL, RCPT or a message: the user's rate is reached.
+    pub fn rate_reached(seconds: u64) -> Self {
+        Reply::new(451, Enhanced(4, 7, 1), format!("This user's rate is reached; try again in {seconds} s."))
+    }
+
     /// 454 to AUTH: not now.
     pub fn login_busy() -> Self {
         Reply::new(454, Enhanced(4, 7, 0), "The login cannot be checked now; try again later.")

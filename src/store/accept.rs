@@ -11,18 +11,22 @@ use bytes::Bytes;
 
 use super::{
     batch::{Spot, Work},
+    counts::Whose,
     fault::Fatal,
     inbox::Answer,
     messages::StoredFile,
     rows::{self, MessageHead, RecipientRow},
     segments::{RECORD_HEAD, RecordHead},
     tables::{index_hash, index_key, message_key, recipient_key},
-    types::{Blocked, BodyIn, BodyPlace, Loaded, Message, Receipt, Recipient, RecipientState, StoreError, Submission},
+    types::{
+        Blocked, BodyIn, BodyPlace, Loaded, MemoChange, Message, Receipt, Recipient, RecipientState, Sandboxed,
+        StoreError, Submission,
+    },
 };
 use crate::{
     budget::Lease,
     clock::Timestamp,
-    event::{AttemptDetail, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
+    event::{AttemptDetail, ErrorClass, Event, EventKind, Phase, SANDBOX_HOST, Trouble, WaitReason},
     ids::{MessageId, RecipientKey, UserKey},
 };
 
@@ -34,8 +38,9 @@ pub(super) struct Prepared {
     recipient_rows: Vec<Vec<u8>>,
     message_id_hash: Option<u32>,
     settles: Vec<RecipientKey>,
-    /// The failures of those that are not written to, in the envelope's order.
-    blocked: Vec<Event>,
+    memos: Vec<MemoChange>,
+    /// The ends of those that are not written to, in the envelope's order.
+    ended: Vec<Event>,
     pub body: PreparedBody,
     pub answer: Answer<Result<Receipt, StoreError>>,
 }
@@ -51,7 +56,7 @@ pub(super) enum PreparedBody {
 impl Prepared {
     /// Rows it writes, roughly.
     pub(super) fn weight(&self) -> usize {
-        1 + self.recipient_rows.len() + self.blocked.len()
+        1 + self.recipient_rows.len() + self.ended.len() + self.memos.len()
     }
 
     /// Octets that wait in RAM for it.
@@ -116,11 +121,11 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
             delay_noticed: false,
         })
         .collect();
-    let blocked = block(&mut recipients, s.blocked, s.accepted_at);
+    let ended = end_at_once(&mut recipients, s.blocked, s.sandboxed, s.accepted_at);
     let hash = |text: &str| (!text.is_empty()).then(|| index_hash(text));
     let head = MessageHead {
         place: BodyPlace::Gone,
-        waiting: u32::try_from(recipients.len() - blocked.len()).unwrap_or(u32::MAX),
+        waiting: u32::try_from(recipients.len() - ended.len()).unwrap_or(u32::MAX),
         owed: 0,
         len,
         api_hash: hash(&message.facts.api_data),
@@ -138,7 +143,8 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
         recipient_rows: rows.collect(),
         message_id_hash: hash(&message.facts.message_id),
         settles: s.settles,
-        blocked,
+        memos: s.memos,
+        ended,
         body,
         answer,
         loaded: Loaded { message, recipients, body: in_ram },
@@ -146,26 +152,30 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
 }
 
 /// Makes the named recipients final; answers the events that do so, in the envelope's order. Of two that name the same
-/// recipient the first counts; one that names nobody counts for nothing.
-fn block(recipients: &mut [Recipient], mut blocked: Vec<Blocked>, at: Timestamp) -> Vec<Event> {
+/// recipient the first counts, and a block before the sandbox; one that names nobody counts for nothing.
+fn end_at_once(
+    recipients: &mut [Recipient],
+    mut blocked: Vec<Blocked>,
+    mut sandboxed: Vec<Sandboxed>,
+    at: Timestamp,
+) -> Vec<Event> {
     blocked.sort_by_key(|b| b.index);
     blocked.dedup_by_key(|b| b.index);
-    let mut events = Vec::with_capacity(blocked.len());
-    for b in blocked {
-        let Some(r) = usize::try_from(b.index).ok().and_then(|n| recipients.get_mut(n)) else { continue };
-        r.state = RecipientState::Final(EventKind::Failed);
-        let detail = AttemptDetail {
-            destination: r.lane.to_string(),
-            phase: Some(Phase::Queue),
-            reply: b.reply,
-            error: Some(b.class),
-            trouble: Some(if b.class == ErrorClass::Unsubscribed { Trouble::Policy } else { Trouble::Recipient }),
-            ..AttemptDetail::default()
-        };
+    sandboxed.sort_by_key(|s| s.index);
+    sandboxed.dedup_by_key(|s| s.index);
+    sandboxed.retain(|s| blocked.binary_search_by_key(&s.index, |b| b.index).is_err());
+    let mut ends: Vec<End> = blocked.into_iter().map(End::of_block).collect();
+    ends.extend(sandboxed.into_iter().map(End::of_sandbox));
+    ends.sort_by_key(|end| end.index);
+    let mut events = Vec::with_capacity(ends.len());
+    for end in ends {
+        let Some(r) = usize::try_from(end.index).ok().and_then(|n| recipients.get_mut(n)) else { continue };
+        r.state = RecipientState::Final(end.kind);
+        let detail = AttemptDetail { destination: r.lane.to_string(), ..end.detail };
         events.push(Event {
             at,
             key: r.key,
-            kind: EventKind::Failed,
+            kind: end.kind,
             attempt: 0,
             next_try: None,
             wait: None,
@@ -174,6 +184,40 @@ fn block(recipients: &mut [Recipient], mut blocked: Vec<Blocked>, at: Timestamp)
         });
     }
     events
+}
+
+/// How a recipient that is not written to ends.
+struct End {
+    index: u32,
+    kind: EventKind,
+    detail: AttemptDetail,
+}
+
+impl End {
+    fn of_block(b: Blocked) -> Self {
+        let trouble = if b.class == ErrorClass::Unsubscribed { Trouble::Policy } else { Trouble::Recipient };
+        let detail = AttemptDetail {
+            phase: Some(Phase::Queue),
+            reply: b.reply,
+            error: Some(b.class),
+            trouble: Some(trouble),
+            ..AttemptDetail::default()
+        };
+        End { index: b.index, kind: EventKind::Failed, detail }
+    }
+
+    fn of_sandbox(s: Sandboxed) -> Self {
+        let kind = if s.class.is_some() { EventKind::Failed } else { EventKind::Succeeded };
+        let detail = AttemptDetail {
+            host: SANDBOX_HOST.to_owned(),
+            phase: Some(Phase::Queue),
+            reply: s.reply,
+            error: s.class,
+            trouble: s.class.map(|_| Trouble::Recipient),
+            ..AttemptDetail::default()
+        };
+        End { index: s.index, kind, detail }
+    }
 }
 
 /// Stores a prepared submission whose body has its place; answers what to tell once the commit is durable.
@@ -215,6 +259,10 @@ impl Stored {
 fn insert(work: &mut Work<'_, '_>, p: &mut Prepared, place: BodyPlace) -> Result<(), StoreError> {
     let message = &mut p.loaded.message;
     let (id, at, class) = (message.id, message.accepted_at, message.class);
+    // First, for they alone can be refused: then nothing of the message is written.
+    if !p.memos.is_empty() {
+        super::memos::put(work, std::mem::take(&mut p.memos))?;
+    }
     for key in std::mem::take(&mut p.settles) {
         super::verdicts::settle(work, key)?;
     }
@@ -223,21 +271,22 @@ fn insert(work: &mut Work<'_, '_>, p: &mut Prepared, place: BodyPlace) -> Result
     p.head.patch(&mut p.row);
     work.t.mail.insert(&message_key(id), p.row.as_slice()).fatal()?;
     let due_row = rows::write_due(0, message.expires_at);
-    let mut blocked = std::mem::take(&mut p.blocked).into_iter().peekable();
-    let is_done = blocked.peek().is_some() && p.head.waiting == 0;
+    let whose = Whose { user: p.head.user, name: Some(&message.user), api_hash: p.head.api_hash };
+    let mut ended = std::mem::take(&mut p.ended).into_iter().peekable();
+    let is_done = ended.peek().is_some() && p.head.waiting == 0;
     for (r, row) in p.loaded.recipients.iter().zip(&mut p.recipient_rows) {
         let number = work.number();
-        let failure = blocked.next_if(|e| e.key == r.key).map(|event| (work.number(), event));
-        rows::patch_last_event(row, failure.as_ref().map_or(number, |(n, _)| *n));
+        let end = ended.next_if(|e| e.key == r.key).map(|event| (work.number(), event));
+        rows::patch_last_event(row, end.as_ref().map_or(number, |(n, _)| *n));
         work.t.mail.insert(&recipient_key(r.key), row.as_slice()).fatal()?;
         if let RecipientState::Waiting { due, wait } = r.state {
             work.wait(Spot { lane: &r.lane, class, user: p.head.user }, due, r.key, &due_row)?;
             work.count(class, p.head.since, None, Some(wait));
         }
-        work.log(number, 0, false, &queued(r.key, at), r.address.as_str(), p.head.api_hash)?;
-        if let Some((last, event)) = failure {
-            let closes = is_done && blocked.peek().is_none();
-            work.log(last, number, closes, &event, r.address.as_str(), p.head.api_hash)?;
+        work.log(number, 0, false, &queued(r.key, at), r.address.as_str(), whose)?;
+        if let Some((last, event)) = end {
+            let closes = is_done && ended.peek().is_none();
+            work.log(last, number, closes, &event, r.address.as_str(), whose)?;
         }
     }
     if let Some(hash) = p.message_id_hash {

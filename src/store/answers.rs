@@ -1,6 +1,8 @@
 //! What people and programs ask of the store, and what they hear: pages of the queue and the logs, sums, accounts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use ipnet::IpNet;
 
 use super::types::{Lane, Message, Recipient};
 use crate::{
@@ -19,11 +21,13 @@ pub struct Page {
     pub cursor: Option<String>,
     /// Rows looked at, at most, before an unfinished page is returned with its cursor.
     pub scan_max: usize,
+    /// How long a scan looks before it returns what it has, with its cursor; `None`: until `scan_max`.
+    pub within: Option<Duration>,
 }
 
 impl Default for Page {
     fn default() -> Self {
-        Page { rows_max: 100, cursor: None, scan_max: 200_000 }
+        Page { rows_max: 100, cursor: None, scan_max: 200_000, within: None }
     }
 }
 
@@ -192,6 +196,10 @@ pub struct AuditQuery {
     pub who: String,
     /// Part of the act.
     pub act: String,
+    /// Logins only, or all but logins; `None`: both.
+    pub logins: Option<bool>,
+    /// Only entries with a greater number (`--follow`).
+    pub after: Option<u64>,
 }
 
 /// A page of the operation log.
@@ -199,6 +207,8 @@ pub struct AuditQuery {
 pub struct AuditPage {
     /// The rows, newest first.
     pub rows: Vec<AuditEntry>,
+    /// Their numbers, in the same order; they grow with time.
+    pub numbers: Vec<u64>,
     /// Where to go on.
     pub next: Option<String>,
 }
@@ -218,6 +228,58 @@ pub struct MinuteCounts {
     pub failed: u64,
     /// Recipients that were not written to (classes 10 and 11): accepted, neither delivered nor failed.
     pub blocked: u64,
+}
+
+/// Events of a quarter of an hour, of the mail of one API user.
+///
+/// As CMC counts: valid is succeeded and failed together; blocked stands apart; what bounced after it was delivered stays
+/// delivered.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct QuarterCounts {
+    /// Its start.
+    pub start: Timestamp,
+    /// The API user; empty: none.
+    pub user: String,
+    /// Recipients accepted.
+    pub queued: u64,
+    /// Tries that deferred.
+    pub deferred: u64,
+    /// Recipients delivered.
+    pub succeeded: u64,
+    /// Recipients failed, the blocked left out.
+    pub failed: u64,
+    /// Recipients that were not written to (classes 10 and 11).
+    pub blocked: u64,
+    /// Recipients dropped by an operator.
+    pub dropped: u64,
+    /// Bounces that came back later.
+    pub bounced: u64,
+    /// Complaints that came back later.
+    pub complained: u64,
+}
+
+impl QuarterCounts {
+    /// Recipients with a result: succeeded and failed.
+    pub fn valid(&self) -> u64 {
+        self.succeeded.saturating_add(self.failed)
+    }
+
+    /// Adds another's numbers.
+    pub fn add(&mut self, other: &QuarterCounts) {
+        let pairs = [
+            (&mut self.queued, other.queued),
+            (&mut self.deferred, other.deferred),
+            (&mut self.succeeded, other.succeeded),
+            (&mut self.failed, other.failed),
+            (&mut self.blocked, other.blocked),
+            (&mut self.dropped, other.dropped),
+            (&mut self.bounced, other.bounced),
+            (&mut self.complained, other.complained),
+        ];
+        for (sum, n) in pairs {
+            *sum = sum.saturating_add(n);
+        }
+    }
 }
 
 /// What waits now.
@@ -244,29 +306,122 @@ pub enum AccountKind {
     Console,
 }
 
+/// What an account may change. Of the console's group administrators there is one (R17); API users may be several.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Role {
+    /// Everything that an account can: CMC's group administrator, or API group administrator.
+    GroupAdministrator,
+    /// A console user works on all but accounts (CMC's service user); an API user sends and reads.
+    #[default]
+    User,
+    /// Reads statistics and graphs; console only.
+    ReportViewer,
+}
+
+impl Role {
+    /// Every role, in the order of their stored numbers.
+    pub const ALL: [Role; 3] = [Role::GroupAdministrator, Role::User, Role::ReportViewer];
+
+    /// The word on the command line, in logs and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::GroupAdministrator => "group-administrator",
+            Role::User => "user",
+            Role::ReportViewer => "report-viewer",
+        }
+    }
+}
+
+/// How much an API user may submit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RateLimit {
+    /// Recipients …
+    pub recipients: u32,
+    /// … in this time.
+    pub per: Duration,
+}
+
+/// What an account may do, and from where.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Rights {
+    /// What it may change.
+    pub role: Role,
+    /// The class of its mail; `None`: the default.
+    pub class: Option<Class>,
+    /// It may submit by SMTP.
+    pub smtp: bool,
+    /// It may call the HTTP API.
+    pub http: bool,
+    /// It may read logs.
+    pub view: bool,
+    /// It may download logs (R13).
+    pub download: bool,
+    /// Of deliveries, bounces and statistics it reads those of its own mail only. Lists are shared.
+    pub own_data_only: bool,
+    /// From where it may be used; empty: from everywhere that `[accounts] allowed_ips` lets.
+    pub networks: Vec<IpNet>,
+    /// As whom it may send, envelope and header From alike: addresses, or domains with all below them; in lower case. Empty: as
+    /// anybody.
+    pub senders: Vec<String>,
+    /// The zone of its dates, an IANA name; empty: `[server] time_zone`.
+    pub time_zone: String,
+    /// How much it may submit; `None`: as much as it wants.
+    pub rate: Option<RateLimit>,
+    /// From when it is not taken any more; `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// Its mail is taken, logged and never delivered.
+    pub sandbox: bool,
+}
+
+/// What only a console account has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Person {
+    /// The name of the person, for screens and the operation log.
+    pub display_name: String,
+    /// `en` or `ja`; empty: the browser's.
+    pub language: String,
+    /// Wrong passwords in a row (R15).
+    pub failed_logins: u32,
+    /// Locked since; `None`: not locked.
+    pub locked_at: Option<Timestamp>,
+    /// The shared secret of two-factor logins (RFC 6238); `None`: off.
+    pub totp: Option<Secret<Vec<u8>>>,
+    /// The last time step whose code was used: a code counts once.
+    pub totp_step: u64,
+    /// The link to set a password anew that was mailed last: SHA-256 of its token, and until when it counts.
+    pub reset: Option<(Secret<Vec<u8>>, Timestamp)>,
+}
+
 /// A stored account.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
-    /// Its name: the login.
+    /// Its name: the login. Of a console account it is an e-mail address.
     pub name: String,
     /// What it is.
     pub kind: AccountKind,
     /// PHC string of argon2id.
     pub hash: Secret<String>,
-    /// The class of its mail; `None`: the default.
-    pub class: Option<Class>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its password was set.
     pub password_set_at: Timestamp,
-    /// It may submit by SMTP.
-    pub may_smtp: bool,
-    /// It may call the HTTP API.
-    pub may_http: bool,
-    /// It may read logs.
-    pub may_view: bool,
-    /// It may download logs (R13).
-    pub may_download: bool,
+    /// What it may do.
+    pub rights: Rights,
+    /// What only a console account has; of others, empty.
+    pub person: Person,
+}
+
+/// A change of accounts, and what the operation and login logs say of it: one transaction.
+#[derive(Clone, Default, Debug)]
+pub struct AccountChange {
+    /// Accounts to write.
+    pub put: Vec<Account>,
+    /// Written over accounts of the same names; else a name that is taken refuses the whole change.
+    pub replace: bool,
+    /// An account to remove; none of that name refuses the whole change.
+    pub remove: Option<String>,
+    /// Entries of the logs.
+    pub audit: Vec<AuditEntry>,
 }
 
 /// What a backup holds.
@@ -289,6 +444,12 @@ pub struct VerifyReport {
     pub events: u64,
     /// Bodies read and checked.
     pub bodies: u64,
+    /// Index rows of pruned events, which go with their day.
+    pub index_rows_left: u64,
+    /// Entries of the operation log read.
+    pub audit_entries: u64,
+    /// The last one's number, and its hash in hexadecimal digits: proves the log up to it to whoever kept it elsewhere.
+    pub audit_head: (u64, String),
     /// What is wrong, one line each; empty: nothing.
     pub damage: Vec<String>,
 }

@@ -1,11 +1,13 @@
 //! The operation log: who did what, from where, on what, with which result (R13: kept for its own period).
 //!
-//! Always: numbered as events are, so that time and order agree; nothing past its period is shown.
+//! Always: numbered as events are, so that time and order agree; chained (`chain.rs`), so that tampering is noticed; nothing past
+//! its period is shown.
 
 use redb::ReadableDatabase;
 
 use super::{
     batch::{Work, first_number_of},
+    chain::{Chaining, LINKED_VERSION},
     codec::{Eye, Pen, RowError},
     fault::{Fatal, Reading, bad_row},
     rows::{VERSION, number_time},
@@ -14,10 +16,14 @@ use super::{
 };
 use crate::clock::Timestamp;
 
+/// The act of the login log's entries.
+const LOGIN: &str = "login";
+
 /// Writes an entry.
 pub(super) fn write(work: &mut Work<'_, '_>, entry: &AuditEntry) -> Result<(), StoreError> {
     let number = work.number();
-    let row = write_row(entry);
+    let mut row = write_row(entry);
+    Chaining::get(work)?.append(number, &mut row);
     work.t.audit.insert(number, row.as_slice()).fatal()?;
     Ok(())
 }
@@ -33,7 +39,7 @@ fn write_row(entry: &AuditEntry) -> Vec<u8> {
 
 /// Reads an entry.
 pub(super) fn read_row(row: &[u8]) -> Result<AuditEntry, RowError> {
-    let (_, mut eye) = Eye::open(row, VERSION)?;
+    let (_, mut eye) = Eye::open(row, LINKED_VERSION)?;
     Ok(AuditEntry {
         at: Timestamp::from_millis(eye.number()?),
         who: eye.text()?.to_owned(),
@@ -53,6 +59,7 @@ pub(super) fn page(
 ) -> Result<AuditPage, StoreError> {
     let cursor = page.cursor.as_deref().and_then(|c| c.parse::<u64>().ok());
     let start = first_number_of(query.from.map_or(floor, |f| f.max(floor)));
+    let start = start.max(query.after.map_or(0, |n| n.saturating_add(1)));
     let txn = db.begin_read().reading()?;
     let table = txn.open_table(AUDIT).reading()?;
     let mut out = AuditPage::default();
@@ -74,8 +81,10 @@ pub(super) fn page(
             && query.from.is_none_or(|f| entry.at >= f)
             && query.to.is_none_or(|t| entry.at < t);
         let named = entry.who.to_lowercase().contains(&who) && entry.act.to_lowercase().contains(&act);
-        if in_time && named {
+        let of_kind = query.logins.is_none_or(|logins| logins == (entry.act == LOGIN));
+        if in_time && named && of_kind {
             out.rows.push(entry);
+            out.numbers.push(number);
         }
     }
     Ok(out)

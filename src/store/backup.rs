@@ -101,6 +101,7 @@ fn copy_rows(txn: &ReadTransaction, file: Arc<dyn DiskFile>, octets_max: u64) ->
     copy(txn, &to, tables::NOTICES, |_, _| Ok(None))?;
     copy_plain(txn, &to, tables::KEPT_BODIES)?;
     copy(txn, &to, tables::MINUTES, |_, _| Ok(None))?;
+    copy(txn, &to, tables::COUNTS, |_, _| Ok(None))?;
     copy(txn, &to, tables::AUDIT, |_, _| Ok(None))?;
     copy(txn, &to, tables::ACCOUNTS, |_, _| Ok(None))?;
     copy(txn, &to, tables::AGES, |_, _| Ok(None))?;

@@ -1,7 +1,7 @@
 //! One transaction's work: what many operations of a commit change together is gathered here and written once.
 //!
 //! In: operations (`accept.rs`, `verdicts.rs`, `retention.rs` …).  Out: rows, and what to do after the commit.
-//! Always: totals, lanes, segments, minutes and message rows are written once a transaction, however many operations touch
+//! Always: totals, lanes, segments, minutes, counts of users and message rows are written once a transaction, however many operations touch
 //! them; a damaged row is found before anything of its operation is written.
 //! B-tree operations, one recipient, besides what the whole commit shares: accept 6 (message, recipient, due, event,
 //! by-recipient, by-message-id), verdict 7 (recipient read and write, message read and write, due, event, by-recipient).
@@ -15,6 +15,8 @@ use redb::ReadableTable;
 
 use super::{
     ages::Ages,
+    chain::Chaining,
+    counts::{Counting, Whose, place_of},
     fault::{Fatal, bad_row},
     rows::{self, LANE_REPLY_MAX, LaneTotals, MessageHead, MinuteNumbers, RecipientRow},
     segments::{RECORD_HEAD, SegmentRow},
@@ -26,7 +28,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    event::{Class, ErrorClass, Event, EventKind, WaitReason},
+    event::{Class, Event, WaitReason},
     ids::{MessageId, RecipientKey, UserKey},
 };
 
@@ -135,11 +137,13 @@ pub(super) struct Work<'t, 'w> {
     pub books: &'w mut Books,
     pub now: Timestamp,
     pub after: After,
+    pub chaining: Chaining,
     keep_bodies: bool,
     current_segment: Option<u64>,
     lanes: HashMap<Arc<str>, LaneWork>,
     messages: HashMap<MessageId, MessageWork>,
     minutes: HashMap<u64, MinuteNumbers>,
+    counts: Counting,
     segments: BTreeSet<u64>,
     ages: Ages,
     memos_changed: bool,
@@ -172,11 +176,13 @@ impl<'t, 'w> Work<'t, 'w> {
             books,
             now,
             after: After::default(),
+            chaining: Chaining::default(),
             keep_bodies,
             current_segment,
             lanes: HashMap::new(),
             messages: HashMap::new(),
             minutes: HashMap::new(),
+            counts: Counting::default(),
             segments: BTreeSet::new(),
             ages: Ages::default(),
             memos_changed: false,
@@ -203,29 +209,30 @@ impl<'t, 'w> Work<'t, 'w> {
         closes: bool,
         event: &Event,
         address: &str,
-        api_hash: Option<u32>,
+        whose: Whose<'_>,
     ) -> Result<(), StoreError> {
         let row = rows::write_event(number, prev, closes, event);
         self.t.events.insert(number, row.as_slice()).fatal()?;
         let day = rows::number_time(number).day();
         self.t.by_recipient.insert(&index_key(day, index_hash(address), number), ()).fatal()?;
-        if let Some(hash) = api_hash {
+        if let Some(hash) = whose.api_hash {
             self.t.by_api_data.insert(&index_key(day, hash, number), ()).fatal()?;
         }
-        let counts = self.minutes.entry(minute_of(event.at)).or_default();
-        match event.kind {
-            EventKind::Queued => counts[0] += 1,
-            EventKind::Deferred => counts[1] += 1,
-            EventKind::Succeeded => counts[2] += 1,
-            EventKind::Failed if event.detail.as_ref().and_then(|d| d.error).is_some_and(ErrorClass::is_block) => {
-                counts[4] += 1;
-            }
-            EventKind::Failed => counts[3] += 1,
-            // Neither delivered nor failed: the operation log has it.
-            EventKind::Dropped => {}
-            // It was counted when it was delivered, and is not failed a second time (R11).
-            EventKind::Bounced | EventKind::Complained => {}
+        let place = place_of(event);
+        // A minute has room for queued, deferred, succeeded, failed and blocked.
+        let minute = self.minutes.entry(minute_of(event.at)).or_default();
+        if let Some(count) = minute.get_mut(place) {
+            *count += 1;
         }
+        let messages = &self.messages;
+        self.counts.count(event, whose.user, || match whose.name {
+            Some(name) => name.to_owned(),
+            // Its row is in work. Where it cannot be read, it is nobody's: a verdict must not fail for that.
+            None => messages
+                .get(&event.key.message)
+                .and_then(|m| rows::read_message(event.key.message, &m.row).ok())
+                .map_or_else(String::new, |m| m.user),
+        });
         Ok(())
     }
 
@@ -410,6 +417,8 @@ impl<'t, 'w> Work<'t, 'w> {
             let sums: MinuteNumbers = std::array::from_fn(|n| old[n] + add[n]);
             self.t.minutes.insert(minute, rows::write_numbers(&sums).as_slice()).fatal()?;
         }
+        std::mem::take(&mut self.chaining).finish(&mut self.t.meta)?;
+        std::mem::take(&mut self.counts).finish(&mut self.t.counts)?;
         std::mem::take(&mut self.ages).finish(&mut self.t.ages)?;
         if self.memos_changed {
             self.t.meta.insert(META_MEMOS, super::memos::write_counts(&self.books.memos).as_slice()).fatal()?;

@@ -8,12 +8,14 @@
 
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadableDatabase, ReadableTable};
 
 use super::{
+    answers::LogRow,
     batch::{Unclean, first_number_of},
-    events::{IndexNumbers, SAME_MESSAGE_ID_MAX},
+    events::SAME_MESSAGE_ID_MAX,
     fault::{Reading, bad_row},
+    indexes::IndexNumbers,
     messages::MailReader,
     rows::{self, EventHead},
     tables,
@@ -58,6 +60,52 @@ pub(super) fn follow(
         out.push(Followed { number, event, address, user: message.user.clone() });
     }
     Ok((out, reached))
+}
+
+/// The same with the message's row and the address as it was written; without links.
+pub(super) fn follow_rows(
+    db: &Database,
+    unclean: Option<Unclean>,
+    after: u64,
+    kinds: &[EventKind],
+    limit: usize,
+    floor: Timestamp,
+) -> Result<(Vec<LogRow>, u64), StoreError> {
+    let txn = db.begin_read().reading()?;
+    let events = txn.open_table(tables::EVENTS).reading()?;
+    let mut mail = MailReader::of(&txn, unclean)?;
+    let (mut out, mut reached) = (Vec::new(), after);
+    let start = after.saturating_add(1).max(first_number_of(floor));
+    for entry in events.range(start..).reading()?.take(limit) {
+        let (number, row) = entry.reading()?;
+        let (number, row) = (number.value(), row.value());
+        reached = number;
+        let Ok(head) = EventHead::read(row) else {
+            log::error!("event={number} damaged, not followed; run hikyaku verify");
+            continue;
+        };
+        if !kinds.is_empty() && !kinds.contains(&head.kind) {
+            continue;
+        }
+        let (event, _) = rows::read_event(number, row).map_err(|e| bad_row(format_args!("event {number}"), e))?;
+        let Some(message) = mail.message(head.message)? else { continue };
+        let Some(recipient) = mail.recipient(event.key)? else { continue };
+        out.push(LogRow {
+            number,
+            event,
+            recipient: recipient.address.as_str().to_owned(),
+            message,
+            links: Vec::new(),
+        });
+    }
+    Ok((out, reached))
+}
+
+/// The number of the last event that was written; 0: none was.
+pub(super) fn end(db: &Database) -> Result<u64, StoreError> {
+    let txn = db.begin_read().reading()?;
+    let events = txn.open_table(tables::EVENTS).reading()?;
+    Ok(events.last().reading()?.map_or(0, |(number, _)| number.value()))
 }
 
 /// Messages with this Message-ID, newest first, each with its recipients.

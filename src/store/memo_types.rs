@@ -34,11 +34,21 @@ pub enum MemoKind {
     Incidents,
     /// How far the log was followed, and what the followers know.
     Followers,
+    /// Answers of the sending API, by API user and Idempotency-Key, for a day.
+    Idempotency,
+    /// Webhooks: how far each has come, and what it waits for.
+    Webhooks,
+    /// What happened to lists of addresses and is not in the log of deliveries: the webhooks' outbox.
+    WebhookEvents,
+    /// What webhooks posted lately, and what they gave up: by endpoint and time.
+    WebhookHistory,
+    /// Sessions of the console.
+    Sessions,
 }
 
 impl MemoKind {
     /// Every kind, in the order of their stored numbers.
-    pub const ALL: [MemoKind; 12] = [
+    pub const ALL: [MemoKind; 17] = [
         MemoKind::MtaSts,
         MemoKind::WarmUp,
         MemoKind::TlsResults,
@@ -51,14 +61,22 @@ impl MemoKind {
         MemoKind::Unsubscribes,
         MemoKind::Incidents,
         MemoKind::Followers,
+        MemoKind::Idempotency,
+        MemoKind::Webhooks,
+        MemoKind::WebhookEvents,
+        MemoKind::WebhookHistory,
+        MemoKind::Sessions,
     ];
 
     /// Memos of this kind at most; beyond, a new key is refused.
     pub fn max(self) -> usize {
         match self {
-            MemoKind::Suppressions | MemoKind::AddressErrors | MemoKind::Unsubscribes | MemoKind::ReturnPaths => {
-                LIST_MEMOS_MAX
-            }
+            MemoKind::Suppressions
+            | MemoKind::AddressErrors
+            | MemoKind::Unsubscribes
+            | MemoKind::ReturnPaths
+            | MemoKind::Idempotency
+            | MemoKind::WebhookEvents => LIST_MEMOS_MAX,
             MemoKind::MtaSts
             | MemoKind::WarmUp
             | MemoKind::TlsResults
@@ -66,13 +84,16 @@ impl MemoKind {
             | MemoKind::RuleUse
             | MemoKind::ReturnKeys
             | MemoKind::Incidents
-            | MemoKind::Followers => MEMOS_MAX,
+            | MemoKind::Followers
+            | MemoKind::Webhooks
+            | MemoKind::WebhookHistory
+            | MemoKind::Sessions => MEMOS_MAX,
         }
     }
 
     /// Values of this kind are shown to nobody.
     pub fn is_secret(self) -> bool {
-        self == MemoKind::ReturnKeys
+        matches!(self, MemoKind::ReturnKeys | MemoKind::Sessions)
     }
 
     /// The word in messages to people.
@@ -90,6 +111,11 @@ impl MemoKind {
             MemoKind::Unsubscribes => "unsubscribes",
             MemoKind::Incidents => "incidents",
             MemoKind::Followers => "followers",
+            MemoKind::Idempotency => "idempotency",
+            MemoKind::Webhooks => "webhooks",
+            MemoKind::WebhookEvents => "webhook-events",
+            MemoKind::WebhookHistory => "webhook-history",
+            MemoKind::Sessions => "sessions",
         }
     }
 }

@@ -35,6 +35,11 @@ fn number(kind: MemoKind) -> u8 {
         MemoKind::Unsubscribes => 10,
         MemoKind::Incidents => 11,
         MemoKind::Followers => 12,
+        MemoKind::Idempotency => 13,
+        MemoKind::Webhooks => 14,
+        MemoKind::WebhookEvents => 15,
+        MemoKind::WebhookHistory => 16,
+        MemoKind::Sessions => 17,
     }
 }
 

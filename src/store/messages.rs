@@ -63,10 +63,45 @@ impl MailReader {
         Ok(Some(row))
     }
 
+    /// False when the address of this recipient cannot hold `part`, which is in lower case: most rows are told apart by their
+    /// octets, without reading them.
+    pub(super) fn recipient_may_hold(&self, key: RecipientKey, part: &str) -> Result<bool, StoreError> {
+        if part.is_empty() || !part.is_ascii() {
+            return Ok(true);
+        }
+        let row = self.table.get(&recipient_key(key)).reading()?;
+        Ok(row.is_some_and(|row| holds(row.value(), part.as_bytes())))
+    }
+
+    /// Adds the number of the last event of each of a message's recipients, until there are `max` in all.
+    pub(super) fn last_events(&self, id: MessageId, max: usize, to: &mut Vec<u64>) -> Result<(), StoreError> {
+        for entry in self.table.range::<&MailKey>(&message_key(id)..&tables::mail_end(id)).reading()? {
+            let (key, row) = entry.reading()?;
+            if to.len() >= max {
+                break;
+            }
+            if tables::read_mail_key(key.value()).1.is_some() {
+                to.push(rows::last_event_of(row.value()));
+            }
+        }
+        Ok(())
+    }
+
     /// A recipient's row.
     pub(super) fn recipient(&self, key: RecipientKey) -> Result<Option<Recipient>, StoreError> {
         Ok(self.recipient_row(key)?.map(|r| r.shown))
     }
+}
+
+/// True when `row` holds `part`, ASCII letters in any case; `part` is in lower case and not empty.
+fn holds(row: &[u8], part: &[u8]) -> bool {
+    let Some((first, rest)) = part.split_first() else { return true };
+    let last = row.len().checked_sub(rest.len());
+    let places = row.get(..last.unwrap_or(0)).unwrap_or_default();
+    places.iter().enumerate().any(|(at, octet)| {
+        octet.to_ascii_lowercase() == *first
+            && row.get(at + 1..at + 1 + rest.len()).is_some_and(|octets| octets.eq_ignore_ascii_case(rest))
+    })
 }
 
 /// A message and the named recipients of it.

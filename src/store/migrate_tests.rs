@@ -14,10 +14,13 @@ use crate::{
         params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
     },
     store::{
-        message_rows::{write_message_v1, write_message_v2},
+        chain::LINK_LEN,
+        message_rows::{write_message, write_message_v1, write_message_v2},
         pages::DatabaseFile,
         sim::{DIR, Fate, SimDisk},
-        tables::{AGES, DATABASE_FILE, DUE, MAIL, MEMOS, META, MINUTES, PAUSES, read_due_key, read_mail_key},
+        tables::{
+            AGES, AUDIT, COUNTS, DATABASE_FILE, DUE, MAIL, MEMOS, META, MINUTES, PAUSES, read_due_key, read_mail_key,
+        },
     },
 };
 
@@ -69,17 +72,19 @@ fn submit(store: &Store, now: Timestamp, n: usize) -> MessageId {
         return_path: crate::bounce::envelope_from::ReturnPath::AsIs,
         list: String::new(),
         blocked: Vec::new(),
+        sandboxed: Vec::new(),
+        memos: Vec::new(),
     };
     smol::block_on(store.submit(submission)).unwrap().id()
 }
 
 /// Twelve messages to three each; some delivered, some deferred, some held.
-fn filled(clock: &Clock) -> (SimDisk, Vec<MessageId>) {
+pub(in crate::store) fn filled(clock: &Clock) -> (SimDisk, Vec<MessageId>) {
     let disk = SimDisk::default();
     let store = open(&disk, clock).unwrap().store;
     let mut ids = Vec::new();
     for n in 0..12 {
-        clock.advance(Duration::from_millis(700));
+        clock.advance(Duration::from_secs(41));
         ids.push(submit(&store, clock.now(), n));
     }
     for (n, id) in ids.iter().enumerate() {
@@ -98,12 +103,27 @@ fn filled(clock: &Clock) -> (SimDisk, Vec<MessageId>) {
         smol::block_on(store.apply(vec![Change { event, notice: None }])).unwrap();
     }
     let filter = QueueFilter { destination: "d3.example".into(), ..QueueFilter::default() };
-    smol::block_on(store.act(QueueAct { verb: QueueVerb::Hold, filter, operator: "op".into() })).unwrap();
+    smol::block_on(store.act(QueueAct { verb: QueueVerb::Hold, filter, operator: "op".into(), from: "test".into() }))
+        .unwrap();
+    for n in 0..ENTRIES - 1 {
+        let entry = AuditEntry {
+            at: clock.now(),
+            who: format!("op {n}"),
+            from: "192.0.2.1".into(),
+            act: "user.add".into(),
+            object: "crm".into(),
+            detail: String::new(),
+        };
+        smol::block_on(store.audit(entry)).unwrap();
+    }
     smol::block_on(store.stop()).unwrap();
     (disk, ids)
 }
 
-fn database(disk: &SimDisk) -> Database {
+/// Entries of the operation log: more than a step takes.
+const ENTRIES: usize = 17;
+
+pub(in crate::store) fn database(disk: &SimDisk) -> Database {
     use crate::store::disk::{Disk, OpenHow};
     let path = Path::new(DIR).join(DATABASE_FILE);
     let file = disk.open(&path, OpenHow::Write).unwrap();
@@ -140,7 +160,26 @@ fn write_as(txn: &redb::WriteTransaction, schema: u64, write: WriteMessage) {
         })
         .collect();
     for (minute, n) in counts {
-        minutes.insert(minute, write_numbers(&n[..4]).as_slice()).unwrap();
+        minutes.insert(minute, write_numbers(&n[..if schema < 3 { 4 } else { 5 }]).as_slice()).unwrap();
+    }
+    let mut audit = txn.open_table(AUDIT).unwrap();
+    let entries: Vec<_> = audit
+        .iter()
+        .unwrap()
+        .map(|entry| {
+            let (number, row) = entry.unwrap();
+            let mut row = row.value().to_vec();
+            row.truncate(row.len() - LINK_LEN);
+            row[0] = 1;
+            (number.value(), row)
+        })
+        .collect();
+    for (number, row) in entries {
+        audit.insert(number, row.as_slice()).unwrap();
+    }
+    txn.delete_table(COUNTS).unwrap();
+    for name in [META_MIGRATED, META_CHAIN, META_COUNTS] {
+        txn.open_table(META).unwrap().remove(name).unwrap();
     }
     txn.open_table(META).unwrap().insert(META_SCHEMA, write_numbers(&[schema]).as_slice()).unwrap();
 }
@@ -149,6 +188,13 @@ fn write_as(txn: &redb::WriteTransaction, schema: u64, write: WriteMessage) {
 fn downgrade_to_2(disk: &SimDisk) {
     let txn = database(disk).begin_write().unwrap();
     write_as(&txn, 2, write_message_v2);
+    txn.commit().unwrap();
+}
+
+/// Makes of the database what schema 3 wrote.
+fn downgrade_to_3(disk: &SimDisk) {
+    let txn = database(disk).begin_write().unwrap();
+    write_as(&txn, 3, write_message);
     txn.commit().unwrap();
 }
 
@@ -226,6 +272,7 @@ fn a_database_of_schema_1_is_brought_up_to_date_wherever_the_power_is_cut() {
         assert!(opened.clean);
         let operations = disk.operations();
         check(&opened.store, &ids, "uncut");
+        check_logs(&opened.store, &clock, 36, "uncut");
         smol::block_on(opened.store.stop()).unwrap();
         drop(opened);
         assert_sound(&disk, "uncut");
@@ -241,11 +288,12 @@ fn a_database_of_schema_1_is_brought_up_to_date_wherever_the_power_is_cut() {
         disk.restart(at);
         let opened = open(&disk, &clock).unwrap_or_else(|e| panic!("{context}: {e}"));
         check(&opened.store, &ids, &context);
+        check_logs(&opened.store, &clock, 36, &context);
         // It works on.
         let id = submit(&opened.store, clock.now(), 1);
         assert!(ids.iter().all(|known| *known < id));
         let filter = QueueFilter { message: Some(id), ..QueueFilter::default() };
-        let act = QueueAct { verb: QueueVerb::Drop, filter, operator: "op".into() };
+        let act = QueueAct { verb: QueueVerb::Drop, filter, operator: "op".into(), from: "test".into() };
         assert_eq!(smol::block_on(opened.store.act(act)).unwrap(), 3);
         smol::block_on(opened.store.stop()).unwrap();
         drop(opened);
@@ -314,5 +362,51 @@ fn a_database_of_schema_2_is_taken_as_it_is_and_refused_by_older_programs_from_t
         assert_eq!(read_schema(&database(&disk).begin_read().unwrap()).unwrap(), SCHEMA);
         let report = Store::verify_on(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
         assert!(report.damage.is_empty(), "cut at {at}: {:#?}", report.damage);
+    }
+}
+
+/// What the minutes know is in the counts, once, and the whole operation log is linked.
+fn check_logs(store: &Store, clock: &Clock, queued: u64, context: &str) {
+    let counts = store.counts(START, clock.now().plus(Duration::from_secs(900)), None).unwrap();
+    let mut sum = QuarterCounts::default();
+    counts.iter().for_each(|c| sum.add(c));
+    assert_eq!((sum.queued, sum.deferred, sum.succeeded), (queued, 9, 3), "{context}");
+    let page = store.audit_page(&AuditQuery::default(), &Page::default()).unwrap();
+    assert_eq!(page.rows.len(), ENTRIES, "{context}");
+    assert_eq!((page.rows[0].who.as_str(), page.rows[ENTRIES - 1].who.as_str()), ("op 15", "op"), "{context}");
+}
+
+#[test]
+fn a_database_of_schema_3_gets_counts_and_a_chain_wherever_the_power_is_cut() {
+    let clock = Clock::manual(START);
+    for at in 0.. {
+        let context = format!("cut at {at}");
+        let (disk, ids) = filled(&clock);
+        downgrade_to_3(&disk);
+        let mut opened_at_once = false;
+        if at > 0 {
+            disk.plan(Some(Fate::CrashAt(at)));
+            opened_at_once = open(&disk, &clock).is_ok();
+            disk.restart(at);
+        }
+        let opened = open(&disk, &clock).unwrap_or_else(|e| panic!("{context}: {e}"));
+        check(&opened.store, &ids, &context);
+        check_logs(&opened.store, &clock, 36, &context);
+        let before = opened.store.counts(Timestamp::ZERO, Timestamp::MAX, None).unwrap();
+        assert!(before.iter().all(|c| c.user.is_empty()), "{context}: nobody's");
+        // From now on they are counted by name.
+        submit(&opened.store, clock.now(), 1);
+        check_logs(&opened.store, &clock, 39, &context);
+        let shops = opened.store.counts(Timestamp::ZERO, Timestamp::MAX, Some("shop")).unwrap();
+        assert_eq!(shops.iter().map(|c| c.queued).collect::<Vec<_>>(), [3], "{context}");
+        smol::block_on(opened.store.stop()).unwrap();
+        drop(opened);
+        let report = Store::verify_on(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+        assert!(report.damage.is_empty(), "{context}: {:#?}", report.damage);
+        assert_eq!(report.audit_entries, ENTRIES as u64, "{context}");
+        if opened_at_once {
+            assert!(at > 10, "{at}");
+            return;
+        }
     }
 }

@@ -6,24 +6,30 @@
 //! never silently made anew.
 //!
 //! The files, in the order of the flow: `inbox` (the writer's door) → `accept`, `verdicts`, `returns`, `recovery` (what is done) → `batch` (one
-//! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `head`, `queue`, `events`, `follow`, `ages`,
-//! `audit`, `accounts`, `memos`, `pauses` (reading) → `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`,
+//! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `head`, `queue`, `events` by its `indexes`, `story`, `counts`, `follow`, `ages`,
+//! `audit` with its `chain`, `accounts`, `memos`, `pauses` (reading, asked by `asking`) → `archive` and `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`,
 //! `codec`, and `migrate` for older schemas; below all, `pages` and `redo` (redb's file) and `disk`.
 
 mod accept;
 mod accounts;
 mod ages;
 mod answers;
+mod archive;
+mod archive_rows;
+mod asking;
 mod audit;
 mod backup;
 mod batch;
+mod chain;
 mod codec;
+mod counts;
 pub mod disk;
 mod events;
 mod fault;
 mod follow;
 mod head;
 mod inbox;
+mod indexes;
 mod memo_types;
 mod memos;
 mod message_rows;
@@ -43,12 +49,15 @@ mod segments;
 mod shared;
 #[doc(hidden)]
 pub mod sim;
+mod story;
 mod tables;
 mod types;
 mod verdicts;
 mod verify;
 mod writer;
 
+pub use archive::Archive;
+pub use archive_rows::{AUDIT_COLUMNS, LOG_COLUMNS, audit_cells, log_cells};
 pub use messages::{BodyReader, LargeBody, StoredFile};
 pub use open::{Opened, Tuning};
 pub use types::*;
@@ -78,6 +87,8 @@ use writer::{ActStep, Op, WriterThread};
 pub struct Store(Arc<Inner>);
 
 struct Inner {
+    /// Held, so that it ends with the store.
+    _archive: archive::ArchiveThread,
     ids: IdSource,
     clock: Clock,
     db: Arc<redb::Database>,
@@ -110,13 +121,48 @@ impl Store {
     /// # Errors
     /// `Damaged` and `Newer` name the file and say what to do; `InUse` when another process has it; nothing was changed then.
     pub fn open(options: StoreOptions) -> Result<Opened, StoreError> {
-        open::open(options, Tuning::default())
+        open::open(options, None, Tuning::default())
+    }
+
+    /// [`Store::open`]; rows are archived before they are pruned (R13).
+    #[allow(clippy::missing_errors_doc)]
+    pub fn open_archiving(options: StoreOptions, to: Option<Archive>) -> Result<Opened, StoreError> {
+        open::open(options, to, Tuning::default())
     }
 
     /// [`Store::open`] on another disk or with other sizes, for tests and measurements.
     #[doc(hidden)]
     pub fn open_tuned(options: StoreOptions, tuning: Tuning) -> Result<Opened, StoreError> {
-        open::open(options, tuning)
+        open::open(options, None, tuning)
+    }
+
+    /// [`Store::open_archiving`], likewise.
+    #[doc(hidden)]
+    pub fn open_tuned_archiving(
+        options: StoreOptions,
+        to: Option<Archive>,
+        tuning: Tuning,
+    ) -> Result<Opened, StoreError> {
+        open::open(options, to, tuning)
+    }
+
+    /// Archives what is to be archived now, in the caller's thread; answers how many files were written. For tests, whose stores
+    /// have no thread for it.
+    #[doc(hidden)]
+    pub fn archive_now(&self) -> usize {
+        let s = &self.0;
+        let (db, disk, clock) = (s.db.clone(), s.segments.disk().clone(), s.clock.clone());
+        archive::Archiver { db, disk, clock, inbox: s.inbox.clone(), shared: s.shared.clone() }.round()
+    }
+
+    /// Archives to this folder from now on; `None`: rows go without.
+    pub fn archive_to(&self, to: Option<Archive>) {
+        self.0.shared.archive.reconfigure(to);
+    }
+
+    /// Why rows are not archived, and so not pruned, in words; `None`: nothing is wrong. Short.
+    pub fn archive_trouble(&self) -> Option<String> {
+        self.0.shared.archive.trouble()
     }
 
     /// The ids of this store's messages.
@@ -128,8 +174,9 @@ impl Store {
     /// Waited for without a time-out: what was handed over may be stored even if nobody waits any more.
     ///
     /// # Errors
-    /// `Full`: 452 4.3.1; `Failed` and `Closed`: 451 4.3.0.
+    /// `Full`: 452 4.3.1; `Failed` and `Closed`: 451 4.3.0. `Refused`: a memo that comes with it cannot be written.
     pub async fn submit(&self, submission: Submission) -> Result<Receipt, StoreError> {
+        memos::check(&submission.memos)?;
         self.ask(|answer| Op::Submit(Box::new(accept::prepare(submission, answer)))).await
     }
 
@@ -149,7 +196,7 @@ impl Store {
     /// As for [`Store::apply`]; steps done before it are done.
     pub async fn act(&self, act: QueueAct) -> Result<u64, StoreError> {
         let mut count = 0;
-        let mut page = Page { rows_max: ACT_STEP, cursor: None, scan_max: ACT_SCAN };
+        let mut page = Page { rows_max: ACT_STEP, scan_max: ACT_SCAN, ..Page::default() };
         loop {
             let (store, filter) = (self.clone(), act.filter.clone());
             let wanted = page.clone();
@@ -364,6 +411,19 @@ impl Store {
         follow::follow(&s.db, s.shared.unclean, after, kinds, limit, self.log_floor())
     }
 
+    /// [`Store::follow`] with the rows of the log, without links.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn follow_rows(&self, after: u64, kinds: &[EventKind], limit: usize) -> Result<(Vec<LogRow>, u64), StoreError> {
+        let s = &self.0;
+        follow::follow_rows(&s.db, s.shared.unclean, after, kinds, limit, self.log_floor())
+    }
+
+    /// The number of the last event of the log; 0: there is none. Short.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn log_end(&self) -> Result<u64, StoreError> {
+        follow::end(&self.0.db)
+    }
+
     /// Messages with this Message-ID, in any case and with or without its angle brackets, newest first, each with its
     /// recipients (at most `limit` in all). Blocking, short.
     pub fn sent_as(&self, message_id: &str, limit: usize) -> Result<Vec<(Message, Vec<Recipient>)>, StoreError> {
@@ -447,88 +507,6 @@ impl Store {
     /// Recipients whose failure or delay owes a notice, oldest first; of one recipient only the oldest.
     pub fn notices_owed(&self, limit: usize) -> Result<Vec<NoticeOwed>, StoreError> {
         self.log()?.notices_owed(&self.0.db, limit)
-    }
-
-    // ---- people's questions (blocking, paged) ----
-
-    fn log(&self) -> Result<events::LogReader, StoreError> {
-        let s = &self.0;
-        events::LogReader::new(&s.db, s.shared.unclean, s.clock.now(), s.shared.retention())
-    }
-
-    /// One page of waiting recipients.
-    pub fn queue_page(&self, filter: &QueueFilter, page: &Page) -> Result<QueuePage, StoreError> {
-        queue::page(&self.0.db, self.0.shared.unclean, filter, page)
-    }
-
-    /// Every lane with its count and earliest due time, largest first.
-    pub fn lanes(&self, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
-        queue::lanes(&self.0.db, limit)
-    }
-
-    /// One page of the delivery or error log, newest first.
-    pub fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError> {
-        self.log()?.page(query, page)
-    }
-
-    /// Everything known of one message: its row, recipients and events, oldest event first.
-    pub fn message_story(&self, id: MessageId) -> Result<Option<Story>, StoreError> {
-        self.log()?.story(id)
-    }
-
-    /// Messages that a key finds: queue id, recipient address, Message-ID or X-Api-Data, newest first.
-    pub fn find(&self, key: &str, limit: usize) -> Result<Vec<MessageId>, StoreError> {
-        self.log()?.find(key, limit)
-    }
-
-    /// One page of the operation log, newest first.
-    pub fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError> {
-        let floor = self.0.clock.now().minus(self.0.shared.retention().audit_log);
-        audit::page(&self.0.db, query, page, floor)
-    }
-
-    /// Counts of events for each minute in `[from, to)`; minutes without events are left out.
-    pub fn minutes(&self, from: Timestamp, to: Timestamp) -> Result<Vec<MinuteCounts>, StoreError> {
-        events::minutes(&self.0.db, from, to, self.log_floor())
-    }
-
-    /// What is older is past the period of every log.
-    fn log_floor(&self) -> Timestamp {
-        retention::log_floor(self.0.clock.now(), &self.0.shared.retention())
-    }
-
-    /// Totals of what waits now. Short.
-    pub fn totals(&self) -> Totals {
-        self.0.shared.totals()
-    }
-
-    /// Commits since the start, and the operations that they held: for the metrics. Short.
-    pub fn commits(&self) -> (u64, u64) {
-        self.0.shared.commits()
-    }
-
-    // ---- accounts ----
-
-    /// All accounts, by name.
-    pub fn accounts(&self) -> Result<Vec<Account>, StoreError> {
-        accounts::all(&self.0.db)
-    }
-
-    /// Writes an account; `false` in `replace` refuses an existing name (answers false).
-    ///
-    /// # Errors
-    /// `Failed`, `Closed`.
-    pub async fn put_account(&self, account: Account, replace: bool) -> Result<bool, StoreError> {
-        self.ask(|answer| Op::PutAccount(Box::new(account), replace, answer)).await
-    }
-
-    /// Removes an account; false when there is none.
-    ///
-    /// # Errors
-    /// `Failed`, `Closed`.
-    pub async fn remove_account(&self, name: &str) -> Result<bool, StoreError> {
-        let name = name.to_owned();
-        self.ask(|answer| Op::RemoveAccount(name, answer)).await
     }
 
     /// A consistent copy of rows and live bodies as a tar, while running. It holds what the data directory holds, secrets

@@ -11,6 +11,7 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 
 use super::{
     Inner, Store,
+    archive::{self, Archive, ArchiveState, Archiver},
     batch::{Books, Unclean},
     disk::{Ballast, Disk, RealDisk},
     fault::{Fatal, Reading, bad_row},
@@ -73,7 +74,7 @@ impl Default for Tuning {
 const BALLAST_FILE: &str = "ballast";
 
 /// Opens the store and starts its writer.
-pub(super) fn open(options: StoreOptions, tuning: Tuning) -> Result<Opened, StoreError> {
+pub(super) fn open(options: StoreOptions, to: Option<Archive>, tuning: Tuning) -> Result<Opened, StoreError> {
     let StoreOptions { data_dir, clock, disk_free_min, retention } = options;
     let disk = tuning.disk;
     let read = |e: io::Error| StoreError::Read { what: data_dir.display().to_string(), cause: e.to_string() };
@@ -102,7 +103,10 @@ pub(super) fn open(options: StoreOptions, tuning: Tuning) -> Result<Opened, Stor
         segments.start_helper().map_err(read)?;
     }
     let ids = IdSource::after(MessageId::from_u64(books.last_id));
-    let shared = Shared::new(disk, data_dir.clone(), opened.file, ballast, &books, retention, disk_free_min);
+    let archive = ArchiveState::new(to, archived(&db)?);
+    let mut shared =
+        Shared::new(disk.clone(), data_dir.clone(), opened.file, ballast, &books, retention, disk_free_min);
+    shared.archive = archive;
     let shared = Arc::new(shared);
     shared.look_at_disk(&segments);
     let inbox = Arc::new(Inbox::new(tuning.company_wait));
@@ -119,10 +123,34 @@ pub(super) fn open(options: StoreOptions, tuning: Tuning) -> Result<Opened, Stor
         idle_tick: tuning.idle_tick,
     };
     let thread = writer::start(writer).map_err(read)?;
+    let archiver =
+        Archiver { db: db.clone(), disk, clock: clock.clone(), inbox: inbox.clone(), shared: shared.clone() };
+    let archive_thread = match tuning.jobs_inline {
+        true => archive::not_started(shared.clone()),
+        false => archive::start(archiver).map_err(read)?,
+    };
     Ok(Opened {
-        store: Store(Arc::new(Inner { ids, clock, db, inbox, shared, segments, thread, turn: Default::default() })),
+        store: Store(Arc::new(Inner {
+            _archive: archive_thread,
+            ids,
+            clock,
+            db,
+            inbox,
+            shared,
+            segments,
+            thread,
+            turn: Default::default(),
+        })),
         clean,
     })
+}
+
+/// Up to which numbers the logs are archived. A damaged row is none: days are written anew.
+fn archived(db: &Database) -> Result<[u64; 2], StoreError> {
+    let txn = db.begin_read().reading()?;
+    let meta = txn.open_table(tables::META).reading()?;
+    let row = meta.get(tables::META_ARCHIVE).reading()?;
+    Ok(row.and_then(|row| rows::read_numbers(row.value()).ok()).unwrap_or_default())
 }
 
 /// Reads totals and marks, and marks the store as in use, in one transaction.

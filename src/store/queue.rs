@@ -9,6 +9,7 @@ use std::{collections::BinaryHeap, ops::Bound, sync::Arc};
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 use super::{
+    asking::Patience,
     batch::{Unclean, is_held},
     fault::{Reading, bad_row},
     messages::MailReader,
@@ -141,12 +142,13 @@ pub(super) fn page(
     unclean: Option<Unclean>,
     filter: &QueueFilter,
     page: &Page,
+    patience: &Patience,
 ) -> Result<QueuePage, StoreError> {
     let lowered = Lowered::of(filter);
     let mut mail = MailReader::new(db, unclean)?;
     match filter.message {
         Some(id) => page_of_message(&mut mail, id, &lowered, page),
-        None => page_of_queue(db, &mut mail, &lowered, page),
+        None => page_of_queue(db, &mut mail, &lowered, page, patience),
     }
 }
 
@@ -179,6 +181,7 @@ fn page_of_queue(
     mail: &mut MailReader,
     lowered: &Lowered<'_>,
     page: &Page,
+    patience: &Patience,
 ) -> Result<QueuePage, StoreError> {
     let txn = db.begin_read().reading()?;
     let due = txn.open_table(tables::DUE).reading()?;
@@ -194,7 +197,7 @@ fn page_of_queue(
     }
     for (looked, entry) in due.range::<&[u8]>((Bound::Included(start.as_slice()), end)).reading()?.enumerate() {
         let (key, _) = entry.reading()?;
-        if out.rows.len() >= page.rows_max || looked >= page.scan_max.max(1) {
+        if out.rows.len() >= page.rows_max || looked >= page.scan_max.max(1) || patience.is_over(looked) {
             out.next = Some(hex(key.value()));
             break;
         }

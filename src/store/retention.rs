@@ -14,7 +14,10 @@ use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 use super::{
+    archive::Limits,
     batch::{Books, Work, first_number_of, minute_of},
+    chain::Chaining,
+    counts,
     fault::{Fatal, bad_row},
     rows::{self, EventHead},
     segments::{Appender, NoPlace, RECORD_HEAD, RecordHead, SegmentRow, Segments},
@@ -54,6 +57,7 @@ enum Task {
     ByRecipient,
     ByApiData,
     Minutes,
+    Counts,
     Audit,
     Rewrite,
 }
@@ -73,6 +77,30 @@ pub(super) fn log_floor(now: Timestamp, periods: &RetentionPeriods) -> Timestamp
     now.minus(periods.delivery_log.max(periods.error_log))
 }
 
+/// What must stay: what is within its period, and what is to be archived first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep {
+    pub periods: RetentionPeriods,
+    pub limits: Limits,
+}
+
+impl Keep {
+    /// Events below this number go.
+    fn events_below(&self, now: Timestamp) -> u64 {
+        first_number_of(log_floor(now, &self.periods)).min(self.limits.events)
+    }
+
+    /// Entries of the operation log below this number go.
+    fn audit_below(&self, now: Timestamp) -> u64 {
+        first_number_of(now.minus(self.periods.audit_log)).min(self.limits.audit)
+    }
+
+    /// The time before which no event is left.
+    fn log_floor(&self, now: Timestamp) -> Timestamp {
+        log_floor(now, &self.periods).min(rows::number_time(self.limits.events))
+    }
+}
+
 impl Housework {
     /// A step was just done: there may be more.
     pub(super) fn has_more(&self) -> bool {
@@ -86,9 +114,9 @@ impl Housework {
         books: &Books,
         current: Option<u64>,
         now: Timestamp,
-        periods: &RetentionPeriods,
+        keep: &Keep,
     ) -> Result<bool, StoreError> {
-        self.task = self.find(db, books, current, now, periods)?;
+        self.task = self.find(db, books, current, now, keep)?;
         Ok(self.task.is_some())
     }
 
@@ -98,19 +126,19 @@ impl Housework {
         books: &Books,
         current: Option<u64>,
         now: Timestamp,
-        periods: &RetentionPeriods,
+        keep: &Keep,
     ) -> Result<Option<Task>, StoreError> {
-        let floor = log_floor(now, periods);
+        let floor = keep.log_floor(now);
         let txn = db.begin_read().fatal()?;
         let kept = txn.open_table(tables::KEPT_BODIES).fatal()?;
         let first = |e: Option<u64>, below: u64| e.is_some_and(|n| n < below);
         let kept_first = kept.first().fatal()?.map(|(k, _)| k.value());
-        if first(kept_first, first_number_of(now.minus(periods.message_bodies))) {
+        if first(kept_first, first_number_of(now.minus(keep.periods.message_bodies))) {
             return Ok(Some(Task::KeptBodies));
         }
         let events = txn.open_table(tables::EVENTS).fatal()?;
         let event_first = events.first().fatal()?.map(|(k, _)| k.value());
-        if first(event_first, first_number_of(floor)) {
+        if first(event_first, keep.events_below(now)) {
             return Ok(Some(Task::Events));
         }
         for (table, task) in [(tables::BY_RECIPIENT, Task::ByRecipient), (tables::BY_API_DATA, Task::ByApiData)] {
@@ -123,12 +151,18 @@ impl Housework {
         }
         let minutes = txn.open_table(tables::MINUTES).fatal()?;
         let minute_first = minutes.first().fatal()?.map(|(k, _)| k.value());
-        if first(minute_first, minute_of(floor)) {
+        if first(minute_first, minute_of(log_floor(now, &keep.periods))) {
             return Ok(Some(Task::Minutes));
+        }
+        let counts = txn.open_table(tables::COUNTS).fatal()?;
+        if let Some((key, _)) = counts.first().fatal()?
+            && key.value() < counts_end(now).as_slice()
+        {
+            return Ok(Some(Task::Counts));
         }
         let audit = txn.open_table(tables::AUDIT).fatal()?;
         let audit_first = audit.first().fatal()?.map(|(k, _)| k.value());
-        if first(audit_first, first_number_of(now.minus(periods.audit_log))) {
+        if first(audit_first, keep.audit_below(now)) {
             return Ok(Some(Task::Audit));
         }
         Ok(self.find_sparse(books, current, now).then_some(Task::Rewrite))
@@ -189,28 +223,46 @@ impl<'c> StepTime<'c> {
 pub(super) fn step(
     work: &mut Work<'_, '_>,
     housework: &mut Housework,
-    periods: &RetentionPeriods,
+    keep: &Keep,
     segments: &Segments,
     appender: &mut Appender,
     time: &StepTime<'_>,
 ) -> Result<(), StoreError> {
     let Some(task) = housework.task else { return Ok(()) };
-    let floor = log_floor(work.now, periods);
+    let floor = keep.log_floor(work.now);
     match task {
         Task::KeptBodies => {
-            let below = first_number_of(work.now.minus(periods.message_bodies));
+            let below = first_number_of(work.now.minus(keep.periods.message_bodies));
             drop_kept_bodies(work, below, time)
         }
-        Task::Events => prune_events(work, first_number_of(floor), time),
+        Task::Events => prune_events(work, keep.events_below(work.now), time),
         Task::ByRecipient => prune_index(&mut work.t.by_recipient, floor.day(), time),
         Task::ByApiData => prune_index(&mut work.t.by_api_data, floor.day(), time),
-        Task::Minutes => prune_numbers(&mut work.t.minutes, minute_of(floor), time),
-        Task::Audit => {
-            let below = first_number_of(work.now.minus(periods.audit_log));
-            prune_numbers(&mut work.t.audit, below, time)
-        }
+        Task::Minutes => prune_numbers(&mut work.t.minutes, minute_of(log_floor(work.now, &keep.periods)), time),
+        Task::Counts => prune_counts(&mut work.t.counts, &counts_end(work.now), time),
+        Task::Audit => prune_audit(work, keep.audit_below(work.now), time),
         Task::Rewrite => rewrite(work, housework, segments, appender, time),
     }
+}
+
+/// The key behind the last row of the counts that is past its period.
+fn counts_end(now: Timestamp) -> [u8; 4] {
+    counts::quarter_of(now.minus(counts::COUNTS_KEPT)).to_be_bytes()
+}
+
+fn prune_counts(
+    table: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
+    end: &[u8],
+    time: &StepTime<'_>,
+) -> Result<(), StoreError> {
+    time.chunks(ROWS_A_STEP / ROWS_A_CHUNK, || {
+        let last = match table.range::<&[u8]>(..end).fatal()?.take(ROWS_A_CHUNK).last() {
+            Some(entry) => entry.fatal()?.0.value().to_vec(),
+            None => return Ok(false),
+        };
+        table.retain_in::<&[u8], _>(..=last.as_slice(), |_, _| false).fatal()?;
+        Ok(true)
+    })
 }
 
 type Numbered<'t> = redb::Table<'t, u64, &'static [u8]>;
@@ -223,6 +275,22 @@ fn prune_numbers(table: &mut Numbered<'_>, below: u64, time: &StepTime<'_>) -> R
             None => return Ok(false),
         };
         table.retain_in(..=last, |_, _| false).fatal()?;
+        Ok(true)
+    })
+}
+
+/// The oldest entries go, and the chain begins behind them.
+fn prune_audit(work: &mut Work<'_, '_>, below: u64, time: &StepTime<'_>) -> Result<(), StoreError> {
+    time.chunks(ROWS_A_STEP / ROWS_A_CHUNK, || {
+        let (mut last, mut count) = (None, 0);
+        for entry in work.t.audit.range(..below).fatal()?.take(ROWS_A_CHUNK) {
+            let (number, row) = entry.fatal()?;
+            last = Some((number.value(), row.value().to_vec()));
+            count += 1;
+        }
+        let Some((last, row)) = last else { return Ok(false) };
+        work.t.audit.retain_in(..=last, |_, _| false).fatal()?;
+        Chaining::get(work)?.prune(last, &row, count);
         Ok(true)
     })
 }
@@ -240,11 +308,17 @@ fn prune_index(table: &mut Index<'_>, day: u32, time: &StepTime<'_>) -> Result<(
 }
 
 fn prune_events(work: &mut Work<'_, '_>, below: u64, time: &StepTime<'_>) -> Result<(), StoreError> {
-    time.chunks(EVENTS_A_STEP / EVENTS_A_CHUNK, || prune_some_events(work, below))
+    let mut pruned = None;
+    time.chunks(EVENTS_A_STEP / EVENTS_A_CHUNK, || {
+        let last = prune_some_events(work, below)?;
+        pruned = last.or(pruned);
+        Ok(last.is_some())
+    })?;
+    pruned.map_or(Ok(()), |last| counts::log_pruned(&mut work.t.meta, last))
 }
 
-/// Events and the messages that they close go together; false when none is left.
-fn prune_some_events(work: &mut Work<'_, '_>, below: u64) -> Result<bool, StoreError> {
+/// Events and the messages that they close go together; answers the last one, and nothing when none is left.
+fn prune_some_events(work: &mut Work<'_, '_>, below: u64) -> Result<Option<u64>, StoreError> {
     let mut last = None;
     let mut closed = Vec::new();
     for entry in work.t.events.range(..below).fatal()?.take(EVENTS_A_CHUNK) {
@@ -257,7 +331,7 @@ fn prune_some_events(work: &mut Work<'_, '_>, below: u64) -> Result<bool, StoreE
             closed.push(head.message);
         }
     }
-    let Some(last) = last else { return Ok(false) };
+    let Some(last) = last else { return Ok(None) };
     work.t.events.retain_in(..=last, |_, _| false).fatal()?;
     // What came back closes it again: each message is looked at once.
     closed.sort_unstable();
@@ -270,7 +344,7 @@ fn prune_some_events(work: &mut Work<'_, '_>, below: u64) -> Result<bool, StoreE
             Err(e) => return Err(e),
         }
     }
-    Ok(true)
+    Ok(Some(last))
 }
 
 /// An event that closes the message was pruned: nobody needs its rows any more.

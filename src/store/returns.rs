@@ -9,6 +9,7 @@ use redb::ReadableTable;
 
 use super::{
     batch::{Unclean, Work},
+    counts::Whose,
     fault::Fatal,
     rows::{self, MessageHead},
     types::{RETURNS_MAX, RecipientState, Returned, ReturnedAs, StoreError},
@@ -22,7 +23,7 @@ const LOOKED_MAX: usize = 256;
 pub(super) fn write(work: &mut Work<'_, '_>, r: &Returned, floor: u64) -> Result<ReturnedAs, StoreError> {
     let Some(mut row) = work.recipient(r.key)? else { return Ok(ReturnedAs::Unknown) };
     let Some(message) = work.message(r.key.message)? else { return Ok(ReturnedAs::Unknown) };
-    let MessageHead { waiting, api_hash, .. } = message.head;
+    let MessageHead { waiting, api_hash, user, .. } = message.head;
     if matches!(row.shown.state, RecipientState::Final(_)) && row.last_event < floor {
         return Ok(ReturnedAs::Unknown);
     }
@@ -47,7 +48,8 @@ pub(super) fn write(work: &mut Work<'_, '_>, r: &Returned, floor: u64) -> Result
     row.shown.possible_duplicate |= Unclean::marks(work.books.unclean, &row);
     let number = work.number();
     let closes = waiting == 0;
-    work.log(number, row.last_event, closes, &event, row.shown.address.as_str(), api_hash)?;
+    let whose = Whose { user, name: None, api_hash };
+    work.log(number, row.last_event, closes, &event, row.shown.address.as_str(), whose)?;
     row.last_event = number;
     work.put_recipient(&row)?;
     if closes {

@@ -57,6 +57,11 @@ pub(super) fn patch_last_event(row: &mut [u8], number: u64) {
     row[LAST_EVENT].copy_from_slice(&number.to_le_bytes());
 }
 
+/// `last_event` of a written row; 0 where it is cut short.
+pub(super) fn last_event_of(row: &[u8]) -> u64 {
+    row.get(LAST_EVENT).and_then(|octets| octets.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
 /// A recipient row.
 pub(super) fn write_recipient(r: &RecipientRow) -> Vec<u8> {
     let s = &r.shown;
@@ -199,6 +204,10 @@ pub(super) struct EventHead {
     pub closes: bool,
     /// Whose message.
     pub message: MessageId,
+    /// Which recipient of it.
+    pub index: u32,
+    /// How far back the same recipient's event before is; 0: there is none.
+    pub back: u64,
 }
 
 impl EventHead {
@@ -207,7 +216,8 @@ impl EventHead {
         let (_, mut eye) = Eye::open(row, VERSION)?;
         let tag = eye.byte()?;
         let message = MessageId::from_u64(u64::from_le_bytes(eye.array()?));
-        Ok(EventHead { kind: kind_of(tag & 7)?, closes: tag & CLOSES != 0, message })
+        let (index, back) = (eye.number_u32()?, eye.number()?);
+        Ok(EventHead { kind: kind_of(tag & 7)?, closes: tag & CLOSES != 0, message, index, back })
     }
 }
 

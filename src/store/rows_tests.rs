@@ -43,7 +43,7 @@ prop_compose! {
     ) -> Facts {
         let (message_id, from, subject, api_data) = texts;
         let (has_date, has_header, header_is_8bit, tls_optional) = bits;
-        Facts { message_id, from, subject, api_data, class, received_count, has_date, has_header, header_is_8bit, tls_optional }
+        Facts { message_id, from, from_others: Vec::new(), subject, api_data, class, received_count, has_date, has_header, header_is_8bit, tls_optional }
     }
 }
 
@@ -220,7 +220,9 @@ proptest! {
         let prev = if back == 0 { 0 } else { number.saturating_sub(back) };
         let row = write_event(number, prev, closes, &e);
         prop_assert_eq!(read_event(number, &row).unwrap(), (e.clone(), prev));
-        prop_assert_eq!(EventHead::read(&row).unwrap(), EventHead { kind: e.kind, closes, message: e.key.message });
+        let back = if prev == 0 { 0 } else { number - prev };
+        let head = EventHead { kind: e.kind, closes, message: e.key.message, index: e.key.index, back };
+        prop_assert_eq!(EventHead::read(&row).unwrap(), head);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::{
 use smol::channel;
 
 use super::{
+    archive::ArchiveState,
     batch::{Books, Unclean},
     disk::{BALLAST_OCTETS, Ballast, Disk, DiskFile},
     segments::Segments,
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub unclean: Option<Unclean>,
     commits: AtomicU64,
     operations: AtomicU64,
+    /// What is archived, and where to.
+    pub archive: ArchiveState,
 }
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -74,6 +77,7 @@ impl Shared {
             unclean: books.unclean,
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),
+            archive: ArchiveState::default(),
         }
     }
 

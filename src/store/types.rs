@@ -191,6 +191,10 @@ pub struct Submission {
     pub list: String,
     /// Recipients that are not written to: final from the first, in the transaction that stores the message.
     pub blocked: Vec<Blocked>,
+    /// Recipients that the sandbox takes, likewise. One that is blocked as well is blocked.
+    pub sandboxed: Vec<Sandboxed>,
+    /// Memos that are written with the message or not at all. Where one is refused, the message is not stored.
+    pub memos: Vec<MemoChange>,
 }
 
 /// A recipient that is not written to: it is accepted, and failed at once.
@@ -201,6 +205,17 @@ pub struct Blocked {
     /// [`ErrorClass::Blocked`] or [`ErrorClass::Unsubscribed`].
     pub class: ErrorClass,
     /// Since when and why, for the log.
+    pub reply: String,
+}
+
+/// A recipient of an API user in the sandbox: it is accepted, logged and never written to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sandboxed {
+    /// Its place in the envelope.
+    pub index: u32,
+    /// The class of the failure that is simulated; `None`: it succeeds.
+    pub class: Option<ErrorClass>,
+    /// The answer that is simulated.
     pub reply: String,
 }
 
@@ -490,6 +505,8 @@ pub struct QueueAct {
     pub filter: QueueFilter,
     /// By whom: the name in the events and in the operation log.
     pub operator: String,
+    /// From where, for the operation log ([`AuditEntry::from`]).
+    pub from: String,
 }
 
 impl QueueAct {
@@ -513,7 +530,7 @@ impl QueueAct {
         AuditEntry {
             at,
             who: self.operator.clone(),
-            from: "control socket".to_owned(),
+            from: self.from.clone(),
             act: format!("queue.{}", self.verb.word()),
             object: if named.is_empty() { "the whole queue".to_owned() } else { named.join(" ") },
             detail: String::new(),

@@ -8,6 +8,7 @@ use redb::ReadableTable;
 
 use super::{
     batch::{Spot, Unclean, Work, is_held},
+    counts::Whose,
     fault::{Fatal, bad_row},
     rows::{self, MessageHead, RecipientRow},
     tables::{self, message_key},
@@ -62,7 +63,8 @@ pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<bool, St
     if let Some(kind) = change.notice {
         owe(work, &mut row, number, kind)?;
     }
-    work.log(number, row.last_event, closes, event, row.shown.address.as_str(), api_hash)?;
+    let whose = Whose { user, name: None, api_hash };
+    work.log(number, row.last_event, closes, event, row.shown.address.as_str(), whose)?;
     row.last_event = number;
     work.put_recipient(&row)?;
     body_if_done(work, key.message)?;

@@ -10,6 +10,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableT
 use super::{
     ages::Recount,
     batch::is_held,
+    chain, counts,
     disk::Disk,
     events::events_of,
     fault::Reading,
@@ -71,6 +72,7 @@ struct Verifier {
     last_id: u64,
     segments: HashMap<u64, SegmentRow>,
     ages: Recount,
+    counts: counts::Recount,
 }
 
 /// A message whose recipients are being read.
@@ -85,6 +87,8 @@ struct Open {
     last_event: Option<(u64, bool)>,
     /// Another one closes it, too.
     closed_before: bool,
+    /// An event of it cannot be read.
+    is_broken: bool,
 }
 
 impl Open {
@@ -123,9 +127,14 @@ impl Verifier {
         self.read_queue(&txn)?;
         self.read_events(&txn)?;
         self.read_notices(&txn)?;
+        self.read_indexes(&txn)?;
         self.read_minutes(&txn)?;
+        let counts = std::mem::take(&mut self.counts).compare(&txn)?;
         let ages = std::mem::take(&mut self.ages).compare(&txn.open_table(tables::AGES).reading()?)?;
-        let lines = [ages, memos::verify(&txn)?, pauses::verify(&txn)?];
+        let (audit, ends) = chain::verify(&txn)?;
+        self.report.audit_entries = ends.entries;
+        self.report.audit_head = (ends.head.0, chain::hex(&ends.head.1));
+        let lines = [ages, memos::verify(&txn)?, pauses::verify(&txn)?, audit, counts];
         lines.into_iter().flatten().for_each(|line| self.damage(line));
         self.compare_sums(&txn)
     }
@@ -184,13 +193,25 @@ impl Verifier {
             (Ok(head), Ok(message)) => (head, message),
             (Err(e), _) | (_, Err(e)) => {
                 self.damage(format!("message {id}: {e}"));
+                // The writer knew no name of its events, either.
+                self.counts.lost();
                 return None;
             }
         };
         if head.place != BodyPlace::Gone {
             self.read_body(&message, segments);
         }
-        Some(Open { id, message, head, seen: 0, waiting: 0, owed: 0, last_event: None, closed_before: false })
+        Some(Open {
+            id,
+            message,
+            head,
+            seen: 0,
+            waiting: 0,
+            owed: 0,
+            last_event: None,
+            closed_before: false,
+            is_broken: false,
+        })
     }
 
     fn read_body(&mut self, message: &Message, segments: &Segments) {
@@ -230,6 +251,9 @@ impl Verifier {
         }
         if m.waiting == 0 && m.last_event.is_some_and(|(_, closes)| !closes) {
             self.damage(format!("message {id}: is finished, but its last event does not close it"));
+        }
+        if m.waiting == 0 && m.owed == 0 && m.last_event.is_none() && !m.is_broken {
+            self.damage(format!("message {id}: is finished and its events were pruned, but its rows were not"));
         }
         if m.closed_before && !m.head.returned {
             self.damage(format!("message {id}: events follow the one that closed it, but its row does not say so"));
@@ -275,12 +299,16 @@ impl Verifier {
         // The numbers fall, so that it ends.
         while number >= first_event {
             let Some(event) = events.get(number).reading()? else {
+                message.iter_mut().for_each(|m| m.is_broken = true);
                 self.damage(format!("{name}: its event {number} is missing"));
                 break;
             };
             let (head, read) = (EventHead::read(event.value()), rows::read_event(number, event.value()));
             // What cannot be read is told with the events.
-            let (Ok(head), Ok((event, prev))) = (head, read) else { break };
+            let (Ok(head), Ok((event, prev))) = (head, read) else {
+                message.iter_mut().for_each(|m| m.is_broken = true);
+                break;
+            };
             if event.key != key {
                 self.damage(format!("{name}: its event {number} is another recipient's"));
                 break;
@@ -387,20 +415,26 @@ impl Verifier {
                 Ok((event, _)) => event,
                 Err(e) => {
                     self.damage(format!("event {number}: {e}"));
+                    self.counts.lost();
                     continue;
                 }
             };
             let Some(row) = mail.get(&recipient_key(event.key)).reading()? else {
                 self.damage(format!("event {number}: its recipient has no row"));
+                self.counts.lost();
                 continue;
             };
+            let message = mail.get(&message_key(event.key.message)).reading()?;
+            match message.as_ref().map(|row| MessageHead::read(row.value())) {
+                Some(Ok(head)) => self.counts.add(&event, head.user),
+                Some(Err(_)) | None => self.counts.lost(),
+            }
             let Ok(row) = rows::read_recipient(event.key, row.value()) else { continue };
             let hash = index_hash(row.shown.address.as_str());
             let key = index_key(rows::number_time(number).day(), hash, number);
             if by_recipient.get(&key).reading()?.is_none() {
                 self.damage(format!("event {number}: the index by recipient does not have it"));
             }
-            let message = mail.get(&message_key(event.key.message)).reading()?;
             let api_hash = message.and_then(|row| MessageHead::read(row.value()).ok()).and_then(|head| head.api_hash);
             if let Some(hash) = api_hash
                 && by_api_data.get(&index_key(rows::number_time(number).day(), hash, number)).reading()?.is_none()
@@ -414,6 +448,31 @@ impl Verifier {
         if self.report.events != self.chained {
             let (events, chained) = (self.report.events, self.chained);
             self.damage(format!("log: {events} events, but {chained} are found from their recipients"));
+        }
+        Ok(())
+    }
+
+    /// Every row of an index names something that is there. Those of the events of a day go a little after the last of these:
+    /// they are counted, and hold a number and a checksum.
+    fn read_indexes(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
+        let events = txn.open_table(tables::EVENTS).reading()?;
+        let first = events.first().reading()?.map_or(u64::MAX, |(n, _)| n.value());
+        for (table, what) in [(tables::BY_RECIPIENT, "recipient"), (tables::BY_API_DATA, "X-Api-Data")] {
+            for entry in txn.open_table(table).reading()?.iter().reading()? {
+                let (_, _, number) = tables::read_index_key(entry.reading()?.0.value());
+                if number < first {
+                    self.report.index_rows_left += 1;
+                } else if events.get(number).reading()?.is_none() {
+                    self.damage(format!("index by {what}: event {number} is not in the log"));
+                }
+            }
+        }
+        let mail = txn.open_table(tables::MAIL).reading()?;
+        for entry in txn.open_table(tables::BY_MESSAGE_ID).reading()?.iter().reading()? {
+            let id = MessageId::from_u64(tables::read_index_key(entry.reading()?.0.value()).2);
+            if mail.get(&message_key(id)).reading()?.is_none() {
+                self.damage(format!("index by Message-ID: message {id} has no row"));
+            }
         }
         Ok(())
     }
@@ -486,3 +545,7 @@ impl Verifier {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

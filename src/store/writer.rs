@@ -14,20 +14,21 @@ use redb::Database;
 
 use super::{
     accept::{self, Prepared, PreparedBody, Stored},
-    accounts, audit,
+    accounts, archive, audit,
     batch::{After, Books, Work},
     fault::Fatal,
     inbox::{Answer, Group, Inbox, Line, Weigh},
     memos,
     pages::DatabaseFile,
     pauses, recovery,
-    retention::{self, Housework, StepTime},
+    retention::{self, Housework, Keep, StepTime},
     returns,
     segments::{Appender, NoPlace, Segments},
     shared::Shared,
-    tables::{DATABASE_FILE, META_CLEAN, Tables},
+    tables::{DATABASE_FILE, META_ARCHIVE, META_CLEAN, Tables},
     types::{
-        Account, Applied, AuditEntry, BodyPlace, Change, MemoChange, Pause, QueueVerb, Returned, ReturnedAs, StoreError,
+        AccountChange, Applied, AuditEntry, BodyPlace, Change, MemoChange, Pause, QueueVerb, Returned, ReturnedAs,
+        StoreError,
     },
     verdicts,
 };
@@ -44,8 +45,9 @@ pub(super) enum Op {
     MakeDue(Vec<RecipientKey>, Answer<Result<u64, StoreError>>),
     Settle(Vec<RecipientKey>, Answer<Result<usize, StoreError>>),
     Audit(Box<AuditEntry>, Answer<Result<(), StoreError>>),
-    PutAccount(Box<Account>, bool, Answer<Result<bool, StoreError>>),
-    RemoveAccount(String, Answer<Result<bool, StoreError>>),
+    /// Rows of a log below this number are in a file.
+    Archived(archive::Kind, u64, Answer<Result<(), StoreError>>),
+    Accounts(Box<AccountChange>, Answer<Result<bool, StoreError>>),
     /// With the entry of the operation log, where people do it.
     PutMemos(Vec<MemoChange>, Option<Box<AuditEntry>>, Answer<Result<(), StoreError>>),
     Pause(Box<Pause>, Answer<Result<(), StoreError>>),
@@ -73,13 +75,8 @@ impl Weigh for Op {
             Op::Act(step, _) => step.keys.len().max(1),
             Op::Settle(keys, _) | Op::MakeDue(keys, _) => keys.len().max(1),
             Op::PutMemos(changes, ..) => changes.len().max(1),
-            Op::Audit(..)
-            | Op::PutAccount(..)
-            | Op::RemoveAccount(..)
-            | Op::Pause(..)
-            | Op::Unpause(..)
-            | Op::Ping(_)
-            | Op::Stop(_) => 1,
+            Op::Audit(..) | Op::Archived(..) | Op::Pause(..) | Op::Unpause(..) | Op::Ping(_) | Op::Stop(_) => 1,
+            Op::Accounts(change, _) => change.weight(),
         }
     }
 
@@ -106,8 +103,8 @@ impl Op {
             | Op::Act(..)
             | Op::Settle(..)
             | Op::Audit(..)
-            | Op::PutAccount(..)
-            | Op::RemoveAccount(..)
+            | Op::Archived(..)
+            | Op::Accounts(..)
             | Op::Pause(..)
             | Op::Unpause(..)
             | Op::Stop(_) => Line::Others,
@@ -121,8 +118,9 @@ impl Op {
             Op::Returned(_, _, a) => a.give(Err(why)),
             Op::Act(_, a) | Op::MakeDue(_, a) => a.give(Err(why)),
             Op::Settle(_, a) => a.give(Err(why)),
+            Op::Archived(_, _, a) => a.give(Err(why)),
             Op::Audit(_, a) | Op::PutMemos(_, _, a) | Op::Pause(_, a) | Op::Ping(a) | Op::Stop(a) => a.give(Err(why)),
-            Op::PutAccount(_, _, a) | Op::RemoveAccount(_, a) | Op::Unpause(_, _, a) => a.give(Err(why)),
+            Op::Accounts(_, a) | Op::Unpause(_, _, a) => a.give(Err(why)),
         }
     }
 }
@@ -136,10 +134,11 @@ enum Told {
     Settled(usize, Answer<Result<usize, StoreError>>),
     Done(Answer<Result<(), StoreError>>),
     Flag(bool, Answer<Result<bool, StoreError>>),
+    Archived(archive::Kind, u64, Answer<Result<(), StoreError>>),
 }
 
 impl Told {
-    fn tell(self, result: Result<(), &StoreError>) {
+    fn tell(self, shared: &Shared, result: Result<(), &StoreError>) {
         let fail = |e: &StoreError| e.clone();
         match (self, result) {
             (Told::Receipt(s), Ok(())) => s.give_receipt(),
@@ -149,6 +148,12 @@ impl Told {
             (Told::Count(n, a), r) => a.give(r.map(|()| n).map_err(fail)),
             (Told::Settled(n, a), r) => a.give(r.map(|()| n).map_err(fail)),
             (Told::Done(a), r) => a.give(r.map_err(fail)),
+            (Told::Archived(kind, mark, a), r) => {
+                if r.is_ok() {
+                    shared.archive.set_mark(kind, mark);
+                }
+                a.give(r.map_err(fail));
+            }
             (Told::Flag(b, a), r) => a.give(r.map(|()| b).map_err(fail)),
         }
     }
@@ -261,12 +266,12 @@ impl Writer {
             Ok(after) => {
                 // Who hears of a commit sees its totals.
                 self.shared.set_totals(&self.books);
-                told.into_iter().for_each(|t| t.tell(Ok(())));
+                told.into_iter().for_each(|t| t.tell(&self.shared, Ok(())));
                 self.clean_up(after);
                 Ok(())
             }
             Err(e) => {
-                told.into_iter().for_each(|t| t.tell(Err(&e)));
+                told.into_iter().for_each(|t| t.tell(&self.shared, Err(&e)));
                 left.for_each(|op| op.refuse(e.clone()));
                 Err(e)
             }
@@ -340,7 +345,7 @@ impl Writer {
             let mut places = places.into_iter();
             for op in operations {
                 let place = if matches!(op, Op::Submit(_)) { places.next() } else { None };
-                run(&mut work, op, place.unwrap_or(BodyPlace::Gone), told)?;
+                run(&mut work, &self.shared, op, place.unwrap_or(BodyPlace::Gone), told)?;
             }
             let used = self.appender.current().and_then(|n| self.appender.used_of(n));
             work.finish(used)?
@@ -372,8 +377,8 @@ impl Writer {
     }
 
     fn housework_step(&mut self) -> Result<(), StoreError> {
-        let periods = self.shared.retention();
-        if !self.housework.plan(&self.db, &self.books, self.appender.current(), self.clock.now(), &periods)? {
+        let keep = Keep { periods: self.shared.retention(), limits: self.shared.archive.limits() };
+        if !self.housework.plan(&self.db, &self.books, self.appender.current(), self.clock.now(), &keep)? {
             return Ok(());
         }
         let mut txn = self.db.begin_write().fatal()?;
@@ -382,7 +387,7 @@ impl Writer {
             let tables = Tables::open(&txn).fatal()?;
             let mut work = Work::new(tables, &mut self.books, self.clock.now(), false, self.appender.current());
             let time = StepTime::begin(&self.clock);
-            retention::step(&mut work, &mut self.housework, &periods, &self.segments, &mut self.appender, &time)?;
+            retention::step(&mut work, &mut self.housework, &keep, &self.segments, &mut self.appender, &time)?;
             let used = self.appender.current().and_then(|n| self.appender.used_of(n));
             work.finish(used)?
         };
@@ -431,7 +436,13 @@ impl Writer {
 }
 
 /// Does one operation. An error is final for the writer; trouble of one operation is told to it alone.
-fn run(work: &mut Work<'_, '_>, op: Op, place: BodyPlace, told: &mut Vec<Told>) -> Result<(), StoreError> {
+fn run(
+    work: &mut Work<'_, '_>,
+    shared: &Shared,
+    op: Op,
+    place: BodyPlace,
+    told: &mut Vec<Told>,
+) -> Result<(), StoreError> {
     match op {
         Op::Submit(p) => match accept::store(work, *p, place) {
             Ok(stored) => told.push(Told::Receipt(stored)),
@@ -496,13 +507,16 @@ fn run(work: &mut Work<'_, '_>, op: Op, place: BodyPlace, told: &mut Vec<Told>) 
             audit::write(work, &entry)?;
             told.push(Told::Done(answer));
         }
-        Op::PutAccount(account, replace, answer) => {
-            let put = accounts::put(work, &account, replace)?;
-            told.push(Told::Flag(put, answer));
+        Op::Archived(kind, mark, answer) => {
+            let row = shared.archive.row_with(kind, mark);
+            work.t.meta.insert(META_ARCHIVE, row.as_slice()).fatal()?;
+            // Whatever the clock does: no number is given that the file would have had to hold.
+            work.books.last_number = work.books.last_number.max(mark);
+            told.push(Told::Archived(kind, mark, answer));
         }
-        Op::RemoveAccount(name, answer) => {
-            let removed = accounts::remove(work, &name)?;
-            told.push(Told::Flag(removed, answer));
+        Op::Accounts(change, answer) => {
+            let done = accounts::change(work, &change)?;
+            told.push(Told::Flag(done, answer));
         }
         Op::PutMemos(changes, entry, answer) => match memos::put(work, changes) {
             Ok(()) => {
@@ -541,12 +555,15 @@ fn spoiled<T>(e: StoreError, answer: Answer<Result<T, StoreError>>) -> Result<()
     }
 }
 
+/// The name of the writer's thread.
+pub(super) const WRITER_THREAD: &str = "hikyaku-store";
+
 /// The writer's thread, joined once.
 pub(super) type WriterThread = Mutex<Option<std::thread::JoinHandle<()>>>;
 
 /// Starts the writer.
 pub(super) fn start(writer: Writer) -> std::io::Result<WriterThread> {
-    let thread = std::thread::Builder::new().name("hikyaku-store".into()).spawn(move || writer.run())?;
+    let thread = std::thread::Builder::new().name(WRITER_THREAD.into()).spawn(move || writer.run())?;
     Ok(Mutex::new(Some(thread)))
 }
 

@@ -29,6 +29,7 @@ use crate::{
     config::Suppression,
     event::{AttemptDetail, ErrorClass, EventKind, Trouble},
     store::{Followed, MemoKind, StoreError},
+    webhook::inbound_lane::hook_name,
 };
 
 /// Which events are followed.
@@ -194,6 +195,10 @@ impl Known {
                 learnt.cursor = before;
                 break;
             }
+            if followed.event.is_sandboxed() {
+                before = followed.number;
+                continue;
+            }
             let mut lesson = Lesson { known: self, settings, memory, followed, now, learnt: &mut learnt };
             lesson.take()?;
             before = followed.number;
@@ -300,6 +305,9 @@ struct Met<'a> {
 
 /// Whether an event is a result for the brake, and then whether it is an unknown user.
 fn result_of(followed: &Followed) -> Option<bool> {
+    if followed.event.is_sandboxed() {
+        return None;
+    }
     match followed.event.kind {
         EventKind::Succeeded => Some(false),
         EventKind::Failed | EventKind::Bounced => {
@@ -323,6 +331,10 @@ struct Lesson<'a> {
 impl Lesson<'_> {
     fn take(&mut self) -> Result<(), StoreError> {
         let followed = self.followed;
+        // A program that does not take a mail says nothing about the address that the mail was for.
+        if followed.event.detail.as_ref().is_some_and(|detail| hook_name(&detail.destination).is_some()) {
+            return Ok(());
+        }
         match followed.event.kind {
             EventKind::Succeeded => {
                 let places = Places::of(followed);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{
     Suppressions,
     memory::Memory,
-    row::{Cause, Entry, Exemption, Row, key_of, read_row, split_key},
+    row::{Cause, Entry, Exemption, Row, SCOPE_MARK, key_of, read_row, split_key},
 };
 use crate::{
     clock::Timestamp,
@@ -20,6 +20,8 @@ use crate::{
 
 /// Rows that one read of the store brings.
 const READ_ROWS: usize = 500;
+/// Submitters of one address that are looked at, at most: more than an appliance has.
+pub const SCOPES_MAX: usize = 1_000;
 
 /// An address of the list.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -123,6 +125,23 @@ impl Suppressions {
         row.end_watch(self.0.clock.now());
         let is_known = row.now.is_some() || row.exempt.is_some();
         Ok(is_known.then(|| listed(&key, row.now, row.exempt.as_ref())))
+    }
+
+    /// For whose mail an address is on the list now: submitters, or the empty name for everybody. Short; at most
+    /// [`SCOPES_MAX`].
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn scopes(&self, address: &str) -> Result<Vec<String>, StoreError> {
+        let (address, now) = (address.to_lowercase(), self.0.clock.now());
+        let of_users = format!("{address}{SCOPE_MARK}");
+        let mut rows = self.0.memory.memos(MemoKind::Suppressions, &of_users, None, SCOPES_MAX)?;
+        let of_all = self.0.memory.memo(MemoKind::Suppressions, &address)?;
+        rows.extend(of_all.map(|value| (address, value)));
+        let is_on = |(key, value): &(String, Vec<u8>)| {
+            readable(key, value).is_some_and(|row| row.now.is_some_and(|entry| entry.is_on(now)))
+        };
+        Ok(rows.iter().filter(|row| is_on(row)).map(|(key, _)| split_key(key).1.to_owned()).collect())
     }
 
     /// Every row that a query matches, read page by page as the iterator goes, so that a list of any length streams. Blocking.

@@ -114,6 +114,7 @@ fn house(name: &str) -> House {
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
         config: live.clone(),
+        tell: None,
     });
     scheduler.on_failures({
         let room = room.clone();
@@ -145,6 +146,8 @@ impl House {
             source_ip: None,
             origin: Origin::Smtp,
             settles: Vec::new(),
+            sandbox: false,
+            memos: Vec::new(),
         };
         smol::block_on(self.door.submit(incoming)).unwrap()
     }

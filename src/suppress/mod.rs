@@ -20,6 +20,7 @@ pub mod list;
 pub mod lookup;
 pub mod row;
 pub mod rules;
+pub mod told;
 pub mod what_if;
 
 mod draft;
@@ -33,6 +34,8 @@ mod memory;
 mod round;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod told_tests;
 
 use std::sync::Arc;
 
@@ -46,7 +49,8 @@ use crate::{
     store::Store,
 };
 use learn::Known;
-use memory::Memory;
+use memory::{Memory, Telling};
+pub use memory::{TOLD_ROWS_MAX, Tell};
 
 /// What the room is made of.
 pub struct Parts {
@@ -62,6 +66,8 @@ pub struct Parts {
     pub shutdown: Shutdown,
     /// The config in force: `[suppression]`, `[retention] audit_log`, `[server] time_zone`.
     pub config: InForce,
+    /// Who is told of changes of the list; `None`: nobody.
+    pub tell: Option<Arc<dyn Tell>>,
 }
 
 /// The door to the room; clones share it.
@@ -81,8 +87,12 @@ struct Shared {
 impl Suppressions {
     /// Starts the task that follows the log, and answers the door. The task ends when the shutdown drains.
     pub fn start(parts: Parts) -> Self {
-        let Parts { runtime, store, clock, metrics, shutdown, config } = parts;
-        let this = Suppressions::new(Arc::new(store), clock, metrics, config);
+        let Parts { runtime, store, clock, metrics, shutdown, config, tell } = parts;
+        let memory: Arc<dyn Memory> = match tell {
+            Some(tell) => Arc::new(Telling { memory: Arc::new(store), tell, clock: clock.clone() }),
+            None => Arc::new(store),
+        };
+        let this = Suppressions::new(memory, clock, metrics, config);
         runtime.spawn("suppressions", follow::run(this.clone(), shutdown));
         this
     }

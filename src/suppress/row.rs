@@ -19,7 +19,7 @@ pub const PAST_MAX: usize = 8;
 /// Errors that are kept of an address: more days than any sensible threshold asks for.
 pub const ERRORS_MAX: usize = 400;
 /// What parts the address from the submitter in a key; neither can hold it.
-const SCOPE_MARK: char = '\0';
+pub(super) const SCOPE_MARK: char = '\0';
 /// Octets of a key at most; a submitter that does not fit is left out, and the address stands for everybody.
 const KEY_MAX: usize = crate::store::MEMO_KEY_MAX;
 
@@ -356,16 +356,17 @@ pub fn bounded(text: &str) -> String {
     text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-mod millis {
+/// A time as milliseconds.
+pub(super) mod millis {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::clock::Timestamp;
 
-    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u64(at.as_millis())
     }
 
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Timestamp, D::Error> {
+    pub fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Timestamp, D::Error> {
         u64::deserialize(from).map(Timestamp::from_millis)
     }
 }

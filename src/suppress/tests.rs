@@ -429,7 +429,7 @@ fn an_operator_adds_and_a_list_is_imported_and_pages_show_all_of_it() {
         }
     }
     assert_eq!(seen, 200);
-    let short = Page { rows_max: 100, scan_max: 10, cursor: None };
+    let short = Page { rows_max: 100, scan_max: 10, ..Page::default() };
     let found = rig.room.list(&ListQuery { part: "free@".to_owned(), ..ListQuery::default() }, &short).unwrap();
     assert!(found.next.is_some(), "it looked at ten rows and says where to go on");
     let acts: Vec<String> = rig.store.audit().into_iter().map(|e| e.act).collect();
@@ -471,6 +471,16 @@ fn errors_of_one_submitter_are_his_alone_where_that_is_set() {
         "{facts:?}"
     );
     assert!(rig.room.explain("b@example.jp", "").unwrap()[0].says.contains("none"));
+
+    // For whose mail an address is on the list: no other's, and none once it is lifted.
+    rig.write_of(EventKind::Failed, "aa@example.jp", "crm", now, Some(answer(UnknownUser, Trouble::Recipient, "550")));
+    rig.learn();
+    let new = NewEntry { address: "a@example.jp".to_owned(), ..NewEntry::default() };
+    smol::block_on(rig.room.add(&operator(), new)).unwrap();
+    assert_eq!(rig.room.scopes("A@example.jp").unwrap(), ["crm", ""]);
+    smol::block_on(rig.room.lift(&operator(), "a@example.jp", "crm")).unwrap();
+    assert_eq!(rig.room.scopes("a@example.jp").unwrap(), [""]);
+    assert!(rig.room.scopes("a@example").unwrap().is_empty());
 }
 
 #[test]

@@ -151,6 +151,8 @@ impl<P: Post> Ways for Outbox<P> {
             source_ip: None,
             origin: Origin::Notice,
             settles: Vec::new(),
+            sandbox: false,
+            memos: Vec::new(),
         };
         self.door.store(incoming).await.map(drop)
     }

@@ -5,6 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
+mod api_send;
+mod api_transaction;
 mod backup;
 mod commands;
 mod content;
@@ -12,8 +15,10 @@ mod expiry;
 mod failure;
 mod idle;
 mod inbound;
+mod inbound_webhook;
 mod isolation;
 mod limits;
+mod log_export;
 mod manners;
 mod mx;
 mod permission;
@@ -30,3 +35,4 @@ mod tls_in;
 mod tls_out;
 mod tls_reports;
 mod unsubscribe;
+mod webhooks;

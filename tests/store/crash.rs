@@ -62,7 +62,8 @@ fn live(store: &Store, clock: &Clock, p: &mut Promised) -> Option<()> {
     verdict(store, p, succeeded(key(large, 0), clock.now()))?;
     let filter = QueueFilter { message: Some(ids[8]), ..QueueFilter::default() };
     p.unsure.push(ids[8]);
-    smol::block_on(store.act(QueueAct { verb: QueueVerb::Drop, filter, operator: "op".into() })).ok()?;
+    smol::block_on(store.act(QueueAct { verb: QueueVerb::Drop, filter, operator: "op".into(), from: "test".into() }))
+        .ok()?;
     p.unsure.pop();
     for index in 0..2 {
         p.finals.insert((ids[8], index), EventKind::Dropped);

@@ -45,7 +45,7 @@ fn world() -> World {
 
 fn all(store: &Store, query: &LogQuery, rows_max: usize, scan_max: usize) -> Vec<LogRow> {
     let mut out: Vec<LogRow> = Vec::new();
-    let mut page = Page { rows_max, cursor: None, scan_max };
+    let mut page = Page { rows_max, scan_max, ..Page::default() };
     for _ in 0..10_000 {
         let got = store.log_page(query, &page).unwrap();
         assert!(got.rows.len() <= rows_max);
@@ -107,7 +107,7 @@ fn every_filter_finds_exactly_its_rows_whatever_the_page() {
 fn an_unfinished_scan_says_how_far_back_it_looked() {
     let w = world();
     let query = LogQuery { recipient: "nobody".into(), ..LogQuery::default() };
-    let page = w.store.log_page(&query, &Page { rows_max: 10, cursor: None, scan_max: 50 }).unwrap();
+    let page = w.store.log_page(&query, &Page { rows_max: 10, scan_max: 50, ..Page::default() }).unwrap();
     assert!(page.rows.is_empty() && page.next.is_some());
     assert!(page.looked_back_to.is_some_and(|t| t > START && t < w.clock.now()));
 }
@@ -194,13 +194,10 @@ fn accounts_are_kept_replaced_and_removed() {
         name: name.into(),
         kind: AccountKind::Api,
         hash: hikyaku::secret::Secret::new(hash.to_owned()),
-        class: None,
         created_at: START,
         password_set_at: START,
-        may_smtp: true,
-        may_http: false,
-        may_view: true,
-        may_download: false,
+        rights: Default::default(),
+        person: Default::default(),
     };
     smol::block_on(async {
         assert!(w.store.put_account(account("b", "1"), false).await.unwrap());

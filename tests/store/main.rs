@@ -3,6 +3,7 @@
 // A test that cannot go on says so by panicking; the sizes print what they measured.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod archive;
 mod blocked;
 mod crash;
 mod faults;
@@ -14,6 +15,7 @@ mod model;
 mod opening;
 mod queue;
 mod returned;
+mod sandboxed;
 #[allow(clippy::print_stdout, reason = "measured figures are for people")]
 mod sizes;
 mod support;

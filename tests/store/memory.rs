@@ -213,7 +213,7 @@ fn the_oldest_mail_of_each_class_is_the_one_that_could_be_delivered() {
     let high = |n: usize| Some(ids[n].1);
     let act = |verb, n: usize| {
         let filter = QueueFilter { message: Some(ids[n].0), ..QueueFilter::default() };
-        smol::block_on(store.act(QueueAct { verb, filter, operator: "op".into() })).unwrap()
+        smol::block_on(store.act(QueueAct { verb, filter, operator: "op".into(), from: "test".into() })).unwrap()
     };
     assert_eq!(store.oldest().unwrap(), [high(0), None, high(1)]);
     // One recipient is delivered, the other is tried again: it still waits.

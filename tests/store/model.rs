@@ -53,6 +53,7 @@ struct Known {
     state: Result<(Timestamp, bool), EventKind>,
     events: Vec<EventKind>,
     owed: usize,
+    is_blocked: bool,
     back: BTreeMap<(bool, u8), u64>,
 }
 
@@ -120,6 +121,41 @@ impl Model {
             }
         }
         assert_eq!(totals.body_octets, octets);
+        self.check_counts(store);
+    }
+
+    /// What each submitter's recipients went through is counted under its name, whatever the quarter.
+    fn check_counts(&self, store: &Store) {
+        let mut expected: BTreeMap<String, [u64; 8]> = BTreeMap::new();
+        for k in self.recipients.values() {
+            let counts = expected.entry(k.user.clone()).or_default();
+            for (n, kind) in k.events.iter().enumerate() {
+                // Blocked: failed in the moment of acceptance, without a try.
+                let blocked = *kind == EventKind::Failed && n == 1 && k.is_blocked;
+                counts[match kind {
+                    EventKind::Queued => 0,
+                    EventKind::Deferred => 1,
+                    EventKind::Succeeded => 2,
+                    EventKind::Failed => 3 + usize::from(blocked),
+                    EventKind::Dropped => 5,
+                    EventKind::Bounced => 6,
+                    EventKind::Complained => 7,
+                }] += 1;
+            }
+        }
+        let mut stored: BTreeMap<String, [u64; 8]> = BTreeMap::new();
+        for c in store.counts(Timestamp::ZERO, Timestamp::MAX, None).unwrap() {
+            assert_eq!(c.start.as_millis() % 900_000, 0);
+            let numbers = [c.queued, c.deferred, c.succeeded, c.failed, c.blocked, c.dropped, c.bounced, c.complained];
+            let sums = stored.entry(c.user.clone()).or_default();
+            sums.iter_mut().zip(numbers).for_each(|(sum, n)| *sum += n);
+        }
+        assert_eq!(stored, expected);
+        for (user, sums) in &expected {
+            let rows = store.counts(Timestamp::ZERO, Timestamp::MAX, Some(user)).unwrap();
+            assert_eq!(rows.iter().map(|c| c.queued).sum::<u64>(), sums[0], "{user}");
+            assert!(rows.iter().all(|c| c.user == *user));
+        }
     }
 
     /// Every lane's head holds who is due, submitter by submitter.
@@ -206,7 +242,9 @@ fn do_step(store: &Store, clock: &Clock, model: &mut Model, step: &Step) {
                     (Ok((since, false)), vec![EventKind::Queued])
                 };
                 let back = BTreeMap::new();
-                let known = Known { lane, class, since, user: user.clone(), state, events, owed: 0, back };
+                let is_blocked = is_blocked(index);
+                let user = user.clone();
+                let known = Known { lane, class, since, user, state, events, owed: 0, is_blocked, back };
                 model.recipients.insert(key(id, index), known);
             }
             model.bodies.insert(id, body);
@@ -251,7 +289,9 @@ fn do_step(store: &Store, clock: &Clock, model: &mut Model, step: &Step) {
             let verb = [QueueVerb::Flush, QueueVerb::Hold, QueueVerb::Release, QueueVerb::Drop, QueueVerb::Fail]
                 [usize::from(*verb)];
             let filter = QueueFilter { message: Some(whom.message), index: Some(whom.index), ..QueueFilter::default() };
-            let count = smol::block_on(store.act(QueueAct { verb, filter, operator: "op".into() })).unwrap();
+            let count =
+                smol::block_on(store.act(QueueAct { verb, filter, operator: "op".into(), from: "test".into() }))
+                    .unwrap();
             let known = model.recipients.get_mut(&whom).unwrap();
             let Ok((due, held)) = known.state else {
                 assert_eq!(count, 0);

@@ -102,7 +102,7 @@ fn after_a_hard_stop_those_that_were_due_carry_the_mark_until_they_are_tried() {
     // An operator's act moves the due time and must not wash the mark off.
     let filter = QueueFilter { message: Some(held), ..QueueFilter::default() };
     for verb in [QueueVerb::Hold, QueueVerb::Release] {
-        let act = QueueAct { verb, filter: filter.clone(), operator: "op".into() };
+        let act = QueueAct { verb, filter: filter.clone(), operator: "op".into(), from: "test".into() };
         assert_eq!(smol::block_on(store.act(act)).unwrap(), 1);
         assert!(marked(&store, held), "{verb:?}");
     }

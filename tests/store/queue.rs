@@ -165,7 +165,13 @@ fn an_operators_act_reaches_whom_the_filter_names_and_is_in_the_operation_log() 
     let later = clock.now().plus(DAY);
     apply(&store, ids.iter().map(|id| deferred(key(*id, 0), clock.now(), later)).collect()).unwrap();
     let act = |verb, filter: &QueueFilter| {
-        smol::block_on(store.act(QueueAct { verb, filter: filter.clone(), operator: "alice".into() })).unwrap()
+        smol::block_on(store.act(QueueAct {
+            verb,
+            filter: filter.clone(),
+            operator: "alice".into(),
+            from: "test".into(),
+        }))
+        .unwrap()
     };
     let even = QueueFilter { destination: "EVEN.example".into(), ..QueueFilter::default() };
     let one = QueueFilter { recipient: "u7@".into(), ..QueueFilter::default() };
@@ -220,7 +226,7 @@ fn the_queue_is_paged_without_gap_or_repetition() {
         (QueueFilter { recipient: "U1".into(), ..QueueFilter::default() }, 11),
     ] {
         let mut seen = HashSet::new();
-        let mut page = Page { rows_max: 7, cursor: None, scan_max: 13 };
+        let mut page = Page { rows_max: 7, scan_max: 13, ..Page::default() };
         loop {
             let got = store.queue_page(&filter, &page).unwrap();
             assert!(got.rows.len() <= 7);
@@ -276,7 +282,7 @@ fn who_waits_for_a_site_that_is_back_is_due_and_nobody_else() {
     apply(&store, changes).unwrap();
     for id in ids.iter().skip(3).step_by(10) {
         let filter = QueueFilter { message: Some(*id), index: Some(0), ..QueueFilter::default() };
-        let hold = QueueAct { verb: QueueVerb::Hold, filter, operator: "op".into() };
+        let hold = QueueAct { verb: QueueVerb::Hold, filter, operator: "op".into(), from: "test".into() };
         assert_eq!(smol::block_on(store.act(hold)).unwrap(), 1);
     }
     // A commit is counted after its answers are given: the round trip waits for that.

@@ -14,8 +14,8 @@ use hikyaku::{
         params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
     },
     store::{
-        Blocked, BodyIn, Change, Lane, Message, NoticeKind, Opened, Origin, Receipt, RetentionPeriods, Returned,
-        ReturnedAs, Store, StoreError, StoreOptions, Submission, Tuning, sim::SimDisk,
+        Blocked, BodyIn, Change, Lane, MemoChange, Message, NoticeKind, Opened, Origin, Receipt, RetentionPeriods,
+        Returned, ReturnedAs, Sandboxed, Store, StoreError, StoreOptions, Submission, Tuning, sim::SimDisk,
     },
 };
 
@@ -93,6 +93,8 @@ pub struct Mail {
     pub release_at: Option<Timestamp>,
     pub lane: Option<Lane>,
     pub blocked: Vec<Blocked>,
+    pub sandboxed: Vec<Sandboxed>,
+    pub memos: Vec<MemoChange>,
 }
 
 impl Default for Mail {
@@ -109,6 +111,8 @@ impl Default for Mail {
             release_at: None,
             lane: None,
             blocked: Vec::new(),
+            sandboxed: Vec::new(),
+            memos: Vec::new(),
         }
     }
 }
@@ -160,6 +164,8 @@ impl Mail {
             return_path: hikyaku::bounce::envelope_from::ReturnPath::AsIs,
             list: String::new(),
             blocked: self.blocked,
+            sandboxed: self.sandboxed,
+            memos: self.memos,
         }
     }
 }

@@ -140,7 +140,7 @@ fn a_destination_is_every_lane_of_it_whatever_its_rule() {
     }
     let count = |destination: &str| {
         let filter = QueueFilter { destination: destination.into(), ..QueueFilter::default() };
-        let (mut count, mut page) = (0, Page { rows_max: 2, cursor: None, scan_max: 3 });
+        let (mut count, mut page) = (0, Page { rows_max: 2, scan_max: 3, ..Page::default() });
         loop {
             let got = store.queue_page(&filter, &page).unwrap();
             count += got.rows.len();
@@ -153,8 +153,10 @@ fn a_destination_is_every_lane_of_it_whatever_its_rule() {
     assert_eq!(["DOCOMO.ne.jp", "docomo.ne.jp.example", "docomo.ne", "[1.2.3.4]:25"].map(count), [6, 4, 5, 6]);
     assert_eq!(["docomo.ne.jp#dots", "docomo", "nowhere.example", ""].map(count), [0, 0, 0, 21]);
     let filter = QueueFilter { destination: "docomo.ne.jp".into(), ..QueueFilter::default() };
-    let act =
-        |verb| smol::block_on(store.act(QueueAct { verb, filter: filter.clone(), operator: "op".into() })).unwrap();
+    let act = |verb| {
+        smol::block_on(store.act(QueueAct { verb, filter: filter.clone(), operator: "op".into(), from: "test".into() }))
+            .unwrap()
+    };
     assert_eq!((act(QueueVerb::Hold), store.totals().held), (6, 6));
     assert_eq!((act(QueueVerb::Release), store.totals().held), (6, 0));
     drop(store);
@@ -183,7 +185,7 @@ fn mail_for_later_waits_for_its_time_and_can_be_sent_at_once_by_an_operator() {
     assert_eq!(head(&store, at, 9, 9, &[]).tickets.len(), 1);
     let act = |verb| {
         let filter = QueueFilter { message: Some(id), ..QueueFilter::default() };
-        smol::block_on(store.act(QueueAct { verb, filter, operator: "op".into() })).unwrap()
+        smol::block_on(store.act(QueueAct { verb, filter, operator: "op".into(), from: "test".into() })).unwrap()
     };
     assert_eq!((act(QueueVerb::Release), act(QueueVerb::Flush)), (0, 1), "it is not held");
     assert_eq!(load(&store, id).unwrap().1[0].state, fresh);

@@ -96,6 +96,14 @@ impl Config {
         self
     }
 
+    /// Replaces text that was added.
+    #[must_use]
+    pub fn replace(mut self, old: &str, new: &str) -> Self {
+        assert!(self.more.contains(old), "{old} is not there");
+        self.more = self.more.replace(old, new);
+        self
+    }
+
     /// Sets an environment variable of the daemon.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {

@@ -43,8 +43,10 @@ const ROOMS: &[Room] = &[
     room("metrics", Kind::Word, &[]),
     room("budget", Kind::Word, &[]),
     room("journal", Kind::Word, &[]),
+    room("when", Kind::Word, &[]),
     room("smtp", Kind::Pure, &[]),
     room("mail", Kind::Pure, &[]),
+    room("sheet", Kind::Pure, &[]),
     room("bounce/envelope_from", Kind::Pure, &[]),
     room("bounce/verp", Kind::Pure, &[]),
     room("bounce/classify", Kind::Pure, &[]),
@@ -73,6 +75,7 @@ const ROOMS: &[Room] = &[
     room("unsubscribe/row", Kind::Pure, &[]),
     room("config", Kind::State, &[]),
     room("store", Kind::State, &[]),
+    room("webhook/inbound_lane", Kind::State, &[]),
     // Pure, too, but what they decide by is the config. Lanes are named by intake and read by deliver.
     room("deliver/rules", Kind::State, &[]),
     room("intake/policy", Kind::State, &[]),
@@ -80,6 +83,7 @@ const ROOMS: &[Room] = &[
     room("intake/spam", Kind::State, &[]),
     room("intake/forwarding", Kind::State, &[]),
     room("suppress/row", Kind::State, &[]),
+    room("suppress/told", Kind::State, &[]),
     room("suppress/dates", Kind::State, &[]),
     room("suppress/dialect", Kind::State, &[]),
     room("suppress/csv", Kind::State, &[]),
@@ -87,6 +91,8 @@ const ROOMS: &[Room] = &[
     room("suppress/brake", Kind::State, &[]),
     room("suppress/lookup", Kind::State, &[]),
     room("unsubscribe/filters", Kind::State, &[]),
+    // CMC's records, which the API and the webhooks tell alike.
+    room("records", Kind::State, &[]),
     room("runtime", Kind::Shell, &[]),
     room("net", Kind::Shell, &["runtime"]),
     room("account", Kind::Shell, &["runtime"]),
@@ -100,6 +106,8 @@ const ROOMS: &[Room] = &[
     room("bounce/return_paths", Kind::Shell, &[]),
     room("deliver", Kind::Shell, &["runtime", "net", "bounce/keys"]),
     room("schedule", Kind::Shell, &["runtime", "deliver/job"]),
+    // How mail that came in goes on, which the webhooks for it share.
+    room("bounce/forward", Kind::Shell, &["intake/submit", "intake/sink"]),
     room("bounce", Kind::Shell, &["runtime", "intake/submit", "intake/sink"]),
     room("suppress", Kind::Shell, &["runtime"]),
     room("unsubscribe", Kind::Shell, &["runtime", "bounce/keys"]),
@@ -107,9 +115,16 @@ const ROOMS: &[Room] = &[
     room("intake", Kind::Shell, &["runtime", "net", "account", "schedule", "bounce"]),
     // The door itself: what writes mail of its own may know it without the rest of intake.
     room("intake/submit", Kind::Shell, &["schedule", "bounce/keys", "bounce/return_paths"]),
+    // The door for whole mails: what the API composes.
+    room("intake/hand_in", Kind::Shell, &["schedule", "bounce/keys", "bounce/return_paths"]),
     // What intake wants of who takes mail for ourselves.
     room("intake/sink", Kind::Shell, &[]),
     room("tls_report", Kind::Shell, &["runtime", "net", "deliver/tls_results", "intake/submit", "intake/sink"]),
+    room(
+        "webhook",
+        Kind::Shell,
+        &["runtime", "net", "suppress", "deliver/job", "bounce/forward", "intake/sink", "intake/submit"],
+    ),
     room(
         "http",
         Kind::Shell,
@@ -120,9 +135,11 @@ const ROOMS: &[Room] = &[
             "schedule",
             "deliver/sandbox",
             "intake/submit",
+            "intake/hand_in",
             "tls_report",
             "suppress",
             "unsubscribe",
+            "webhook",
         ],
     ),
     room("app", Kind::Wiring, &[]),
@@ -147,8 +164,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("argon2", &["account"]),
-    ("mail_builder", &["bounce", "tls_report", "http"]),
-    ("flate2", &["tls_report"]),
+    ("mail_builder", &["mail", "bounce", "tls_report", "http"]),
+    ("encoding_rs", &["mail/iso2022jp"]),
+    ("flate2", &["tls_report", "store", "http"]),
+    ("rawzip", &["http/archive"]),
     ("sd_notify", &["app"]),
 ];
 

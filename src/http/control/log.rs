@@ -10,7 +10,7 @@ use crate::{
         exchange::{Request, Response},
         rows::{AuditOut, LogOut, kinds_of},
     },
-    store::{AuditQuery, LogQuery, LogRow, Page},
+    store::{AuditPage, AuditQuery, LogQuery, LogRow, Page},
 };
 
 /// Pages looked through at most for rows after a number; a follower that is further behind asks again.
@@ -89,8 +89,39 @@ fn rows_after(daemon: &dyn Daemon, query: &LogQuery, after: u64) -> Result<Vec<L
 /// `log audit`.
 pub(super) fn audit(daemon: &dyn Daemon, about: &About, request: &Request) -> Answer {
     let (from, to) = period(request, about, daemon.now(), about.retention.audit_log)?;
-    let query = AuditQuery { from, to, who: request.param("who").to_owned(), act: request.param("act").to_owned() };
+    let query = AuditQuery {
+        from,
+        to,
+        who: request.param("who").to_owned(),
+        act: request.param("act").to_owned(),
+        logins: None,
+        after: None,
+    };
+    if let Some(after) = number(request, "after")? {
+        return Ok(Response::lines(&audit_after(daemon, &query, after)?));
+    }
     let page = daemon.audit_page(&query, &page_of(request)?)?;
-    let rows: Vec<AuditOut> = page.rows.iter().map(AuditOut::from).collect();
-    Ok(with_cursor(Response::lines(&rows), page.next))
+    Ok(with_cursor(Response::lines(&audit_rows(&page)), page.next))
+}
+
+fn audit_rows(page: &AuditPage) -> Vec<AuditOut> {
+    let numbered = page.rows.iter().zip(&page.numbers);
+    numbered.map(|(entry, number)| AuditOut { number: *number, ..AuditOut::from(entry) }).collect()
+}
+
+/// Entries with a number over `after`, the oldest first.
+fn audit_after(daemon: &dyn Daemon, query: &AuditQuery, after: u64) -> Result<Vec<AuditOut>, Refused> {
+    let query = AuditQuery { after: Some(after), ..query.clone() };
+    let mut page = Page { rows_max: PAGE_ROWS_MAX, ..Page::default() };
+    let mut found = Vec::new();
+    for _ in 0..FOLLOW_PAGES_MAX {
+        let answer = daemon.audit_page(&query, &page)?;
+        found.extend(audit_rows(&answer).into_iter().filter(|row| row.number > after));
+        match answer.next {
+            Some(next) => page.cursor = Some(next),
+            None => break,
+        }
+    }
+    found.sort_by_key(|row| row.number);
+    Ok(found)
 }

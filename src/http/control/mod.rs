@@ -8,10 +8,14 @@ mod explain;
 mod log;
 mod pauses;
 mod queue;
+mod stats;
 pub(crate) mod suppress;
 pub(crate) mod tls_reports;
 mod unsubscribes;
 pub(crate) mod users;
+mod webhooks;
+
+use std::time::Duration;
 
 use crate::{
     clock::Timestamp,
@@ -27,6 +31,8 @@ use crate::{
 pub const PAGE_ROWS_MAX: usize = 1000;
 /// Rows of a page when nothing is said.
 const PAGE_ROWS: usize = 100;
+/// How long a page is looked for; what is not found by then is on the next one.
+const PAGE_WITHIN: Duration = Duration::from_secs(1);
 /// Octets of /etc/passwd read at most, to name a user.
 const PASSWD_MAX: u64 = 1 << 20;
 
@@ -56,15 +62,21 @@ pub(super) fn route(daemon: &dyn Daemon, request: &Request, path: &str) -> Respo
         ["log", "deliveries"] => read(request, || log::events(daemon, &about, request, false)),
         ["log", "errors"] => read(request, || log::events(daemon, &about, request, true)),
         ["log", "audit"] => read(request, || log::audit(daemon, &about, request)),
+        ["stats"] => read(request, || stats::stats(daemon, &about, request)),
         ["users"] if request.method == Method::Post => users::add(daemon, request),
         ["users"] => read(request, || users::list(daemon)),
         ["users", "password"] => act(request, || users::password(daemon, request)),
-        ["users", "class"] => act(request, || users::class(daemon, request)),
+        ["users", "set"] => act(request, || users::set(daemon, request)),
+        ["users", "show"] => read(request, || users::show(daemon, request.param("name"))),
+        ["users", "unlock"] => act(request, || users::unlock(daemon, request)),
+        ["users", "make-admin"] => act(request, || users::make_admin(daemon, request)),
+        ["users", "totp"] => act(request, || users::totp(daemon, request)),
         ["users", "remove"] => act(request, || users::remove(daemon, request)),
         ["suppress", rest @ ..] => suppress::route(daemon, &about, request, rest),
         ["incidents"] => read(request, || suppress::incidents(daemon, &about, request)),
         ["unsubscribes", rest @ ..] => unsubscribes::route(daemon, &about, request, rest),
         ["tls-reports", rest @ ..] => tls_reports::route(daemon, request, rest),
+        ["webhooks", rest @ ..] => webhooks::route(daemon, &about, request, rest),
         ["backup"] => read(request, || backup(daemon, request)),
         _ => Err(Refused::new(404, "no such control route: command line and daemon are of different versions", "")),
     };
@@ -131,6 +143,7 @@ fn page_of(request: &Request) -> Result<Page, Refused> {
     Ok(Page {
         rows_max: rows.clamp(1, PAGE_ROWS_MAX),
         cursor: (!cursor.is_empty()).then(|| cursor.to_owned()),
+        within: Some(PAGE_WITHIN),
         ..Page::default()
     })
 }

@@ -96,7 +96,8 @@ pub(super) fn act(daemon: &dyn Daemon, request: &Request, verb: &str) -> Answer 
     {
         return Err(Refused::new(404, format!("there is no message {id}"), "id"));
     }
-    let recipients = daemon.act(QueueAct { verb, filter, operator: operator(request) })?;
+    let recipients =
+        daemon.act(QueueAct { verb, filter, operator: operator(request), from: "control socket".to_owned() })?;
     Ok(Response::json(200, &ActOut { recipients }))
 }
 

@@ -14,7 +14,7 @@ use crate::{
     event::Class,
     http::{
         daemon::About,
-        rows::{PauseOut, StatusOut, UnusedRuleOut, WarmUpOut},
+        rows::{PauseOut, StatusOut, UnusedRuleOut, WarmUpOut, WebhookOut},
         when::of_rfc3339,
     },
 };
@@ -152,14 +152,38 @@ pub(super) fn notes(lang: Lang, status: &StatusOut) -> Markup {
         Some(_) | None => None,
     };
     html! {
-        @if dnssec.is_some() || !status.unused_rules.is_empty() {
+        @if dnssec.is_some() || !status.unused_rules.is_empty() || !status.webhooks.is_empty() {
             section {
                 h2 { (lang.say("Worth a look", "確認をおすすめする項目")) }
                 ul class="notes" {
                     @if let Some(words) = dnssec { li { (words) } }
+                    @for hook in status.webhooks.iter().take(ROWS_MAX) { li { (webhook(lang, hook)) } }
                     @for rule in status.unused_rules.iter().take(ROWS_MAX) { li { (unused(lang, rule)) } }
                 }
             }
+        }
+    }
+}
+
+fn webhook(lang: Lang, hook: &WebhookOut) -> Markup {
+    let parked = !hook.parked.is_empty();
+    html! {
+        @if lang.japanese {
+            "Webhook「" (foreign(&hook.name, 64)) "」"
+            @match hook.state.as_str() {
+                "gone" => "は 410 (Gone) を返したため、再開するまで送信を止めています。",
+                "failing" => { "への送信に失敗しています: " (foreign(&hook.error, 200)) },
+                _ => "には、",
+            }
+            @if parked { "再送期間を過ぎて保留されたイベントがあります（hikyaku webhook list）。" }
+        } @else {
+            "The webhook “" (foreign(&hook.name, 64)) "” "
+            @match hook.state.as_str() {
+                "gone" => "answered 410 (gone): nothing is posted until it is resumed.",
+                "failing" => { "fails: " (foreign(&hook.error, 200)) },
+                _ => "works.",
+            }
+            @if parked { " Events that failed for too long were set aside (hikyaku webhook list)." }
         }
     }
 }

@@ -131,7 +131,8 @@ pub(super) fn page(daemon: &dyn Daemon, request: &Request) -> Answer {
     let (lang, about) = (Lang::of(request), daemon.about());
     let key = request.param("key").trim();
     let cursor = request.param("cursor");
-    let page = Page { rows_max: ROWS, scan_max: SCAN_MAX, cursor: (!cursor.is_empty()).then(|| cursor.to_owned()) };
+    let cursor_of = (!cursor.is_empty()).then(|| cursor.to_owned());
+    let page = Page { rows_max: ROWS, scan_max: SCAN_MAX, cursor: cursor_of, ..Page::default() };
     let query = ListQuery { part: key.to_owned(), ..ListQuery::default() };
     let found = daemon.suppressions().list(&query, &page)?;
     let rows: Vec<SuppressionOut> = found.rows.iter().map(SuppressionOut::from).collect();

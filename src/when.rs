@@ -64,6 +64,46 @@ impl Zone {
         self.print(at, "%Y-%m-%dT%H:%M:%S%:z")
     }
 
+    /// `20261124_223510`, for names of files.
+    pub fn file_stamp(&self, at: Timestamp) -> String {
+        self.print(at, "%Y%m%d_%H%M%S")
+    }
+
+    /// The day that clocks of this zone show; `None` far outside the calendar.
+    pub fn date(&self, at: Timestamp) -> Option<civil::Date> {
+        self.zoned(at).map(|zoned| zoned.date())
+    }
+
+    /// The moment at which clocks of this zone show this time: the first of two, and where a clock skips it, the moment it
+    /// would have been. `None` before 1970 and far outside the calendar.
+    pub fn moment(&self, at: civil::DateTime) -> Option<Timestamp> {
+        let millis = at.to_zoned(self.zone.clone()).ok()?.timestamp().as_millisecond();
+        u64::try_from(millis).ok().map(Timestamp::from_millis)
+    }
+
+    /// `2026-11`: the month of a time.
+    pub fn month(&self, at: Timestamp) -> String {
+        self.print(at, "%Y-%m")
+    }
+
+    /// The day of a time, `2026-11-24`, and when it ends.
+    pub fn day_of(&self, at: Timestamp) -> (String, Timestamp) {
+        let end = self.zoned(at).and_then(|z| moment(&z.tomorrow().ok()?.start_of_day().ok()?));
+        (self.print(at, "%Y-%m-%d"), end.unwrap_or(Timestamp::MAX))
+    }
+
+    /// Beginning and end of a month (`2026-11`) or a day (`2026-11-24`) in this zone; `None`: it is neither.
+    pub fn span_of(&self, text: &str) -> Option<(Timestamp, Timestamp)> {
+        let (first, span) = match text.len() {
+            7 => (format!("{text}-01"), jiff::Span::new().months(1)),
+            10 => (text.to_owned(), jiff::Span::new().days(1)),
+            _ => return None,
+        };
+        let first: civil::Date = first.parse().ok()?;
+        let start = |day: civil::Date| moment(&day.to_zoned(self.zone.clone()).ok()?);
+        Some((start(first)?, start(first.checked_add(span).ok()?)?))
+    }
+
     /// Reads what people write: a duration before `now` (`90s`, `2h`, `3 days`), a day or a minute in this zone
     /// (`2026-11-24`, `2026-11-24T09:00`, `2026-11-24 09:00`), or RFC 3339 with its offset.
     pub fn parse(&self, text: &str, now: Timestamp) -> Result<Timestamp, NotATime> {
@@ -84,6 +124,10 @@ impl Zone {
         };
         read().and_then(|ms| u64::try_from(ms).ok()).map(Timestamp::from_millis).ok_or_else(bad)
     }
+}
+
+fn moment(at: &jiff::Zoned) -> Option<Timestamp> {
+    u64::try_from(at.timestamp().as_millisecond()).ok().map(Timestamp::from_millis)
 }
 
 /// A text that names no time.
@@ -118,6 +162,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn months_and_days_are_those_of_the_zone() {
+        let (tokyo, london) = (Zone::named("Asia/Tokyo"), Zone::named("Europe/London"));
+        let span =
+            |zone: &Zone, text: &str| zone.span_of(text).map(|(a, b)| (a.rfc3339_seconds(), b.rfc3339_seconds()));
+        let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
+        assert_eq!(span(&tokyo, "2026-02"), pair("2026-01-31T15:00:00Z", "2026-02-28T15:00:00Z"));
+        assert_eq!(span(&tokyo, "2026-12-31"), pair("2026-12-30T15:00:00Z", "2026-12-31T15:00:00Z"));
+        // The night that has twenty-five hours.
+        assert_eq!(span(&london, "2026-10-25"), pair("2026-10-24T23:00:00Z", "2026-10-26T00:00:00Z"));
+        for text in ["", "2026", "2026-13", "2026-11-31", "11-2026", "2026-1-1", "2026-11-1x"] {
+            assert_eq!(span(&tokyo, text), None, "{text}");
+        }
+        let late = of_rfc3339("2026-10-24T23:30:00Z").expect("a time");
+        assert_eq!(london.day_of(late), ("2026-10-25".to_owned(), of_rfc3339("2026-10-26T00:00:00Z").expect("a time")));
+        assert_eq!(tokyo.month(of_rfc3339("2026-10-31T15:00:00Z").expect("a time")), "2026-11");
+    }
+
+    #[test]
     fn people_write_times_in_many_ways() {
         let tokyo = Zone::named("Asia/Tokyo");
         let now = of_rfc3339("2026-11-24T13:35:10Z").expect("a time");
@@ -143,6 +205,24 @@ mod tests {
         assert_eq!(tokyo.short(now, now), "22:35:10");
         assert_eq!(tokyo.short(now.minus(Duration::from_secs(86_400)), now), "11-23 22:35");
         assert_eq!(tokyo.full(Timestamp::MAX), "never");
+    }
+
+    #[test]
+    fn a_day_begins_when_its_zone_says_so() {
+        let midnight = |zone: &str, day: &str| {
+            let day: civil::Date = day.parse().expect("a date");
+            Zone::named(zone).moment(day.at(0, 0, 0, 0)).map(|t| t.rfc3339_seconds())
+        };
+        assert_eq!(midnight("Asia/Tokyo", "2026-11-24").as_deref(), Some("2026-11-23T15:00:00Z"));
+        assert_eq!(midnight("Europe/Berlin", "2026-03-29").as_deref(), Some("2026-03-28T23:00:00Z"));
+        // Clocks of Santiago skip midnight of that day.
+        assert_eq!(midnight("America/Santiago", "2026-09-06").as_deref(), Some("2026-09-06T04:00:00Z"));
+        assert_eq!(midnight("UTC", "1969-12-31"), None);
+        let tokyo = Zone::named("Asia/Tokyo");
+        let now = of_rfc3339("2026-11-24T15:35:10Z").expect("a time");
+        assert_eq!(tokyo.date(now).map(|d| d.to_string()).as_deref(), Some("2026-11-25"));
+        assert_eq!(tokyo.file_stamp(now), "20261125_003510");
+        assert_eq!(tokyo.date(Timestamp::MAX), None);
     }
 
     #[test]

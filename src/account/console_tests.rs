@@ -1,0 +1,334 @@
+//! Logins of people: locks that hold, codes that count once, resets, and sessions.
+
+use super::{
+    tests::{House, added, house, ip, operator, secret},
+    *,
+};
+
+const PASSWORD: &str = "correct horse battery";
+const USER: &str = "user@example.jp";
+const ADMIN: &str = "admin@example.jp";
+const HERE: &str = "192.0.2.1";
+
+async fn peopled() -> House {
+    let house = house(10);
+    for (name, role) in [(ADMIN, Role::GroupAdministrator), (USER, Role::User)] {
+        let changes = Changes { role: Some(role), ..Changes::default() };
+        let key = Some(secret(PASSWORD));
+        let new = NewUser { kind: AccountKind::Console, key, changes, ..NewUser::api(name) };
+        house.accounts.add(&operator(), new).await.unwrap();
+    }
+    house
+}
+
+/// What came of a login, in a word.
+async fn log_in(house: &House, source: &str, name: &str, password: &str, code: Option<&str>) -> &'static str {
+    match house.accounts.log_in(ip(source), name, &secret(password), code).await {
+        Ok(login) => {
+            assert_eq!(login.name, name.to_lowercase());
+            "in"
+        }
+        Err(ConsoleRefusal::Wrong { .. }) => "wrong",
+        Err(ConsoleRefusal::CodeNeeded) => "code needed",
+        Err(ConsoleRefusal::CodeWrong { .. }) => "code wrong",
+        Err(ConsoleRefusal::NotAllowed) => "not allowed",
+        Err(ConsoleRefusal::Expired) => "expired",
+        Err(ConsoleRefusal::Busy { .. }) => "busy",
+        Err(ConsoleRefusal::Store(_)) => "store",
+    }
+}
+
+/// Guesses so often, each from another address, so that no address is refused.
+async fn guess(house: &House, name: &str, times: u32, from: u32) {
+    for n in 0..times {
+        let source = IpAddr::V4((0x0a00_0000 + from + n).into()).to_string();
+        assert_eq!(log_in(house, &source, name, "a wrong guess", None).await, "wrong");
+    }
+}
+
+#[test]
+fn r15_ten_wrong_passwords_in_a_row_lock_a_person_and_a_restart_forgets_none() {
+    smol::block_on(async {
+        let house = peopled().await;
+        guess(&house, USER, 9, 0).await;
+        assert_eq!(log_in(&house, HERE, "USER@Example.JP", PASSWORD, None).await, "in", "a good one ends the row");
+        guess(&house, USER, 6, 100).await;
+        let house = house.restarted();
+        guess(&house, USER, 3, 200).await;
+        assert_eq!(house.accounts.get(USER).unwrap().person.failed_logins, 9);
+        guess(&house, USER, 1, 300).await;
+        assert!(house.accounts.get(USER).unwrap().person.locked_at.is_some());
+        assert_eq!(house.audit("user.lock"), ["(not logged in) 10.0.1.44 user@example.jp 10 wrong passwords in a row"]);
+        let house = house.restarted();
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, None).await, "wrong", "locked, over a restart");
+        assert_eq!(log_in(&house, HERE, ADMIN, PASSWORD, None).await, "in", "nobody else is");
+        // Once locked, guesses cost no transaction any more, and nor do those at names that nobody has.
+        let writes = house.shelf.writes();
+        guess(&house, USER, 5, 400).await;
+        guess(&house, "nobody@example.jp", 12, 500).await;
+        assert_eq!(house.shelf.writes(), writes);
+        house.accounts.flush().await;
+        let log = house.audit("console");
+        assert!(log.contains(&format!("{USER} {HERE} console locked")), "{log:?}");
+        assert!(log.contains(&format!("{ADMIN} {HERE} console success")), "{log:?}");
+        assert!(log.iter().any(|line| line == "nobody@example.jp 10.0.1.255 console wrong"), "{log:?}");
+    });
+}
+
+#[test]
+fn r15_the_operator_unlocks_everybody_and_the_group_administrator_the_others() {
+    smol::block_on(async {
+        let house = peopled().await;
+        guess(&house, USER, 10, 0).await;
+        guess(&house, ADMIN, 10, 100).await;
+        let admin = Actor::Person { name: ADMIN.into(), from: ip(HERE) };
+        let told = house.accounts.unlock(&admin, ADMIN).await.unwrap_err().to_string();
+        assert!(told.contains("unlocked by the operator"), "{told}");
+        assert!(house.accounts.unlock(&admin, USER).await.unwrap());
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, None).await, "in");
+        assert_eq!(log_in(&house, HERE, ADMIN, PASSWORD, None).await, "wrong");
+        assert!(house.accounts.unlock(&operator(), ADMIN).await.unwrap());
+        assert_eq!(log_in(&house, HERE, ADMIN, PASSWORD, None).await, "in");
+        assert_eq!(
+            house.audit("user.unlock"),
+            [
+                format!("{ADMIN} {HERE} {USER} locked yes → no, wrong passwords 10 → 0"),
+                format!("operator root control socket {ADMIN} locked yes → no, wrong passwords 10 → 0"),
+            ]
+        );
+    });
+}
+
+#[test]
+fn guesses_at_once_are_counted_one_by_one_and_none_is_looked_at_after_the_lock() {
+    let house = smol::block_on(peopled());
+    let executor = smol::Executor::new();
+    let tasks: Vec<_> = (0..14u32)
+        .map(|n| {
+            let accounts = house.accounts.clone();
+            let guess = secret("a wrong guess");
+            executor.spawn(async move { accounts.log_in(IpAddr::V4(n.into()), USER, &guess, None).await.is_ok() })
+        })
+        .collect();
+    smol::block_on(executor.run(async {
+        for task in tasks {
+            assert!(!task.await);
+        }
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, None).await, "wrong");
+    }));
+    assert_eq!(house.accounts.get(USER).unwrap().person.failed_logins, 10);
+    assert_eq!(house.audit("user.lock").len(), 1);
+}
+
+#[test]
+fn an_unknown_and_a_locked_name_cost_what_a_wrong_password_costs_and_sound_alike() {
+    smol::block_on(async {
+        let house = peopled().await;
+        added(&house.accounts, "shop").await;
+        guess(&house, USER, 10, 0).await;
+        for name in [USER, ADMIN, "nobody@example.jp", "shop", ""] {
+            let before = house.metrics.logins_hashed.get();
+            assert_eq!(log_in(&house, HERE, name, "a wrong guess", None).await, "wrong", "{name}");
+            assert_eq!(house.metrics.logins_hashed.get(), before + 1, "{name}");
+        }
+        // The answers come at the same time, whatever was written meanwhile.
+        for name in [ADMIN, "nobody@example.jp"] {
+            let refusal = house.accounts.log_in(ip("192.0.2.99"), name, &secret("a wrong guess"), None).await;
+            let Err(ConsoleRefusal::Wrong { after }) = refusal else { panic!("{name}: {refusal:?}") };
+            assert_eq!(after, Duration::from_secs(1), "{name}: this clock stands still");
+        }
+        let key = secret(PASSWORD);
+        let by_smtp = house.accounts.check(Door::Smtp, ip("192.0.2.77"), ADMIN, &key).await;
+        assert!(matches!(by_smtp, Err(LoginRefusal::Wrong { .. })), "a person is no program: {by_smtp:?}");
+        // A source that goes on is refused, whatever it brings; others are not.
+        for _ in 0..30 {
+            log_in(&house, "203.0.113.1", "nobody@example.jp", "a wrong guess", None).await;
+        }
+        assert_eq!(log_in(&house, "203.0.113.1", ADMIN, PASSWORD, None).await, "busy");
+        assert_eq!(log_in(&house, HERE, ADMIN, PASSWORD, None).await, "in");
+    });
+}
+
+#[test]
+fn people_come_from_where_they_may_and_until_their_time_is_over() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let allowed_ips = AllowedIps { console: vec!["192.0.2.0/24".parse().unwrap()], ..AllowedIps::default() };
+        house.accounts.reconfigure(&config::Accounts { allowed_ips, ..config::Accounts::default() });
+        assert_eq!(log_in(&house, "198.51.100.1", USER, PASSWORD, None).await, "not allowed");
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, None).await, "in");
+        let changes = Changes {
+            networks: Some(vec!["192.0.2.128/25".parse().unwrap()]),
+            expires_at: Some(Some(house.clock.now().plus(Duration::from_secs(60)))),
+            ..Changes::default()
+        };
+        house.accounts.change(&operator(), USER, &changes).await.unwrap();
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, None).await, "not allowed");
+        assert_eq!(log_in(&house, "192.0.2.200", USER, PASSWORD, None).await, "in");
+        house.clock.advance(Duration::from_secs(60));
+        assert_eq!(log_in(&house, "192.0.2.200", USER, PASSWORD, None).await, "expired");
+        assert_eq!(log_in(&house, "192.0.2.200", USER, "a wrong guess", None).await, "wrong");
+    });
+}
+
+#[test]
+fn a_code_is_needed_counts_once_and_wrong_ones_lock() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let link = house.accounts.set_totp(&operator(), USER, true).await.unwrap().unwrap();
+        assert!(link.reveal().starts_with("otpauth://totp/Hikyaku:user@example.jp?secret="));
+        assert_eq!(
+            house.audit("user.totp"),
+            [format!("operator root control socket {USER} two-factor login off → on, with a new secret")]
+        );
+        let code = |steps: u64| {
+            let secret = house.accounts.get(USER).unwrap().person.totp.unwrap();
+            totp::code_at(&secret, house.clock.now().as_seconds() / 30 + steps, 6)
+        };
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, None).await, "code needed");
+        assert_eq!(log_in(&house, HERE, USER, "a wrong guess", Some(&code(0))).await, "wrong");
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, Some(&code(0))).await, "in");
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, Some(&code(0))).await, "code wrong", "it counts once");
+        let house = house.restarted();
+        let secret = house.accounts.get(USER).unwrap().person.totp.unwrap();
+        let step = house.clock.now().as_seconds() / 30;
+        let used = totp::code_at(&secret, step, 6);
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, Some(&used)).await, "code wrong", "over a restart, too");
+        let next = totp::code_at(&secret, step + 1, 6);
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, Some(&next)).await, "in", "a clock may be a step wrong");
+        // Who has the password and guesses codes is locked like who guesses passwords; asking for a code ends no row.
+        for n in 0..10u32 {
+            let source = format!("10.0.0.{n}");
+            assert_eq!(log_in(&house, &source, USER, PASSWORD, Some("000000")).await, "code wrong");
+            if n < 9 {
+                assert_eq!(log_in(&house, &source, USER, PASSWORD, None).await, "code needed");
+            }
+        }
+        assert!(house.accounts.get(USER).unwrap().person.locked_at.is_some());
+        house.accounts.flush().await;
+        assert!(house.audit("console").contains(&format!("{USER} {HERE} console totp")));
+        assert!(!format!("{:?}", house.shelf.audit()).contains("secret="));
+    });
+}
+
+#[test]
+fn a_use_of_a_code_that_cannot_be_written_lets_nobody_in() {
+    smol::block_on(async {
+        let house = peopled().await;
+        house.accounts.set_totp(&operator(), USER, true).await.unwrap();
+        let secret = house.accounts.get(USER).unwrap().person.totp.unwrap();
+        let code = totp::code_at(&secret, house.clock.now().as_seconds() / 30, 6);
+        house.shelf.break_writes(true);
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, Some(&code)).await, "store");
+        assert_eq!(log_in(&house, HERE, USER, "a wrong guess", None).await, "store");
+    });
+}
+
+#[test]
+fn a_reset_by_mail_unlocks_a_user_and_never_the_group_administrator() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let accounts = &house.accounts;
+        let begin = async |name: &str| accounts.reset_begin(name, ip(HERE)).await.unwrap();
+        let finish = async |name: &str, token: &Secret<String>, password: &str| {
+            accounts.reset_finish(name, token, secret(password), ip(HERE)).await.map_err(|e| e.to_string())
+        };
+        added(accounts, "shop").await;
+        assert!(begin("nobody@example.jp").await.is_none() && begin("shop").await.is_none());
+        guess(&house, USER, 10, 0).await;
+        guess(&house, ADMIN, 10, 100).await;
+        let token = begin("User@example.jp").await.unwrap();
+        assert!(begin(USER).await.is_none(), "strangers cannot fill a mailbox");
+        assert!(!format!("{:?}", house.shelf.account(USER)).contains(token.reveal().as_str()));
+        let another = sessions::new_token().unwrap();
+        assert!(finish(USER, &another, "a new long pass").await.unwrap_err().contains("not valid"));
+        assert!(finish(ADMIN, &token, "a new long pass").await.unwrap_err().contains("not valid"));
+        assert!(finish(USER, &token, "short").await.unwrap_err().contains("at least 12"), "and it still counts");
+        assert_eq!(finish(USER, &token, "a new long pass").await, Ok(false));
+        assert!(finish(USER, &token, "yet a newer pass").await.unwrap_err().contains("not valid"), "it counts once");
+        assert_eq!(log_in(&house, HERE, USER, "a new long pass", None).await, "in");
+
+        let token = begin(ADMIN).await.unwrap();
+        assert_eq!(finish(ADMIN, &token, "a new long pass").await, Ok(true), "the password is set, the lock stays");
+        assert_eq!(log_in(&house, HERE, ADMIN, "a new long pass", None).await, "wrong");
+        accounts.unlock(&operator(), ADMIN).await.unwrap();
+        assert_eq!(log_in(&house, HERE, ADMIN, "a new long pass", None).await, "in");
+
+        let token = begin(USER).await.unwrap();
+        house.clock.advance(Duration::from_secs(3600));
+        assert!(finish(USER, &token, "much too late pass").await.unwrap_err().contains("not valid"));
+        let token = begin(USER).await.unwrap();
+        accounts.set_key(&operator(), USER, Some(secret(PASSWORD)), false).await.unwrap();
+        assert!(finish(USER, &token, "set by the link").await.unwrap_err().contains("not valid"), "another password");
+        assert_eq!(
+            house.audit("user.reset"),
+            [
+                format!("{USER} {HERE} {USER} by mail; unlocked"),
+                format!("{ADMIN} {HERE} {ADMIN} by mail; still locked")
+            ]
+        );
+    });
+}
+
+#[test]
+fn sessions_outlive_a_restart_and_end_with_time_password_and_account() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let enter = async |house: &House, name: &str| {
+            let login = house.accounts.log_in(ip(HERE), name, &secret(PASSWORD), None).await.unwrap();
+            house.accounts.open_session(&login).await.unwrap()
+        };
+        let is_open = |house: &House, token: &Secret<String>| house.accounts.session(token).map(|login| login.name);
+        let (user, admin) = (enter(&house, USER).await, enter(&house, ADMIN).await);
+        assert_eq!((is_open(&house, &user).as_deref(), is_open(&house, &admin).as_deref()), (Some(USER), Some(ADMIN)));
+        for bad in ["", "x", &"A".repeat(43), &"A".repeat(100_000)] {
+            assert_eq!(is_open(&house, &secret(bad)), None);
+        }
+        let rows = house.shelf.session_rows();
+        let told = rows.iter().map(|(k, v)| format!("{k} {}", String::from_utf8_lossy(v))).collect::<String>();
+        assert!(!told.contains(user.reveal().as_str()), "the store holds no token");
+        let house = house.restarted();
+        assert_eq!(is_open(&house, &user).as_deref(), Some(USER));
+        // Its rights are those of now.
+        house.accounts.make_admin(&operator(), USER).await.unwrap();
+        assert_eq!(house.accounts.session(&user).unwrap().rights.role, Role::GroupAdministrator);
+        house.accounts.close_session(&user).await.unwrap();
+        assert_eq!(is_open(&house, &user), None);
+        house.accounts.set_key(&operator(), ADMIN, Some(secret(PASSWORD)), false).await.unwrap();
+        assert_eq!(is_open(&house, &admin), None, "another password, even the same one again");
+        let again = enter(&house, ADMIN).await;
+        house.clock.advance(Duration::from_secs(12 * 3600 - 1));
+        assert!(is_open(&house, &again).is_some());
+        let shorter = Duration::from_secs(3600);
+        house.accounts.reconfigure(&config::Accounts { session_lifetime: shorter, ..config::Accounts::default() });
+        assert_eq!(is_open(&house, &again), None, "a shorter lifetime counts for all");
+        house.accounts.reconfigure(&config::Accounts::default());
+        house.clock.advance(Duration::from_secs(1));
+        assert_eq!(is_open(&house, &again), None, "twelve hours are over");
+        let last = enter(&house, USER).await;
+        assert_eq!(house.shelf.session_rows().len(), 1, "those that are over are swept out");
+        house.accounts.remove(&operator(), USER).await.unwrap();
+        assert_eq!(is_open(&house, &last), None);
+    });
+}
+
+#[test]
+fn sessions_of_one_are_bounded_and_close_together() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let login = house.accounts.log_in(ip(HERE), USER, &secret(PASSWORD), None).await.unwrap();
+        let mut tokens = Vec::new();
+        for _ in 0..25 {
+            house.clock.advance(Duration::from_millis(1));
+            tokens.push(house.accounts.open_session(&login).await.unwrap());
+        }
+        let open: Vec<bool> = tokens.iter().map(|token| house.accounts.session(token).is_some()).collect();
+        assert_eq!(open.iter().filter(|open| **open).count(), 20);
+        assert!(!open[4] && open[5], "the oldest go");
+        assert_eq!(house.shelf.session_rows().len(), 20);
+        assert_eq!(house.accounts.close_all(USER).await.unwrap(), 20);
+        assert!(house.shelf.session_rows().is_empty());
+        house.accounts.set_key(&operator(), USER, None, false).await.unwrap();
+        assert!(house.accounts.open_session(&login).await.is_err(), "a login of the password before");
+    });
+}
