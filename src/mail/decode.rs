@@ -5,6 +5,32 @@
 //! result is never longer than what came in.
 //! Sources: RFC 2045 §6.7 and §6.8.
 
+/// How a part is encoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Encoding {
+    /// As it is: 7bit, 8bit, binary, and what nobody knows.
+    #[default]
+    Identity,
+    /// RFC 2045 §6.7.
+    QuotedPrintable,
+    /// RFC 2045 §6.8.
+    Base64,
+}
+
+impl Encoding {
+    /// The encoding that a field Content-Transfer-Encoding names.
+    pub fn of(value: &[u8]) -> Self {
+        let value = value.trim_ascii();
+        if value.eq_ignore_ascii_case(b"base64") {
+            Encoding::Base64
+        } else if value.eq_ignore_ascii_case(b"quoted-printable") {
+            Encoding::QuotedPrintable
+        } else {
+            Encoding::Identity
+        }
+    }
+}
+
 /// What base64 stands for. Octets outside the alphabet are passed over; padding ends a group, and another may follow.
 pub fn base64(encoded: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(encoded.len() / 4 * 3 + 3);

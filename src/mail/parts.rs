@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use mail_parser::{HeaderValue, decoders::charsets::map::charset_decoder, parsers::MessageStream};
 
 use super::{
-    decode::{base64, quoted_printable},
+    decode::{Encoding, base64, quoted_printable},
     header::{Fields, whole_text},
 };
 
@@ -52,14 +52,6 @@ pub struct Part<'m> {
     charset: String,
     encoding: Encoding,
     body: &'m [u8],
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Encoding {
-    #[default]
-    Identity,
-    QuotedPrintable,
-    Base64,
 }
 
 impl<'m> Parts<'m> {
@@ -204,14 +196,7 @@ impl About {
             if name.eq_ignore_ascii_case(b"Content-Type") && about.kind.is_empty() {
                 about.content_type(value);
             } else if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
-                let value = value.trim_ascii();
-                about.encoding = if value.eq_ignore_ascii_case(b"base64") {
-                    Encoding::Base64
-                } else if value.eq_ignore_ascii_case(b"quoted-printable") {
-                    Encoding::QuotedPrintable
-                } else {
-                    Encoding::Identity
-                };
+                about.encoding = Encoding::of(value);
             } else if name.eq_ignore_ascii_case(b"Content-Disposition")
                 && let Some(HeaderValue::ContentType(disposition)) = content_field(value)
             {

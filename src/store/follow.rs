@@ -36,30 +36,14 @@ pub(super) fn follow(
     limit: usize,
     floor: Timestamp,
 ) -> Result<(Vec<Followed>, u64), StoreError> {
-    let txn = db.begin_read().reading()?;
-    let events = txn.open_table(tables::EVENTS).reading()?;
-    let mut mail = MailReader::of(&txn, unclean)?;
-    let (mut out, mut reached) = (Vec::new(), after);
-    let start = after.saturating_add(1).max(first_number_of(floor));
-    for entry in events.range(start..).reading()?.take(limit) {
-        let (number, row) = entry.reading()?;
-        let (number, row) = (number.value(), row.value());
-        reached = number;
-        // One that cannot be read must not hold up everybody behind it; `verify` reports it.
-        let Ok(head) = EventHead::read(row) else {
-            log::error!("event={number} damaged, not followed; run hikyaku verify");
-            continue;
-        };
-        if !kinds.is_empty() && !kinds.contains(&head.kind) {
-            continue;
-        }
-        let (event, _) = rows::read_event(number, row).map_err(|e| bad_row(format_args!("event {number}"), e))?;
-        let Some(message) = mail.message(head.message)? else { continue };
-        let Some(recipient) = mail.recipient(event.key)? else { continue };
-        let address = recipient.address.as_str().to_lowercase();
-        out.push(Followed { number, event, address, user: message.user.clone() });
-    }
-    Ok((out, reached))
+    let (rows, reached) = follow_rows(db, unclean, after, kinds, limit, floor)?;
+    let followed = |row: LogRow| Followed {
+        number: row.number,
+        event: row.event,
+        address: row.recipient.to_lowercase(),
+        user: row.message.user.clone(),
+    };
+    Ok((rows.into_iter().map(followed).collect(), reached))
 }
 
 /// The same with the message's row and the address as it was written; without links.
@@ -80,6 +64,7 @@ pub(super) fn follow_rows(
         let (number, row) = entry.reading()?;
         let (number, row) = (number.value(), row.value());
         reached = number;
+        // One that cannot be read must not hold up everybody behind it; `verify` reports it.
         let Ok(head) = EventHead::read(row) else {
             log::error!("event={number} damaged, not followed; run hikyaku verify");
             continue;

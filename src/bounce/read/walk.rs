@@ -17,7 +17,7 @@ use mail_parser::{
     parsers::MessageStream,
 };
 
-use crate::mail::header::Fields;
+use crate::mail::{decode::Encoding, header::Fields};
 
 /// Octets of a mail that are looked at: reports stand before the mail that they return (RFC 6522 §3), and real ones end
 /// within 200 KiB.
@@ -56,13 +56,6 @@ pub(super) enum Sort {
     Message,
     /// Anything else.
     Other,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Encoding {
-    Identity,
-    QuotedPrintable,
-    Base64,
 }
 
 /// A leaf part, not decoded yet.
@@ -180,14 +173,7 @@ impl About {
             if about.kind.is_empty() && name.eq_ignore_ascii_case(b"Content-Type") {
                 about.content_type(value);
             } else if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
-                let value = value.trim_ascii();
-                about.encoding = if value.eq_ignore_ascii_case(b"base64") {
-                    Encoding::Base64
-                } else if value.eq_ignore_ascii_case(b"quoted-printable") {
-                    Encoding::QuotedPrintable
-                } else {
-                    Encoding::Identity
-                };
+                about.encoding = Encoding::of(value);
             }
         });
         about

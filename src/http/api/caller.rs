@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -27,6 +28,10 @@ use crate::{
 
 /// Calls of one API user at once; further ones are answered 429.
 pub const CALLS_MAX: usize = 10;
+/// Entries of the operation log about what one API user was denied in a minute: a program that asks in a loop fills no disk.
+const DENIALS_A_MINUTE_MAX: u32 = 30;
+/// That minute.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// What a call wants to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,14 +112,16 @@ pub fn of(daemon: &dyn Daemon, request: &Request, ask: &Ask<'_>, access: Access)
     Ok(Caller { name: login.name, rights: login.rights, zone, source, _call: call })
 }
 
-/// Writes to the operation log that a caller was denied something.
+/// Writes to the operation log that a caller was denied something; of many a minute, a few and how many there were.
 pub fn denied(daemon: &dyn Daemon, name: &str, source: IpAddr, path: &str, what: &str) {
+    let Some(untold) = daemon.calls().denied(name, daemon.clock().instant()) else { return };
+    let more = if untold > 0 { format!(" ({untold} more before)") } else { String::new() };
     let entry = AuditEntry {
         at: daemon.now(),
         who: name.to_owned(),
         act: "api.denied".to_owned(),
         object: path.to_owned(),
-        detail: what.to_owned(),
+        detail: format!("{what}{more}"),
         from: source.to_string(),
     };
     if let Err(error) = daemon.audit(entry) {
@@ -130,23 +137,46 @@ fn source_of(request: &Request) -> IpAddr {
     }
 }
 
-/// The calls under way, by API user; clones share the counts.
+/// The calls under way and what was denied lately, by API user; clones share the counts.
 #[derive(Clone, Debug, Default)]
-pub struct Calls(Arc<Mutex<HashMap<String, usize>>>);
+pub struct Calls(Arc<Mutex<HashMap<String, Count>>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    under_way: usize,
+    /// The minute of the last denial: when it began, entries about it, and denials that have none yet.
+    denials: Option<(Instant, u32, u64)>,
+}
 
 impl Calls {
     /// Counts a call, unless the user has [`CALLS_MAX`] already.
     pub fn start(&self, name: &str) -> Option<Call> {
         let mut calls = self.lock();
-        let under_way = calls.entry(name.to_owned()).or_insert(0);
-        if *under_way >= CALLS_MAX {
+        let count = calls.entry(name.to_owned()).or_default();
+        if count.under_way >= CALLS_MAX {
             return None;
         }
-        *under_way += 1;
+        count.under_way += 1;
         Some(Call { of: self.clone(), name: name.to_owned() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+    /// Something was denied: `Some` when it is to be told, with how many were not.
+    fn denied(&self, name: &str, now: Instant) -> Option<u64> {
+        let mut calls = self.lock();
+        let denials = &mut calls.entry(name.to_owned()).or_default().denials;
+        let (began, told, untold) = match *denials {
+            Some((began, told, untold)) if now.saturating_duration_since(began) < MINUTE => (began, told, untold),
+            before => (now, 0, before.map_or(0, |(_, _, untold)| untold)),
+        };
+        if told >= DENIALS_A_MINUTE_MAX {
+            *denials = Some((began, told, untold + 1));
+            return None;
+        }
+        *denials = Some((began, told + 1, 0));
+        Some(untold)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Count>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -161,9 +191,9 @@ pub struct Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let mut calls = self.of.lock();
-        if let Some(under_way) = calls.get_mut(&self.name) {
-            *under_way -= 1;
-            if *under_way == 0 {
+        if let Some(count) = calls.get_mut(&self.name) {
+            count.under_way -= 1;
+            if count.under_way == 0 && count.denials.is_none() {
                 calls.remove(&self.name);
             }
         }
@@ -173,6 +203,7 @@ impl Drop for Call {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock, Timestamp};
 
     #[test]
     fn a_user_has_so_many_calls_at_once_and_another_is_not_in_its_way() {
@@ -184,5 +215,14 @@ mod tests {
         assert!(calls.start("a").is_some());
         under_way.clear();
         assert!(calls.lock().is_empty());
+    }
+    #[test]
+    fn of_many_denials_a_few_are_told_and_the_rest_is_a_number() {
+        let (calls, clock) = (Calls::default(), Clock::manual(Timestamp::ZERO));
+        let told = |n: u32| (0..n).filter_map(|_| calls.denied("a", clock.instant())).collect::<Vec<u64>>();
+        assert_eq!(told(100), vec![0; DENIALS_A_MINUTE_MAX as usize]);
+        assert_eq!(calls.denied("b", clock.instant()), Some(0), "another user is told by itself");
+        clock.advance(MINUTE);
+        assert_eq!(told(2), [70, 0]);
     }
 }
