@@ -19,6 +19,16 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Letters of a printed id.
 const PRINTED_LEN: usize = 13;
 
+/// Octets as hexadecimal digits, in lower case: for digests and cursors.
+pub fn hex(octets: &[u8]) -> String {
+    use fmt::Write;
+    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
+}
+
 /// One accepted submission; printed it is the *queue id* (13 letters, sorted by time).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MessageId(u64);

@@ -47,7 +47,7 @@ use crate::{
     tls_report::receive::Receiver,
     unsubscribe::list::Unsubscribes,
     webhook::{
-        Webhooks,
+        self, Webhooks,
         inbound_deliver::{self, ByLane, Poster},
     },
 };
@@ -217,7 +217,7 @@ impl Daemon {
         let pauses_changed = web::pauses(store.clone(), scheduler.clone());
         pauses_changed();
         let kick = scheduler.clone();
-        let webhooks = webhooks::start(webhooks::Parts {
+        let webhooks = Webhooks::start(webhook::Parts {
             runtime: runtime.clone(),
             store: store.clone(),
             clock: clock.clone(),

@@ -21,7 +21,6 @@ use crate::{
     mail::{
         header::{Facts, Fields},
         trace::{self, Arrival, ReceivedForm, TraceKey, TraceSettings},
-        watched::Watched,
     },
     smtp::{
         address::Mailbox,
@@ -149,20 +148,10 @@ impl Out for ForwardDoor {
         };
         let never = Notify { given: true, ..Notify::default() };
         let recipient = EnvelopeRecipient { address: to, params: RcptParams { notify: never, orcpt: None } };
-        let incoming = Incoming {
-            id,
-            envelope: Envelope { sender: None, params, recipients: vec![recipient] },
-            body: self.body(id, top, mail.body).await?,
-            facts: mail.facts.clone(),
-            watched: Watched::default(),
-            user: String::new(),
-            user_class: None,
-            source_ip: mail.arrival.address,
-            origin: Origin::Forward,
-            settles: Vec::new(),
-            sandbox: false,
-            memos: Vec::new(),
-        };
+        let envelope = Envelope { sender: None, params, recipients: vec![recipient] };
+        let body = self.body(id, top, mail.body).await?;
+        let forwarded = Incoming::ours(id, envelope, body, mail.facts.clone(), Origin::Forward);
+        let incoming = Incoming { source_ip: mail.arrival.address, ..forwarded };
         self.door.store(incoming).await.map(|receipt| receipt.id())
     }
 

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     config::{HostPort, Mode, Rule},
+    ids::hex,
     net::dns::{DnsError, MxRecord, Resolver},
     store::Lane,
 };
@@ -269,7 +270,7 @@ fn spelled<'h>(names: impl Iterator<Item = &'h str>) -> String {
         return all;
     }
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, all.as_bytes());
-    let hash: String = digest.as_ref().iter().take(16).map(|octet| format!("{octet:02x}")).collect();
+    let hash = hex(&digest.as_ref()[..16]);
     let mut out = String::new();
     for name in names.iter().take(HOSTS_SPELLED_MAX) {
         if out.len() + name.len() > HOSTS_OCTETS_MAX {

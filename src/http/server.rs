@@ -27,6 +27,7 @@ use crate::{
         relay::BODY_API_MAX,
         wire,
     },
+    ids::hex,
     metrics::Metrics,
     secret::{Secret, equal_in_constant_time},
 };
@@ -61,7 +62,7 @@ impl Upstream {
     pub fn new(path: PathBuf) -> Self {
         let mut random = [0u8; 32];
         aws_lc_rs::rand::fill(&mut random).expect("the system gives random bytes");
-        Upstream { path, secret: Secret::new(random.iter().map(|b| format!("{b:02x}")).collect()) }
+        Upstream { path, secret: Secret::new(hex(&random)) }
     }
 
     /// The socket.

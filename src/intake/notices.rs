@@ -7,7 +7,7 @@ use smol::Timer;
 use crate::{
     bounce::notice::{self, Notice},
     budget::Budget,
-    mail::{header, watched::Watched},
+    mail::header,
     smtp::params::{BodyType, Envelope, EnvelopeRecipient, MailParams, Notify, RcptParams},
     store::{BODY_RAM_MAX, BodyIn, Origin, StoreError, StoredFile},
 };
@@ -67,20 +67,9 @@ impl notice::Door for NoticeDoor {
         // A notice that cannot be delivered is logged as failed and goes no further (RFC 3461 §5.2.9).
         let never = Notify { given: true, ..Notify::default() };
         let recipient = EnvelopeRecipient { address: notice.to, params: RcptParams { notify: never, orcpt: None } };
-        let incoming = Incoming {
-            id,
-            envelope: Envelope { sender: None, params, recipients: vec![recipient] },
-            body,
-            facts,
-            watched: Watched::default(),
-            user: String::new(),
-            user_class: None,
-            source_ip: None,
-            origin: Origin::Notice,
-            settles: notice.settles,
-            sandbox: false,
-            memos: Vec::new(),
-        };
+        let envelope = Envelope { sender: None, params, recipients: vec![recipient] };
+        let ours = Incoming::ours(id, envelope, body, facts, Origin::Notice);
+        let incoming = Incoming { settles: notice.settles, ..ours };
         self.door.store(incoming).await.map(drop)
     }
 }

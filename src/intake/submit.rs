@@ -75,6 +75,26 @@ pub struct Incoming {
     pub memos: Vec<MemoChange>,
 }
 
+impl Incoming {
+    /// Mail of our own making, or passed on by us: no user's, from nowhere, seen by no filter.
+    pub fn ours(id: MessageId, envelope: Envelope, body: BodyIn, facts: Facts, origin: Origin) -> Self {
+        Incoming {
+            id,
+            envelope,
+            body,
+            facts,
+            watched: Watched::default(),
+            user: String::new(),
+            user_class: None,
+            source_ip: None,
+            origin,
+            settles: Vec::new(),
+            sandbox: false,
+            memos: Vec::new(),
+        }
+    }
+}
+
 impl Door {
     /// A door to this store and scheduler; return addresses are made with these keys.
     pub fn new(

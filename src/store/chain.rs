@@ -210,11 +210,6 @@ fn name_of(number: u64, row: &[u8]) -> String {
     format!("operation log, entry {number} ({}, {act})", number_time(number).rfc3339_seconds())
 }
 
-/// A hash, for people.
-pub(super) fn hex(hash: &Hash) -> String {
-    hash.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 #[cfg(test)]
 #[path = "chain_tests.rs"]
 mod tests;

@@ -1,5 +1,6 @@
 //! Tampering with the operation log is noticed and named, whoever wrote into the database's file.
 
+use crate::ids::hex;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use proptest::prelude::*;

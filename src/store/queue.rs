@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    ids::{MessageId, RecipientKey},
+    ids::{MessageId, RecipientKey, hex},
 };
 
 /// Lanes due at or before `until`, earliest first, behind `after`.
@@ -230,14 +230,6 @@ fn lanes_of(destination: &str) -> (Vec<u8>, Option<Vec<u8>>) {
     first.push(0);
     end.push(Lane::RULE_MARK as u8 + 1);
     (first, Some(end))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
-        let _ = write!(s, "{b:02x}");
-        s
-    })
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

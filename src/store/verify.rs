@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     event::EventKind,
-    ids::{MessageId, RecipientKey, UserKey},
+    ids::{MessageId, RecipientKey, UserKey, hex},
 };
 
 /// Lines of damage that are told; more are counted.
@@ -133,7 +133,7 @@ impl Verifier {
         let ages = std::mem::take(&mut self.ages).compare(&txn.open_table(tables::AGES).reading()?)?;
         let (audit, ends) = chain::verify(&txn)?;
         self.report.audit_entries = ends.entries;
-        self.report.audit_head = (ends.head.0, chain::hex(&ends.head.1));
+        self.report.audit_head = (ends.head.0, hex(&ends.head.1));
         let lines = [ages, memos::verify(&txn)?, pauses::verify(&txn)?, audit, counts];
         lines.into_iter().flatten().for_each(|line| self.damage(line));
         self.compare_sums(&txn)

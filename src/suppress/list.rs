@@ -15,6 +15,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     event::ErrorClass,
+    ids::hex,
     store::{MemoKind, Page, StoreError},
 };
 
@@ -223,7 +224,7 @@ pub(super) fn row_of(memory: &Arc<dyn Memory>, key: &str) -> Result<Row, StoreEr
 
 /// A cursor holds no sign that a URL or a shell would mind.
 fn cursor_of(key: &str) -> String {
-    key.bytes().map(|b| format!("{b:02x}")).collect()
+    hex(key.as_bytes())
 }
 
 fn cursor_key(cursor: &str) -> Option<String> {

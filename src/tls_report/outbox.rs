@@ -21,7 +21,7 @@ use crate::{
     event::Class,
     ids::MessageId,
     intake::submit::{Door, Incoming},
-    mail::{header, watched::Watched},
+    mail::header,
     net::{
         dns::{DnsError, Resolver},
         https::{Client, Fetch},
@@ -139,21 +139,10 @@ impl<P: Post> Ways for Outbox<P> {
         };
         let never = Notify { given: true, ..Notify::default() };
         let recipient = EnvelopeRecipient { address: mail.to, params: RcptParams { notify: never, orcpt: None } };
-        let incoming = Incoming {
-            id,
-            envelope: Envelope { sender: Some(mail.from), params, recipients: vec![recipient] },
-            body,
-            facts,
-            watched: Watched::default(),
-            user: REPORT_USER.to_owned(),
-            // Nobody waits for it.
-            user_class: Some(Class::Low),
-            source_ip: None,
-            origin: Origin::Notice,
-            settles: Vec::new(),
-            sandbox: false,
-            memos: Vec::new(),
-        };
+        let envelope = Envelope { sender: Some(mail.from), params, recipients: vec![recipient] };
+        let ours = Incoming::ours(id, envelope, body, facts, Origin::Notice);
+        // Nobody waits for it.
+        let incoming = Incoming { user: REPORT_USER.to_owned(), user_class: Some(Class::Low), ..ours };
         self.door.store(incoming).await.map(drop)
     }
 

@@ -16,10 +16,7 @@ use crate::{
         sink::{InboundMail, Refusal, Sink},
         submit::Incoming,
     },
-    mail::{
-        trace::{self, Arrival, ReceivedForm, TraceSettings},
-        watched::Watched,
-    },
+    mail::trace::{self, Arrival, ReceivedForm, TraceSettings},
     smtp::{
         address::Mailbox,
         params::{BodyType, Envelope, EnvelopeRecipient, MailParams, RcptParams},
@@ -67,20 +64,10 @@ impl MailPosts {
             params: RcptParams::default(),
         };
         let recipients = posts.iter().map(recipient).collect();
-        let incoming = Incoming {
-            id,
-            envelope: Envelope { sender: mail.sender.cloned(), params, recipients },
-            body: self.out.body(id, top, mail.body).await.map_err(later)?,
-            facts: mail.facts.clone(),
-            watched: Watched::default(),
-            user: String::new(),
-            user_class: None,
-            source_ip: mail.arrival.address,
-            origin: Origin::Forward,
-            settles: Vec::new(),
-            sandbox: false,
-            memos: Vec::new(),
-        };
+        let envelope = Envelope { sender: mail.sender.cloned(), params, recipients };
+        let body = self.out.body(id, top, mail.body).await.map_err(later)?;
+        let forwarded = Incoming::ours(id, envelope, body, mail.facts.clone(), Origin::Forward);
+        let incoming = Incoming { source_ip: mail.arrival.address, ..forwarded };
         let receipt = self.out.door.store_in(incoming, Some(lanes)).await.map_err(later)?;
         log::info!("inbound={} message={} forward=webhook posts={}", mail.arrival.id, receipt.id(), posts.len());
         Ok(())

@@ -11,6 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::payload::Feed;
 use crate::{
     clock::Timestamp,
+    ids::hex,
     secret::{Secret, signing_key},
 };
 
@@ -31,7 +32,7 @@ pub fn fingerprint(url: &str) -> String {
 
 fn digest(text: &str, octets: usize) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().take(octets).map(|b| format!("{b:02x}")).collect()
+    hex(&digest.as_ref()[..octets])
 }
 
 /// The keys of a config's text.

@@ -21,6 +21,7 @@ use crate::{
         ask::Ask,
         fault::{Fault, Why},
     },
+    ids::hex,
     store::{MEMOS_A_CALL_MAX, MemoChange, MemoKind, Store, StoreError},
 };
 
@@ -78,10 +79,6 @@ pub(super) struct Claim {
 
 fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// What a call says, whatever the way in which it is written: the key of the user and the way of the answer count for nothing.
