@@ -153,7 +153,7 @@ fn mail(n: u64, lane: &Lane) -> Arc<Loaded> {
         place: BodyPlace::File,
         len: 10_240,
     };
-    Arc::new(Loaded { message, recipients: vec![recipient], body: None })
+    Arc::new(Loaded { message, recipients: vec![recipient], body: None, leads: Default::default() })
 }
 
 fn shell(c: &mut Criterion) {
@@ -166,6 +166,7 @@ fn shell(c: &mut Criterion) {
         shutdown: Shutdown::new(),
         deliver: Arc::new(Taker),
         budget: Budget::new(512 << 20),
+        streams: Default::default(),
     };
     let handle: Handle = Scheduler::start(parts, Settings::from(&Config::default()));
     let lane = Lane("relay.example:25".into());

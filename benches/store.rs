@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench store` prints criterion's times; before them, for each batch: messages a second, and the CPU time of
 //! the writer's thread for one message (accept and succeeded, one recipient, 10 KiB), read from /proc. Then the scenes of what
-//! comes back: a million suppressions looked up (`HIKYAKU_BENCH_SUPPRESSIONS`), bounces written, the log followed.
+//! comes back: a million suppressions looked up (`HIKYAKU_BENCH_SUPPRESSIONS`), bounces written, the log followed. And what it costs
+//! to keep a lead for the next try (`HIKYAKU_BENCH_LEADS=1`: that alone).
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a measuring program: it prints, and stops at trouble
 
@@ -21,7 +22,7 @@ use hikyaku::{
         params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
     },
     store::{
-        BodyIn, Change, Lane, MEMOS_A_CALL_MAX, MemoChange, MemoKind, Origin, RetentionPeriods, Returned, Store,
+        BodyIn, Change, Lane, Lead, MEMOS_A_CALL_MAX, MemoChange, MemoKind, Origin, RetentionPeriods, Returned, Store,
         StoreOptions, Submission,
     },
 };
@@ -115,7 +116,7 @@ impl Bench {
             operator: None,
             detail: Some(Box::new(detail)),
         };
-        Change { event, notice: None }
+        Change::of(event, None)
     }
 
     /// `batch` messages at once: all accepted, then all delivered.
@@ -198,6 +199,74 @@ fn writer_cpu() {
             2.0 * messages / (bench.store.commits().0 - commits) as f64,
         );
     }
+}
+
+/// Deferrals with and without a lead to keep, and what the retry costs that delivers: alternating, thrice.
+fn deferrals() {
+    const MESSAGES: usize = 6_400;
+    const BATCH: usize = 32;
+    let lead = Lead { own: false, octets: Bytes::from(vec![b'x'; 1_000]) };
+    for kept in [false, true].repeat(3) {
+        let mut bench = Bench::new();
+        let mut keys = Vec::with_capacity(MESSAGES);
+        for _ in 0..MESSAGES / 64 {
+            let submissions: Vec<Submission> = (0..64).map(|_| bench.submission()).collect();
+            let all = submissions.into_iter().map(|s| bench.store.submit(s));
+            keys.extend(smol::block_on(futures(all)).into_iter().map(|r| r.unwrap().loaded().recipients[0].key));
+        }
+        let octets = bench.store.totals().database_octets;
+        let mut figures = Vec::new();
+        for deferred in [true, false] {
+            let (cpu, written) = (thread_cpu("hikyaku-store"), written());
+            for part in keys.chunks(BATCH) {
+                let change = |key: &RecipientKey| {
+                    let mut change = bench.succeeded(*key);
+                    if deferred {
+                        change.event.kind = EventKind::Deferred;
+                        change.event.next_try = Some(bench.clock.now().plus(DAY));
+                        change.event.wait = Some(hikyaku::event::WaitReason::Retry);
+                        change.lead = kept.then(|| lead.clone());
+                    }
+                    change
+                };
+                smol::block_on(bench.store.apply(part.iter().map(change).collect())).unwrap();
+            }
+            let each = |n: f64| n / MESSAGES as f64;
+            let cpu = each((thread_cpu("hikyaku-store") - cpu).as_secs_f64() * 1e6);
+            figures.push((cpu, each((self::written() - written) as f64)));
+            if deferred {
+                let grown = bench.store.totals().database_octets - octets;
+                figures.push((each(grown as f64), bench.store.totals().leads as f64));
+            }
+        }
+        let [deferral, size, delivery] = figures[..] else { return };
+        println!(
+            "lead kept: {kept:<5} deferral {:>5.1} µs of the writer, {:>6.0} octets written; database {:>5.0} octets more a \
+             message ({} leads); delivery after it {:>5.1} µs, {:>6.0} octets",
+            deferral.0, deferral.1, size.0, size.1, delivery.0, delivery.1
+        );
+    }
+}
+
+/// All of them, at once.
+async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let executor = smol::LocalExecutor::new();
+    let tasks: Vec<_> = all.map(|one| executor.spawn(one)).collect();
+    let wait = async {
+        let mut out = Vec::new();
+        for task in tasks {
+            out.push(task.await);
+        }
+        out
+    };
+    executor.run(wait).await
+}
+
+/// Octets that this process handed to the disk.
+fn written() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 /// Address number `n` of a list: different from its neighbours, as in life.
@@ -311,8 +380,12 @@ fn returns() {
 fn store(c: &mut Criterion) {
     // HIKYAKU_BENCH_SCENE="lists" measures only what comes back.
     let only_lists = std::env::var("HIKYAKU_BENCH_SCENE").is_ok_and(|scene| scene == "lists");
+    if std::env::var_os("HIKYAKU_BENCH_LEADS").is_some() {
+        return deferrals();
+    }
     if !only_lists {
         writer_cpu();
+        deferrals();
     }
     suppressions();
     returns();

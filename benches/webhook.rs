@@ -79,7 +79,7 @@ fn fill(store: &Store, clock: &Clock, mails: u64) {
         smol::block_on(async {
             let each = (0..here).map(|n| one(store, clock, &budget, part * AT_ONCE as u64 + n as u64));
             let keys = futures(each.collect()).await;
-            let changes = keys.into_iter().map(|key| Change { event: succeeded(key, clock), notice: None });
+            let changes = keys.into_iter().map(|key| Change::of(succeeded(key, clock), None));
             store.apply(changes.collect()).await.unwrap();
         });
     }

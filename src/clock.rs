@@ -163,3 +163,26 @@ impl Clock {
 fn read_instant() -> Instant {
     Instant::now()
 }
+
+/// A time as milliseconds since 1970, for rows kept as JSON: `#[serde(with = "crate::clock::millis")]`.
+pub mod millis {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Timestamp;
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The format's.
+    pub fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(at.as_millis())
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The format's, and where it is no number.
+    pub fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Timestamp, D::Error> {
+        u64::deserialize(from).map(Timestamp::from_millis)
+    }
+}

@@ -49,6 +49,20 @@
 //!   a click   ─► http/one_click ─► unsubscribe/list ────────────────────────────────────┘
 //! ```
 //!
+//! # Who we are, and who others say we are
+//!
+//! ```text
+//!   deliver/trial ─► deliver/lead ─► signing/threads ─► dkim/sign            (once a mail; kept while it waits: store/leads)
+//!                       └─ unsubscribe/links       signing/ring ◄─ [[domain.dkim]], signing/rotate ◄─ memos: keys and their lives
+//!
+//!   the DNS ─► lookup ─► spf, dmarc/tree_walk, dkim/record ─► doctor/checks ─► finding::Report ─► words (English, Japanese)
+//!                                                                └─► doctor/round, daily ─► memos, journal, webhook/outbox
+//!   error log, streams, rules' history, findings ─► diagnose ─► causes, the likeliest first
+//!
+//!   mail that comes in ─► authres: spf, dkim/verify, dmarc ─► a mark ─► dmarc/sink, tls_report/sink
+//!   a report ─► dmarc/read ─► dmarc/keep ─► memos by domain and day ─► dmarc/views (label: whose address is it?)
+//! ```
+//!
 //! One direction: `intake` and `deliver` never meet; they share the store and the scheduler. Everything enters by one
 //! door, [`intake::submit`].
 //!
@@ -59,9 +73,9 @@
 //! | layer | rooms | may use |
 //! |---|---|---|
 //! | 0 words | [`clock`] [`ids`] [`secret`] [`budget`] [`event`] [`fact`] [`metrics`] [`journal`] [`when`] | each other |
-//! | 1 pure | [`smtp`], [`mail`], [`sheet`], `bounce/{envelope_from,verp,classify,read,dsn_write}`, `deliver/{route,tls_policy,sts_policy,verdict,counted}`, `schedule/` but its shell (`task`, `attempt`, `results`, `shelf`, `locate`), `intake/proxy`, `unsubscribe/{token,headers,row}` | layer 0, and the rooms to their left |
+//! | 1 pure | [`lookup`], [`smtp`], [`mail`], [`sheet`], [`dkim`], [`spf`], `dmarc/{record,tree_walk,generate,report,read}`, `authres/results`, `signing/{life,words}`, `doctor/{seen,finding,words}`, `bounce/{envelope_from,verp,classify,read,dsn_write}`, `deliver/{route,tls_policy,sts_policy,verdict,counted}`, `schedule/` but its shell (`task`, `attempt`, `results`, `shelf`, `locate`), `intake/proxy`, `unsubscribe/{token,headers,row}` | layer 0, and the rooms to their left |
 //! | 2 state | [`config`] (owns toml), [`store`] (owns redb), [`records`], `deliver/rules`, `intake/{policy,inlets,spam,forwarding}`, `suppress/{lookup,told}`, `webhook/inbound_lane`, `unsubscribe/filters` | 0, 1 |
-//! | 3 shells | [`runtime`], [`net`] (owns rustls and the DNS codec), [`intake`], [`deliver`], [`schedule`], [`bounce`], [`suppress`], [`unsubscribe`], [`tls_report`], [`account`], [`webhook`], [`http`] (owns tiny_http) | 0–2, and `intake/submit` |
+//! | 3 shells | [`runtime`], [`net`] (owns rustls and the DNS codec), [`intake`], [`deliver`], [`schedule`], [`bounce`], [`suppress`], [`unsubscribe`], [`tls_report`], [`signing`], [`authres`], [`dmarc`], [`doctor`], [`diagnose`], [`account`], [`webhook`], [`http`] (owns tiny_http) | 0–2, and `intake/submit` |
 //! | 4 wiring | [`app`], [`cli`] (owns clap) | everything |
 //!
 //! # The promises, and where they are kept
@@ -92,9 +106,12 @@ pub mod secret;
 pub mod when;
 
 // Layer 1: pure.
+pub mod dkim;
+pub mod lookup;
 pub mod mail;
 pub mod sheet;
 pub mod smtp;
+pub mod spf;
 
 // Layer 2: state.
 pub mod config;
@@ -103,13 +120,18 @@ pub mod store;
 
 // Layer 3: shells, in the order of the flow.
 pub mod account;
+pub mod authres;
 pub mod bounce;
 pub mod deliver;
+pub mod diagnose;
+pub mod dmarc;
+pub mod doctor;
 pub mod http;
 pub mod intake;
 pub mod net;
 pub mod runtime;
 pub mod schedule;
+pub mod signing;
 pub mod suppress;
 pub mod tls_report;
 pub mod unsubscribe;

@@ -139,6 +139,30 @@ pub struct Metrics {
     pub tls_reports_sent: Counter,
     /// TLS reports that came in.
     pub tls_reports_received: Counter,
+    /// DMARC reports that are kept, failure reports among them.
+    pub dmarc_reports_received: Counter,
+    /// DMARC reports that were refused: about nobody here, too old, or too many.
+    pub dmarc_reports_refused: Counter,
+    /// Rows of kept DMARC reports.
+    pub dmarc_rows: Counter,
+    /// Leads that were signed: one a message, or one a recipient of a list's mail.
+    pub dkim_signed: Counter,
+    /// Mail that left unsigned though there are keys: its domain has none …
+    pub dkim_unsigned_no_key: Counter,
+    /// … it has no From …
+    pub dkim_unsigned_no_from: Counter,
+    /// … it has several …
+    pub dkim_unsigned_several_from: Counter,
+    /// … its header is too long …
+    pub dkim_unsigned_long_header: Counter,
+    /// … it came in and is passed on.
+    pub dkim_unsigned_passed_on: Counter,
+    /// Times that signing failed: the mail waits.
+    pub dkim_failed: Counter,
+    /// Microseconds that the signing threads worked.
+    pub dkim_micros: Counter,
+    /// Mail that waits for its signature now.
+    pub dkim_queue: Gauge,
     /// DNS queries sent.
     pub dns_queries: Counter,
     /// Addresses that came onto the suppression list.
@@ -157,4 +181,10 @@ pub struct Metrics {
     pub webhook_failures: Counter,
     /// … and events in those that were answered 2xx.
     pub webhook_events: Counter,
+    /// Seconds that the oldest DKIM key which signs has signed.
+    pub dkim_key_age_seconds: Gauge,
+    /// DKIM keys that are on their way to sign.
+    pub dkim_rotations: Gauge,
+    /// DKIM keys with which something is wrong.
+    pub dkim_key_alarms: Gauge,
 }

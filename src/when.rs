@@ -81,6 +81,17 @@ impl Zone {
         u64::try_from(millis).ok().map(Timestamp::from_millis)
     }
 
+    /// The last moment, now or earlier, at which clocks of this zone showed this minute of a day; `Timestamp::ZERO` where there
+    /// is none.
+    pub fn last_daily(&self, minute: u16, now: Timestamp) -> Timestamp {
+        let minute = minute % (24 * 60);
+        let time = civil::time((minute / 60) as i8, (minute % 60) as i8, 0, 0);
+        let today = self.date(now);
+        let at = |day: civil::Date| self.moment(day.to_datetime(time));
+        let todays = today.and_then(at).filter(|at| *at <= now);
+        todays.or_else(|| today.and_then(|day| day.yesterday().ok()).and_then(at)).unwrap_or(Timestamp::ZERO)
+    }
+
     /// `2026-11`: the month of a time.
     pub fn month(&self, at: Timestamp) -> String {
         self.print(at, "%Y-%m")
@@ -231,6 +242,21 @@ mod tests {
             [(0, "0s"), (59, "59s"), (60, "1m"), (250, "4m 10s"), (1800, "30m"), (7500, "2h 5m"), (273_600, "3d 4h")]
         {
             assert_eq!(human(Duration::from_secs(s)), text);
+        }
+    }
+
+    #[test]
+    fn the_daily_time_is_that_of_the_zone() {
+        let read = |text: &str| Timestamp::from_rfc3339(text).unwrap();
+        for (zone, minute, now, expected) in [
+            ("Asia/Tokyo", 0, "2026-11-24T14:59:59Z", "2026-11-23T15:00:00Z"),
+            ("Asia/Tokyo", 0, "2026-11-24T15:00:00Z", "2026-11-24T15:00:00Z"),
+            ("Asia/Tokyo", 210, "2026-11-24T20:00:00Z", "2026-11-24T18:30:00Z"),
+            ("UTC", 1439, "2026-11-24T23:58:00Z", "2026-11-23T23:59:00Z"),
+            // The clocks skip half past two that night.
+            ("Europe/Berlin", 150, "2026-03-29T02:00:00Z", "2026-03-29T01:30:00Z"),
+        ] {
+            assert_eq!(Zone::named(zone).last_daily(minute, read(now)), read(expected), "{zone} {minute} {now}");
         }
     }
 }

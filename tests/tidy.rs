@@ -21,6 +21,7 @@ const FILE_LINES_MAX: usize = 600;
 /// Names of config fields that are no keys of the file, and why.
 const FIELDS_WITHOUT_KEY: &[(&str, &str)] = &[
     ("smarthost_password", "what smarthost_password_file says"),
+    ("key", "what private_key says"),
     ("run_at_minute", "key: run"),
     ("reject_on_submit", "key: on_submit"),
     ("form", "key: format"),

@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     account::Accounts,
-    app::{Started, explain::Deciders, inbound, lock, reload, tls_reports, unsubscribe, web, webhooks},
+    app::{Started, dmarc, doctor, explain::Deciders, inbound, lock, reload, tls_reports, unsubscribe, web, webhooks},
     bounce::{classify, keys, notice},
     budget::Budget,
     clock::Clock,
@@ -23,7 +23,9 @@ use crate::{
         attempt::{Deliverer, DelivererParts},
         job::Deliver,
         sandbox::Sandbox,
+        streams::Streams,
     },
+    diagnose::{self, Diagnoser},
     http::{
         Http,
         api::emails::{Posting, keys::Keys},
@@ -42,6 +44,10 @@ use crate::{
     net::{dns::Resolver, tls::ReloadableServerConfig},
     runtime::{Runtime, Shutdown},
     schedule::task::{Handle, Parts, Scheduler, Settings},
+    signing::{
+        Keyring, Signer, Signing,
+        rotate::{self, Rotation},
+    },
     store::{Archive, RetentionPeriods, Store, StoreOptions},
     suppress::{self, Suppressions},
     tls_report::receive::Receiver,
@@ -78,9 +84,12 @@ pub struct Daemon {
     pub(super) accounts: Accounts,
     pub(super) scheduler: Handle,
     pub(super) deliverer: Option<Arc<Deliverer>>,
+    pub(super) signing_keys: Keyring,
+    pub(super) rotation: Rotation,
     pub(super) resolver: Resolver,
     pub(super) suppressions: Suppressions,
     pub(super) webhooks: Webhooks,
+    streams: Streams,
     pub(super) tls: Option<ReloadableServerConfig>,
     pub(super) http: Http,
     pub(super) one_click: Option<OneClick>,
@@ -138,6 +147,17 @@ impl Daemon {
             config: live.clone(),
         }))
         .map_err(failed)?;
+        let keyring = Keyring::new(&config);
+        // Keys that were in force are so again before the first mail leaves.
+        let rotation = async_io::block_on(Rotation::open(rotate::Parts {
+            shelf: Arc::new(store.clone()),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            config: live.clone(),
+            ring: keyring.clone(),
+            eyes: Arc::new(resolver.clone()),
+        }))
+        .map_err(failed)?;
         let mut deliverer = None;
         let mut sandbox = None;
         let deliver: Arc<dyn Deliver> = match config.delivery.mode {
@@ -148,6 +168,7 @@ impl Daemon {
             }
             Mode::Internet | Mode::Smarthost => {
                 let resolver = resolver.clone();
+                let signer = Signer::start(config.dkim.threads, &clock, &metrics).map_err(failed)?;
                 let parts = DelivererParts {
                     runtime: runtime.clone(),
                     store: store.clone(),
@@ -157,6 +178,7 @@ impl Daemon {
                     shutdown: shutdown.clone(),
                     keys: keys.clone(),
                     per_recipient: Some(unsubscribe::per_recipient(live.clone(), keys.clone())),
+                    signing: Some(Signing { keys: keyring.clone(), signer }),
                 };
                 let made = Arc::new(Deliverer::new(parts, &config));
                 deliverer = Some(made.clone());
@@ -173,6 +195,9 @@ impl Daemon {
                 shutdown: shutdown.clone(),
             }),
         });
+        async_io::block_on(reload::note_rules(&store, &config.delivery, clock.now()));
+        let streams = Streams::default();
+        streams.start(&runtime, &shutdown, Arc::new(store.clone()), clock.clone());
         let scheduler = Scheduler::start(
             Parts {
                 runtime: runtime.clone(),
@@ -182,6 +207,7 @@ impl Daemon {
                 shutdown: shutdown.clone(),
                 deliver,
                 budget: budget.clone(),
+                streams: streams.clone(),
             },
             Settings::from(&*config),
         );
@@ -196,8 +222,9 @@ impl Daemon {
             door: Arc::new(NoticeDoor::new(door.clone(), budget.clone())),
             hostname: config.server.hostname.clone(),
         });
-        // In the sandbox nothing goes out, and there are no sessions to report on.
+        // In the sandbox nothing goes out: there are no signatures, and no sessions to report on.
         if deliverer.is_some() {
+            rotation.start(&runtime, shutdown.clone());
             tls_reports::start(tls_reports::Parts {
                 runtime: runtime.clone(),
                 store: store.clone(),
@@ -211,6 +238,16 @@ impl Daemon {
             });
         }
         let tls_receiver = Receiver::new(store.clone(), clock.clone(), metrics.clone());
+        let monitor = dmarc::start(dmarc::Parts {
+            runtime: runtime.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+            config: live.clone(),
+            dns: Arc::new(resolver.clone()),
+            tls_reports: tls_receiver.clone(),
+        });
 
         let store_failed = Arc::new(AtomicBool::new(false));
         runtime.spawn("dnssec", web::try_validation(resolver.clone(), live.clone()));
@@ -236,6 +273,16 @@ impl Daemon {
             config: live.clone(),
             tell: Some(webhooks.outbox()),
         });
+        let domain_checks = doctor::start(doctor::Parts {
+            runtime: runtime.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            shutdown: shutdown.clone(),
+            config: live.clone(),
+            resolver: resolver.clone(),
+            keys: keyring.clone(),
+            outbox: webhooks.outbox(),
+        });
         scheduler.on_failures({
             let suppressions = suppressions.clone();
             move || suppressions.kick()
@@ -247,6 +294,7 @@ impl Daemon {
             scheduler: scheduler.clone(),
             clock: clock.clone(),
             keys: keys.clone(),
+            signing_keys: keyring.clone(),
             suppressions: suppressions.clone(),
         };
         let unsubscribes = Unsubscribes::new(store.clone(), clock.clone(), live.clone());
@@ -288,6 +336,14 @@ impl Daemon {
                     let resolver = resolver.clone();
                     move || resolver.validation()
                 }),
+                diagnoser: Diagnoser::new(diagnose::Parts {
+                    store: store.clone(),
+                    clock: clock.clone(),
+                    config: live.clone(),
+                    suppressions: suppressions.clone(),
+                    warm_ups: web::warm_ups(deliverer.clone()),
+                    doctor: Some(Arc::new(domain_checks.clone())),
+                }),
                 warm_ups: web::warm_ups(deliverer.clone()),
                 rule_uses: web::rule_uses(deliverer.clone()),
                 explain: Box::new({
@@ -297,13 +353,16 @@ impl Daemon {
                 facts_of: Box::new(move |message, recipient| deciders.facts_of(message, recipient)),
                 trouble: web::trouble(store_failed.clone()),
                 tls_reports: tls_receiver.clone(),
+                dmarc: monitor.clone(),
                 suppressions: suppressions.clone(),
                 unsubscribes: unsubscribes.clone(),
                 webhooks: webhooks.clone(),
+                domain_checks,
                 backup_runs: Arc::default(),
                 calls: Default::default(),
                 posting,
                 page_marks: Default::default(),
+                signing_keys: rotation.clone(),
             },
         )
         .map_err(failed)?;
@@ -337,11 +396,13 @@ impl Daemon {
             budget: budget.clone(),
             trace_key: trace_key.clone(),
             tls_reports: tls_receiver,
+            dmarc: monitor.keeper,
             on_returned: Box::new({
                 let suppressions = suppressions.clone();
                 move || suppressions.kick()
             }),
             unsubscribes: unsubscribes.clone(),
+            dns: Arc::new(resolver.clone()),
         });
         let entrance = Arc::new(Entrance {
             runtime: runtime.clone(),
@@ -369,9 +430,12 @@ impl Daemon {
             accounts,
             scheduler,
             deliverer,
+            signing_keys: keyring,
+            rotation,
             resolver,
             suppressions,
             webhooks,
+            streams,
             tls,
             http,
             one_click,
@@ -444,6 +508,7 @@ impl Daemon {
         if let Some(deliverer) = &self.deliverer {
             deliverer.flush().await;
         }
+        self.streams.flush(&self.store).await;
         self.accounts.flush().await;
         self.webhooks.stopped().await;
     }

@@ -11,12 +11,13 @@ use crate::{
     bounce::{envelope_from::Mail, keys::KeyRing},
     clock::{Clock, Timestamp},
     config::{Config, InForce, RelayPolicy},
-    deliver::{attempt::Deliverer, envelope::return_address, rules::lane_of},
+    deliver::{attempt::Deliverer, envelope::return_address, lead, rules::lane_of},
     event::WaitReason,
     fact::Fact,
     http::daemon::ExplainQuery,
     intake::policy::{self, ClassHints, ClassSource},
     schedule::task::Handle,
+    signing::Keyring,
     smtp::address::Mailbox,
     store::{Account, AccountKind, Message, Recipient, RecipientState, Store},
     suppress::Suppressions,
@@ -41,6 +42,8 @@ pub struct Deciders {
     pub clock: Clock,
     /// The keys of return addresses.
     pub keys: KeyRing,
+    /// The keys that sign.
+    pub signing_keys: Keyring,
     /// Who is not written to.
     pub suppressions: Suppressions,
 }
@@ -56,6 +59,7 @@ impl Deciders {
         }
         facts.push(class(&config, query, account.as_ref()));
         facts.push(Fact::new("return path", self.return_path(&config, query.sender.as_ref())));
+        facts.push(self.signature(query.sender.as_ref()));
         facts.extend(self.suppression(&query.recipient, &query.user));
         facts.extend(self.route(&config, &query.recipient, &query.user));
         facts
@@ -84,6 +88,7 @@ impl Deciders {
             facts.push(Fact::new("next try", next_try(*due, *wait, self.clock.now())));
             return facts;
         }
+        facts.push(self.signature_of(message, recipient));
         facts.extend(self.suppression(&recipient.address, &message.user));
         facts.extend(self.route(&config, &recipient.address, &message.user));
         facts.push(Fact::new("next try", next_try(*due, *wait, self.clock.now())));
@@ -104,6 +109,28 @@ impl Deciders {
         }
     }
 
+    /// Who signs mail of this sender.
+    fn signature(&self, sender: Option<&Mailbox>) -> Fact {
+        if self.deliverer.is_none() {
+            return sandbox_signs_nothing();
+        }
+        let header_from = sender.map_or("", Mailbox::as_str);
+        let fact = lead::fact(lead::signers_of(&self.signing_keys, header_from));
+        Fact::new("dkim", format!("{}; taken for the header From, which decides", fact.says))
+    }
+
+    /// Who signs, or signed, a mail that waits.
+    fn signature_of(&self, message: &Message, recipient: &Recipient) -> Fact {
+        if self.deliverer.is_none() {
+            return sandbox_signs_nothing();
+        }
+        let kept = self.store.leads(message.id, &[recipient.key.index]).unwrap_or_default();
+        match kept.iter().max_by_key(|kept| kept.index) {
+            Some(kept) => lead::fact_of_kept(&kept.octets),
+            None => lead::fact(lead::signers(&self.signing_keys, message)),
+        }
+    }
+
     fn route(&self, config: &Config, recipient: &Mailbox, user: &str) -> Vec<Fact> {
         let lane = lane_of(&config.delivery, recipient);
         let mut facts = match &self.deliverer {
@@ -113,6 +140,10 @@ impl Deciders {
         facts.extend(self.scheduler.facts(&lane, self.clock.now()));
         facts
     }
+}
+
+fn sandbox_signs_nothing() -> Fact {
+    Fact::new("dkim", "not signed: the built-in sandbox sends nothing")
 }
 
 fn class(config: &Config, query: &ExplainQuery, account: Option<&Account>) -> Fact {

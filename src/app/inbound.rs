@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    authres::Authenticator,
     bounce::{
         forward::ForwardDoor,
         keys::{self, KeyRing, NotOpened},
@@ -12,11 +13,14 @@ use crate::{
     budget::Budget,
     clock::Clock,
     config::InForce,
+    dmarc::{keep::Keeper, sink::ReportSink},
     intake::{
         inbound::Inbound,
         inlets::{Opened, Tokens},
+        sink::Sink,
         submit::Door,
     },
+    lookup::Lookup,
     mail::trace::TraceKey,
     metrics::Metrics,
     smtp::address::Mailbox,
@@ -37,14 +41,18 @@ pub(super) struct Parts {
     pub budget: Budget,
     pub trace_key: TraceKey,
     pub tls_reports: Receiver<Store>,
+    pub dmarc: Keeper<Store>,
     /// Wakes who follows the error log.
     pub on_returned: Box<dyn Fn() + Send + Sync>,
     /// Who left which list.
     pub unsubscribes: Unsubscribes,
+    /// Where mail's senders are looked up.
+    pub dns: Arc<dyn Lookup>,
 }
 
 /// Everything behind inbound listeners.
 pub(super) fn inbound(parts: Parts) -> Inbound {
+    let authenticate = Arc::new(Authenticator::new(parts.dns, parts.clock.clone()));
     let tokens: Arc<dyn Tokens> = Arc::new(ReturnAddresses {
         keys: parts.keys,
         store: parts.store.clone(),
@@ -66,7 +74,15 @@ pub(super) fn inbound(parts: Parts) -> Inbound {
             Box::pin(async move { unsubscribes.add(&address, &list, How::Complaint).await.map(drop) })
         }),
     });
-    Inbound { tokens, tls_reports: Arc::new(parts.tls_reports), mailroom: Arc::new(mailroom), posts: Arc::new(posts) }
+    let mailroom: Arc<dyn Sink> = Arc::new(mailroom);
+    Inbound {
+        tokens,
+        tls_reports: Arc::new(parts.tls_reports),
+        dmarc_reports: Arc::new(ReportSink::new(parts.dmarc, mailroom.clone())),
+        mailroom,
+        posts: Arc::new(posts),
+        authenticate,
+    }
 }
 
 /// The return addresses that we gave out.

@@ -6,6 +6,8 @@
 //! with exit code 1: the kernel may have dropped the pages, so nothing is written again (P2).
 
 mod daemon;
+mod dmarc;
+mod doctor;
 mod explain;
 mod inbound;
 pub(crate) mod lock;

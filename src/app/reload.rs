@@ -11,11 +11,13 @@ use crate::{
         daemon::{archive, retention},
         web,
     },
-    config::{self, Config, ConfigErrors, Diff, Files, Loaded, Surroundings},
+    clock::Timestamp,
+    config::{self, Config, ConfigErrors, Delivery, Diff, Files, Loaded, Surroundings},
+    deliver::rule_history,
     journal,
     net::tls::check_files,
     schedule::task::Settings,
-    store::AuditEntry,
+    store::{AuditEntry, Store},
 };
 
 /// Reads the config again and puts it in force.
@@ -44,6 +46,10 @@ pub async fn reload(daemon: &Daemon) {
     let differences = config::difference(&old, &new);
     keep_what_needs_a_restart(&old, &mut new);
     put_in_force(daemon, new);
+    if let Err(error) = daemon.rotation.follow_config().await {
+        log::error!("act=config.reload error=\"{error}\" what=\"the keys of dkim-rotate are as they were\"");
+    }
+    note_rules(&daemon.store, &daemon.config().delivery, daemon.clock.now()).await;
     record(daemon, &describe(&differences)).await;
 }
 
@@ -58,6 +64,7 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) {
     new.server.threads = old.server.threads;
     new.server.hostname.clone_from(&old.server.hostname);
     new.server.memory_limit = old.server.memory_limit;
+    new.dkim.threads = old.dkim.threads;
     new.listeners.clone_from(&old.listeners);
     new.http.address = old.http.address;
     new.http.tls = old.http.tls;
@@ -69,6 +76,16 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) {
         new.delivery.mode = old.delivery.mode;
         new.delivery.smarthost.clone_from(&old.delivery.smarthost);
         log::warn!("act=config.reload key=delivery.mode what=\"to and from the sandbox needs a restart\"");
+    }
+}
+
+/// Keeps what changed in the delivery-speed rules, for who asks later why mail is refused.
+pub(super) async fn note_rules(store: &Store, delivery: &Delivery, now: Timestamp) {
+    match rule_history::note(store, delivery, now).await {
+        Ok(changes) => changes.iter().for_each(|c| log::info!("rule={:?} act={}", c.rule, c.way.word())),
+        Err(error) => {
+            log::error!("act=rules error=\"{error}\" what=\"changes of the delivery-speed rules are not kept\"")
+        }
     }
 }
 
@@ -84,6 +101,7 @@ fn put_in_force(daemon: &Daemon, new: Config) {
     daemon.accounts.reconfigure(&new.accounts);
     daemon.scheduler.reconfigure(Settings::from(&new));
     daemon.resolver.reconfigure(&new.dns);
+    daemon.signing_keys.reload(&new);
     if let Some(deliverer) = &daemon.deliverer {
         deliverer.reconfigure(&new);
     }

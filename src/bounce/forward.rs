@@ -46,8 +46,6 @@ pub enum Why {
     Bounce,
     /// It is for postmaster or abuse.
     Postmaster,
-    /// It is a DMARC report, which a person reads for now.
-    Report,
     /// A forwarding filter takes it.
     Filter,
 }
@@ -58,7 +56,6 @@ impl Why {
         match self {
             Why::Bounce => "bounce",
             Why::Postmaster => "postmaster",
-            Why::Report => "report",
             Why::Filter => "filter",
         }
     }

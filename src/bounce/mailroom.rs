@@ -10,7 +10,7 @@
 //! ```text
 //! return, complaint ─► read (blocking pool) ─► find ─┬─► forward to the sender (R6) ─┐
 //!                                                    └─► Store::returned ◄───────────┘ ─► on_returned
-//! postmaster, DMARC report ─► forward to [server] postmaster
+//! postmaster (and people's mail to the report address) ─► forward to [server] postmaster
 //! inbound (and bounces) ─► [[forward]] ─► forward to the filter's address
 //! ```
 
@@ -247,8 +247,7 @@ impl<S: Sent, O: Out> Mailroom<S, O> {
         let is_inbound = mail.to.iter().any(|(_, inlet)| *inlet == Inlet::Inbound);
         let why = mail.to.iter().find_map(|(_, inlet)| match inlet {
             Inlet::Postmaster => Some(Why::Postmaster),
-            Inlet::DmarcReport => Some(Why::Report),
-            Inlet::Return(_) | Inlet::Complaint | Inlet::TlsReport | Inlet::Inbound => None,
+            Inlet::Return(_) | Inlet::Complaint | Inlet::TlsReport | Inlet::DmarcReport | Inlet::Inbound => None,
         });
         if loops && (is_inbound || why.is_some()) {
             let text = "This message was passed on from here before: it is going round in a loop";

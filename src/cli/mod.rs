@@ -10,6 +10,8 @@ pub mod bounce;
 mod check;
 mod client;
 mod discover;
+pub mod dmarc;
+mod domain;
 pub mod explain;
 pub mod find;
 mod import;
@@ -98,6 +100,10 @@ fn run(args: &[OsString], around: &Around) -> u8 {
         "bounce" => bounce::run(matches),
         "import" => import::run(matches),
         "restore" => restore::run(matches, config, around),
+        "domain" => domain::run(matches, config, around),
+        "dmarc" if matches.subcommand_name() == Some("record") => {
+            matches.subcommand().map_or(exit::USAGE, |(_, args)| dmarc::record::run(args, config, around))
+        }
         "sendmail" => {
             let args: Vec<OsString> = matches.get_many::<OsString>("args").unwrap_or_default().cloned().collect();
             sendmail::run(&args, config, around)
@@ -120,6 +126,7 @@ fn talk(name: &str, matches: &ArgMatches, target: &Target) -> u8 {
         "user" => user::run(matches, target),
         "backup" => backup::run(matches, target),
         "tls-report" => tls_report::run(matches, target),
+        "dmarc" => dmarc::run(matches, target),
         "suppress" => suppress::run(matches, target),
         "unsubscribe" => unsubscribe::run(matches, target),
         "incidents" => incidents::run(matches, target),
@@ -221,6 +228,7 @@ fn command() -> Command {
         user::command(),
         backup::command(),
         tls_report::command(),
+        dmarc::command(),
         suppress::command(),
         unsubscribe::command(),
         incidents::command(),
@@ -240,6 +248,7 @@ fn command() -> Command {
         .subcommand(bounce::command())
         .subcommand(import::command())
         .subcommands(nouns)
+        .subcommand(domain::command())
         .subcommand(restore::command())
         .subcommand(verify::command())
         .subcommand(sendmail::command())

@@ -11,8 +11,10 @@ use super::{
     table::{Output, clean, json_flag, on_terminal},
 };
 use crate::http::{
+    domain_status::DomainStatusOut,
     page::{number, size},
     rows::StatusOut,
+    rows_keys::DkimOut,
     when::{human, of_rfc3339},
 };
 
@@ -95,6 +97,7 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
             output.line(&format!("  {name:<10} {value}"))?;
         }
     }
+    dkim(&status.dkim, output)?;
     for row in &status.warm_ups {
         let (sent, cap) = (number(row.sent), number(row.cap));
         let provider = clean(&row.provider);
@@ -111,11 +114,42 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
             output.line(&format!("  {:<10} {name}: {trouble} (hikyaku webhook list)", "webhook"))?;
         }
     }
+    for alarm in &status.dmarc_alarms {
+        output.line(&format!("  {:<10} {}", "DMARC", clean(&alarm.words)))?;
+    }
+    for domain in status.domains.iter().filter(|domain| domain.is_bad()) {
+        output.line(&format!("  {:<10} {}", "domain", domain_line(domain)))?;
+    }
     if !status.destinations.is_empty() {
         output.line("")?;
         destination_table(&status.destinations, now).print(output, "  ")?;
     }
     Ok(code)
+}
+
+/// The keys: how many sign, and those with which something is to be done.
+fn dkim(dkim: &DkimOut, output: &mut Output<'_>) -> Result<(), Trouble> {
+    if dkim.known == 0 {
+        return Ok(());
+    }
+    let keys = if dkim.signing == 1 { "1 key signs" } else { &format!("{} keys sign", number(dkim.signing)) };
+    let domains = if dkim.domains == 1 { "1 domain" } else { &format!("{} domains", number(dkim.domains)) };
+    let oldest = match dkim.signing {
+        0 => String::new(),
+        _ => format!(", the oldest for {}", human(Duration::from_secs(dkim.oldest_seconds))),
+    };
+    output.line(&format!("  {:<10} {keys} for {domains}{oldest}", "DKIM"))?;
+    for key in dkim.keys.iter().filter(|key| key.is_worth_a_look()) {
+        let (domain, selector) = (clean(&key.domain), clean(&key.selector));
+        let what = if key.alarms.is_empty() { key.next.clone() } else { key.alarms.join("; ") };
+        let mark = if key.alarms.is_empty() { "" } else { "! " };
+        let state = &key.state;
+        output.line(&format!("  {:<10} {mark}{domain} {selector} ({}, {state}): {}", "", key.kind(), clean(&what)))?;
+        if !key.todo.is_empty() {
+            output.line(&format!("  {:<10}   {}", "", clean(&key.todo)))?;
+        }
+    }
+    Ok(())
 }
 
 /// The age of the oldest mail of each class; empty while nothing waits.
@@ -155,6 +189,19 @@ fn suppressed(status: &StatusOut) -> String {
         parts.push(format!("held: {} (hikyaku suppress incidents)", held.join(", ")));
     }
     parts.join(" · ")
+}
+
+/// A domain whose records want work, with the worst of it.
+fn domain_line(domain: &DomainStatusOut) -> String {
+    let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
+    let counts: Vec<String> = [(domain.errors, "error"), (domain.warnings, "warning")]
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| plural(n, word))
+        .collect();
+    let worst = domain.worst.first().map(|worst| format!(": {}", clean(&worst.seen))).unwrap_or_default();
+    let name = clean(&domain.domain);
+    format!("{name}: {}{worst} (hikyaku domain check {name})", counts.join(", "))
 }
 
 fn paused(status: &StatusOut) -> String {

@@ -1,6 +1,7 @@
 //! `hikyaku tls-report list|show|import`: what others report about TLS towards our domains.
 //!
-//! Always: a report is its sender's word: it is shown as it was said, and changes nothing.
+//! Always: a report is its sender's word: it is shown as it was said, with a mark that says whether it is its sender's, and
+//! changes nothing.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -13,6 +14,7 @@ use super::{
     table::{Output, Table, clean, json_flag, on_terminal},
 };
 use crate::{
+    authres::Marked,
     http::{
         control::tls_reports::{ImportOut, TlsReportOut},
         when::of_rfc3339,
@@ -75,7 +77,7 @@ pub(super) fn run_to(matches: &ArgMatches, target: &Target, output: &mut Output<
 fn list(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let days = args.get_one::<u32>("days").map_or_else(|| DAYS.to_owned(), u32::to_string);
     let domain = text(args, "domain");
-    let mut table = Table::new(&["DAY", "FROM", "ABOUT", ">GOOD", ">BAD", "MOST OFTEN", "KEY"]);
+    let mut table = Table::new(&["DAY", "FROM", "MARK", "ABOUT", ">GOOD", ">BAD", "MOST OFTEN", "KEY"]);
     let mut cursor = None;
     loop {
         let query = Query::default().with("days", &days).with("domain", domain).with("limit", "200");
@@ -104,7 +106,7 @@ fn list(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u
     Ok(DONE)
 }
 
-fn cells(row: TlsReportOut) -> [String; 7] {
+fn cells(row: TlsReportOut) -> [String; 8] {
     let report = row.report;
     let mut domains: Vec<&str> = report.policies.iter().map(|p| p.domain.as_str()).collect();
     domains.sort_unstable();
@@ -113,12 +115,22 @@ fn cells(row: TlsReportOut) -> [String; 7] {
     [
         row.key.split('/').next().unwrap_or_default().to_owned(),
         report.organization.clone(),
+        report.mark.as_ref().map_or("-", |marked| marked.mark.word()).to_owned(),
         domains.join(" "),
         report.successes.to_string(),
         report.failed.to_string(),
         worst.map_or_else(String::new, |f| f.result_type.clone()),
         row.key.clone(),
     ]
+}
+
+/// What a report is worth, in words.
+fn marked(mark: Option<&Marked>) -> String {
+    match mark {
+        None => "- (it came by a file, or before mail was looked at)".to_owned(),
+        Some(Marked { mark, from, why }) if from.is_empty() => format!("{} ({why})", mark.word()),
+        Some(Marked { mark, from, why }) => format!("{}: mail from {from} ({why})", mark.word()),
+    }
 }
 
 fn show(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
@@ -137,6 +149,7 @@ fn show(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u
         ("Report", report.report_id.clone()),
         ("Period", format!("{} to {}", time(&report.start), time(&report.end))),
         ("Received", time(&report.received_at)),
+        ("Mark", marked(report.mark.as_ref())),
     ] {
         output.line(&format!("{:<9} {}", format!("{name}:"), clean(&value)))?;
     }
@@ -270,7 +283,8 @@ mod tests {
         let rows: Vec<&str> = out.lines().collect();
         assert_eq!(rows.len(), 2, "{out}");
         assert!(
-            rows[1].starts_with("2026-11-23  Example Inc.  example.jp     7    2  certificate-expired  2026-11-23/"),
+            rows[1]
+                .starts_with("2026-11-23  Example Inc.  -     example.jp     7    2  certificate-expired  2026-11-23/"),
             "{out}"
         );
         let (_, out, _) = run(&rig, &["list", "--days", "90", "--json"]);

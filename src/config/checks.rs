@@ -66,7 +66,7 @@ impl Checks<'_> {
         self.dns();
         self.return_domains();
         self.inbound();
-        self.domains();
+        self.dkim_keys();
         self.http();
         self.unsubscribe();
         self.webhooks();
@@ -385,27 +385,6 @@ impl Checks<'_> {
         {
             let reason = format!("its {octets} characters leave no room for a local part in an address");
             self.error(&path, reason, format!("use a name of at most {RETURN_DOMAIN_MAX} characters"));
-        }
-    }
-
-    fn domains(&mut self) {
-        if self.around.files == Files::Ignored {
-            return;
-        }
-        let keys: Vec<(String, std::path::PathBuf)> = self
-            .config
-            .domains
-            .iter()
-            .enumerate()
-            .flat_map(|(n, domain)| {
-                let path = move |k: usize| format!("domain[{n}].dkim[{k}].private_key");
-                domain.dkim.iter().enumerate().map(move |(k, key)| (path(k), key.private_key.clone()))
-            })
-            .collect();
-        for (path, file) in keys.into_iter().filter(|(path, _)| !self.facts.is_broken(path)) {
-            if let Err(fault) = look_at_pem(&file, self.around.files) {
-                self.file_fault(&path, fault);
-            }
         }
     }
 

@@ -12,6 +12,7 @@ use super::{
     ForwardSide, Http, Inbound, InboundWebhook, Listener, ListenerTls, Log, LogLevel, MIB, Queue, ReceivedHeader,
     Relay, RelayPolicy, Retention, ReturnForm, Role, Server, Suppression, Thresholds, Tls, TlsReport, Unsubscribe,
     UnsubscribeFilter, Webhook,
+    keys_auth::{dkim, dmarc, domain_check},
     keys_delivery::delivery,
     kinds::{Bool, Bytes, DailyTime, Hidden, Kind, List, Name, OrEmpty, Text, Time, Whole, Words, days, hours, list},
     kinds_mail::{FieldName, FieldPattern, Label},
@@ -44,6 +45,9 @@ pub(super) fn all<V: Visit>(v: &mut V, c: &mut Config) {
     v.table("delivery", |v| delivery(v, &mut c.delivery));
     v.table("envelope_from", |v| envelope_from(v, &mut c.envelope_from));
     v.tables("domain", &mut c.domains, domain);
+    v.table("dkim", |v| dkim(v, &mut c.dkim));
+    v.table("domain_check", |v| domain_check(v, &mut c.domain_check));
+    v.table("dmarc", |v| dmarc(v, &mut c.dmarc));
     v.table("bounce", |v| bounce(v, &mut c.bounce));
     v.tables("forward", &mut c.forwards, forward);
     v.table("suppression", |v| suppression(v, &mut c.suppression));
@@ -158,10 +162,10 @@ fn domain<V: Visit>(v: &mut V, d: &mut Domain) {
     v.required("name", &mut d.name, DomainName);
     v.key("envelope_from_rewrite", &mut d.envelope_from_rewrite, Bool);
     v.key("return_domain", &mut d.return_domain, EmptyOr(DomainName));
-    v.tables("dkim", &mut d.dkim, dkim);
+    v.tables("dkim", &mut d.dkim, dkim_key);
 }
 
-fn dkim<V: Visit>(v: &mut V, k: &mut DkimKey) {
+fn dkim_key<V: Visit>(v: &mut V, k: &mut DkimKey) {
     v.required("selector", &mut k.selector, DomainName);
     v.required("private_key", &mut k.private_key, File);
 }
@@ -230,6 +234,7 @@ fn retention<V: Visit>(v: &mut V, r: &mut Retention) {
     v.key("delivery_log", &mut r.delivery_log, period());
     v.key("error_log", &mut r.error_log, period());
     v.key("audit_log", &mut r.audit_log, period());
+    v.key("dmarc", &mut r.dmarc, period());
     v.key("archive_dir", &mut r.archive_dir, OrEmpty(File));
     v.key("message_bodies", &mut r.message_bodies, Time(Duration::ZERO, days(3650)));
 }
@@ -267,7 +272,7 @@ fn unsubscribe_filter<V: Visit>(v: &mut V, f: &mut UnsubscribeFilter) {
     v.required("pattern", &mut f.pattern, FieldPattern);
 }
 
-/// What a webhook can be told of.
+/// What a webhook can be told of. Unless it says otherwise, of all but the last: who reads CMC's posts has never met it.
 pub(super) const WEBHOOK_EVENTS: &[(&str, &str)] = &[
     ("queued", "queued"),
     ("succeeded", "succeeded"),
@@ -275,6 +280,7 @@ pub(super) const WEBHOOK_EVENTS: &[(&str, &str)] = &[
     ("failed", "failed"),
     ("bounced", "bounced"),
     ("blocked", "blocked"),
+    ("domain", "domain"),
 ];
 
 /// An event's word, kept as text.

@@ -465,6 +465,38 @@ impl Kind<Secret<String>> for Hidden {
     }
 }
 
+/// `"03:40"` in minutes after midnight.
+fn minute_of_day(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    let shape = hour.len() == 2 && minute.len() == 2;
+    let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
+    (shape && hour < 24 && minute < 60).then_some(hour * 60 + minute)
+}
+
+/// A daily time, or `"never"`.
+pub(super) struct TimeOrNever;
+
+impl Kind<Option<u16>> for TimeOrNever {
+    fn read(&self, raw: &Raw<'_>, notes: &mut Notes) -> Option<Option<u16>> {
+        let text = string(raw, "\"never\" or \"03:40\"", notes)?;
+        match minute_of_day(text) {
+            Some(minutes) => Some(Some(minutes)),
+            None if text == "never" => Some(None),
+            None => {
+                let fix = "write \"never\", or a time of day from \"00:00\" to \"23:59\"";
+                notes.flaw(raw, format!("{} is not a time of day", quoted(text)), fix)
+            }
+        }
+    }
+
+    fn show(&self, value: &Option<u16>) -> Option<String> {
+        Some(match value {
+            None => quoted("never"),
+            Some(minutes) => format!("\"{:02}:{:02}\"", minutes / 60, minutes % 60),
+        })
+    }
+}
+
 /// The time of a daily run in minutes after midnight, or `"immediately"`.
 pub(super) struct DailyTime;
 
@@ -475,12 +507,7 @@ impl Kind<Option<u16>> for DailyTime {
         if text == "immediately" {
             return Some(None);
         }
-        let minutes = text.split_once(':').and_then(|(hour, minute)| {
-            let shape = hour.len() == 2 && minute.len() == 2;
-            let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
-            (shape && hour < 24 && minute < 60).then_some(hour * 60 + minute)
-        });
-        match minutes {
+        match minute_of_day(text) {
             Some(minutes) => Some(Some(minutes)),
             None => notes.flaw(raw, format!("{} is not a time of day", quoted(text)), fix),
         }

@@ -6,6 +6,7 @@
 //! Sources: config.md. The keys are listed once, in `keys.rs`, and explained to people in `config.example.toml`.
 
 mod checks;
+mod checks_auth;
 mod checks_delivery;
 mod checks_inbound;
 mod checks_suppression;
@@ -14,6 +15,7 @@ mod checks_webhook;
 mod in_force;
 pub mod inbound;
 mod keys;
+mod keys_auth;
 mod keys_delivery;
 mod kinds;
 mod kinds_mail;
@@ -27,6 +29,8 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_auth;
+#[cfg(test)]
 mod tests_delivery;
 #[cfg(test)]
 mod tests_example;
@@ -37,6 +41,7 @@ mod tests_unsubscribe;
 #[cfg(test)]
 mod tests_webhook;
 mod types;
+mod types_auth;
 mod types_delivery;
 mod types_service;
 
@@ -54,6 +59,7 @@ pub use problem::{ConfigErrors, Place, Problem, Warning};
 pub use show::{Diff, difference, effective};
 pub use surroundings::{CheckTls, Files, IsLocal, Surroundings};
 pub use types::*;
+pub use types_auth::*;
 pub use types_delivery::*;
 pub use types_service::*;
 

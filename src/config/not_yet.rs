@@ -10,8 +10,6 @@ use super::{
 
 /// The first part of a key, and what does not happen yet.
 const NOT_YET: &[(&str, &str)] = &[
-    ("domain.dkim.selector", "mail is not signed"),
-    ("bounce.report_address", "DMARC reports are not kept: they are forwarded to postmaster in [server], or refused"),
     ("delivery.downgrade_8bit", "8-bit mail is passed on as it is"),
     ("accounts.allowed_ips.console", "there is no console login"),
 ];

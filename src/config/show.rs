@@ -4,7 +4,7 @@
 //! Always: secrets are hidden; every key of the table is shown, also where it has its default.
 
 use super::{
-    Config, keys,
+    Config, DkimKey, Domain, keys,
     keys::Visit,
     kinds::{Kind, quoted},
 };
@@ -13,11 +13,12 @@ use crate::secret::Secret;
 /// What a secret looks like.
 const HIDDEN: &str = "\"(hidden)\"";
 /// Keys, and whole tables, that a running daemon does not change: they take the next start.
-pub(super) const NEEDS_RESTART: [&str; 9] = [
+pub(super) const NEEDS_RESTART: [&str; 10] = [
     "server.data_dir",
     "server.threads",
     "server.hostname",
     "server.memory_limit",
+    "dkim.threads",
     "listener",
     "http.address",
     "http.tls",
@@ -78,6 +79,7 @@ pub fn difference(old: &Config, new: &Config) -> Vec<Diff> {
         let key = "delivery.smarthost_password_file (content)".into();
         out.push(Diff { key, old: hidden(), new: hidden(), needs_restart: false });
     }
+    out.extend(changed_keys(old, new));
     out
 }
 
@@ -147,6 +149,29 @@ fn setting_diff(old: &Entry, new: &Entry) -> Diff {
     // The sandbox and real delivery are different parts of the daemon.
     let sandbox = old.key == "delivery.mode" && [&was, &is].into_iter().any(|mode| mode == "\"sandbox\"");
     Diff { key: old.path.clone(), old: was, new: is, needs_restart: sandbox || needs_restart(&old.key) }
+}
+
+/// Signing keys whose file has another content than before.
+fn changed_keys(old: &Config, new: &Config) -> Vec<Diff> {
+    let keys = |config: &Config| -> Vec<(String, String, Option<String>)> {
+        let of = |domain: &Domain| -> Vec<(String, String, Option<String>)> {
+            let shown = |key: &DkimKey| key.key.as_ref().map(|key| key.public_key_base64());
+            domain.dkim.iter().map(|key| (domain.name.clone(), key.selector.clone(), shown(key))).collect()
+        };
+        config.domains.iter().flat_map(of).collect()
+    };
+    let before = keys(old);
+    let is_changed = |(domain, selector, key): &(String, String, Option<String>)| {
+        before.iter().any(|(d, s, k)| d == domain && s == selector && k != key)
+    };
+    let hidden = || HIDDEN.to_owned();
+    let diff = |(domain, selector, _)| Diff {
+        key: format!("domain.dkim.private_key (content) of {selector} for {domain}"),
+        old: hidden(),
+        new: hidden(),
+        needs_restart: false,
+    };
+    keys(new).into_iter().filter(is_changed).map(diff).collect()
 }
 
 fn needs_restart(key: &str) -> bool {

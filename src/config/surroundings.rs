@@ -166,6 +166,11 @@ pub(super) fn look_at_pem(path: &Path, files: Files) -> Result<(), FileFault> {
     })
 }
 
+/// Reads a file with a private key.
+pub(super) fn read_key(path: &Path, files: Files) -> Result<Secret<Vec<u8>>, FileFault> {
+    read_bounded(path, PEM_FILE_MAX, files).map(Secret::new)
+}
+
 /// Others than the owner may read the file: its mode, such as `0644`.
 pub(super) fn mode_open_to_others(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt;

@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    Accounts, Bounce, Delivery, Dns, Domain, EnvelopeFrom, Forward, Http, InboundWebhook, Log, Retention, Suppression,
-    TlsReport, Unsubscribe, Webhook,
+    Accounts, Bounce, Delivery, Dkim, Dmarc, Dns, Domain, DomainCheck, EnvelopeFrom, Forward, Http, InboundWebhook,
+    Log, Retention, Suppression, TlsReport, Unsubscribe, Webhook,
 };
 use crate::mail::watched::Watch;
 
@@ -34,6 +34,12 @@ pub struct Config {
     pub envelope_from: EnvelopeFrom,
     /// `[[domain]]`.
     pub domains: Vec<Domain>,
+    /// `[dkim]`.
+    pub dkim: Dkim,
+    /// `[domain_check]`.
+    pub domain_check: DomainCheck,
+    /// `[dmarc]`.
+    pub dmarc: Dmarc,
     /// `[bounce]`.
     pub bounce: Bounce,
     /// `[[forward]]`; of those that rewrite, the first that matches counts.

@@ -1,8 +1,8 @@
 //! The typed config, second part: where mail goes, whose it is, and what its errors lead to.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{event::Class, secret::Secret};
+use crate::{dkim::key::SigningKey, event::Class, secret::Secret};
 
 /// Where mail goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -350,6 +350,8 @@ pub struct DkimKey {
     pub selector: String,
     /// PEM file.
     pub private_key: PathBuf,
+    /// The key in it; `None` where files were not looked at.
+    pub key: Option<Arc<SigningKey>>,
 }
 
 pub use crate::bounce::envelope_from::ReturnForm;

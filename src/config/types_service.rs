@@ -20,6 +20,8 @@ pub struct Retention {
     pub error_log: Duration,
     /// Login and operation log.
     pub audit_log: Duration,
+    /// DMARC reports.
+    pub dmarc: Duration,
     /// Where pruned rows are written as gzip CSV; `None`: nowhere.
     pub archive_dir: Option<PathBuf>,
     /// How long bodies of finished messages stay.
@@ -33,6 +35,7 @@ impl Default for Retention {
             delivery_log: days(40),
             error_log: days(40),
             audit_log: days(90),
+            dmarc: days(396),
             archive_dir: None,
             message_bodies: Duration::ZERO,
         }
@@ -191,7 +194,11 @@ impl Default for Webhook {
         Webhook {
             name: String::new(),
             url: String::new(),
-            events: super::WEBHOOK_EVENTS.iter().map(|(word, _)| (*word).to_owned()).collect(),
+            events: super::WEBHOOK_EVENTS
+                .iter()
+                .map(|(word, _)| (*word).to_owned())
+                .filter(|word| word != "domain")
+                .collect(),
             form: false,
             version: 2,
             interval: Duration::from_secs(1),

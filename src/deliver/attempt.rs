@@ -34,6 +34,7 @@ use super::{
     host_tls::TlsRoom,
     hosts::{self, Way},
     job::{Deliver, Job, Located, Outcome, RecipientResult, SiteFeedback},
+    lead::Leads,
     memory::Memory,
     notes::{self, RuleUses},
     pacing::Turns,
@@ -60,6 +61,7 @@ use crate::{
         tls::{self, Trust},
     },
     runtime::{Runtime, Shutdown, Stage},
+    signing::Signing,
     smtp::client::{Login, Timeouts},
     store::{Lane, MEMOS_MAX, MemoKind, Memos, Store},
 };
@@ -91,8 +93,10 @@ pub struct DelivererParts {
     pub shutdown: Shutdown,
     /// The keys of return addresses.
     pub keys: KeyRing,
-    /// What is put before a recipient's copy; `None`: never anything.
+    /// A recipient's own header fields; `None`: never any.
     pub per_recipient: Option<PerRecipient>,
+    /// Who signs; `None`: nobody.
+    pub signing: Option<Signing>,
 }
 
 /// Hands messages over to the hosts of their destinations; clones share connections and memory.
@@ -115,7 +119,7 @@ pub(super) struct Shared {
     pub(super) uses: RuleUses,
     pub(super) hits: Hits,
     pub(super) keys: KeyRing,
-    pub(super) per_recipient: Option<PerRecipient>,
+    pub(super) leads: Leads,
     pub(super) turns: Turns,
     settings: RwLock<Arc<Settings>>,
     tuning: Tuning,
@@ -217,12 +221,14 @@ impl Deliverer {
             policy_host,
             keys: parts.keys,
             per_recipient: parts.per_recipient,
+            signing: parts.signing,
         };
         Self::assemble(rest, bodies, config, Tuning::default())
     }
 
     pub(super) fn assemble(rest: Rest, bodies: Arc<dyn Bodies>, config: &Config, tuning: Tuning) -> Self {
-        let Rest { runtime, clock, metrics, resolver, shutdown, shelf, policy_host, keys, per_recipient } = rest;
+        let Rest { runtime, clock, metrics, resolver, shutdown, shelf, policy_host, keys, per_recipient, signing } =
+            rest;
         let mut seed = [0; 8];
         // Without randomness hosts of equal preference are tried in a fixed order: no reason to stop.
         let _ = aws_lc_rs::rand::fill(&mut seed);
@@ -247,7 +253,7 @@ impl Deliverer {
             uses: RuleUses::default(),
             hits: Hits::default(),
             keys,
-            per_recipient,
+            leads: Leads::new(per_recipient, signing),
             turns: Turns::default(),
             settings: RwLock::new(Arc::new(Settings::new(config, &tuning, 0))),
             tuning,
@@ -412,6 +418,7 @@ pub(super) struct Rest {
     pub policy_host: Arc<dyn PolicyHost>,
     pub keys: KeyRing,
     pub per_recipient: Option<PerRecipient>,
+    pub signing: Option<Signing>,
 }
 
 impl Deliver for Deliverer {

@@ -1,6 +1,6 @@
 //! What is a recipient's own when a message leaves: the sender that goes out, and what stands in front of the stored body.
 //!
-//! In: a stored message, a recipient, the keys.  Out: the sender; the octets; who may share a transaction.
+//! In: a stored message, a recipient, the keys; its lead, from `lead`.  Out: the sender; who may share a transaction.
 //! Always: the sender is the same at every try, so that whatever comes back of any of them finds the recipient; a recipient
 //! with something of its own has a transaction of its own.
 //! Sources: PRODUCT.md R3; algorithms F7; RFC 8058 §3.1.
@@ -15,11 +15,11 @@ use crate::{
     },
     ids::RecipientKey,
     smtp::address::Mailbox,
-    store::{Message, Recipient},
+    store::{Lead, Message, Recipient},
 };
 
-/// Octets that are put before the stored body for this recipient, whole header lines; `None`: nothing. Asked at each try, on the
-/// executor: short.
+/// Header fields of a recipient's own, whole lines, that stand before the stored message and are signed with it; `None`: nothing.
+/// Asked before the first try, on the executor: short.
 pub type PerRecipient = Arc<dyn Fn(&Message, &Recipient) -> Option<Vec<u8>> + Send + Sync>;
 
 /// The sender that goes out to a recipient of the message; `None`: the null reverse-path.
@@ -47,7 +47,7 @@ pub(super) struct Batch<'a> {
     /// The sender.
     pub sender: Option<Cow<'a, Mailbox>>,
     /// What is put before the body.
-    pub prefix: Vec<u8>,
+    pub lead: Lead,
 }
 
 impl<'a> Batch<'a> {
@@ -58,15 +58,14 @@ impl<'a> Batch<'a> {
         todo: &[usize],
         max: usize,
         ring: &KeyRing,
-        per_recipient: Option<&PerRecipient>,
+        lead: Lead,
+        is_own: impl Fn(&Recipient) -> bool,
     ) -> Self {
-        let own = |at: usize| per_recipient.and_then(|ask| ask(message, &recipients[at])).unwrap_or_default();
         let first = todo.first().copied().unwrap_or_default();
-        let prefix = own(first);
         let token = matches!(message.return_path, ReturnPath::Token { .. }) && message.sender.is_some();
-        let max = if token || !prefix.is_empty() { 1 } else { max.clamp(1, RECIPIENTS_PER_JOB_MAX) };
-        let shares = |at: &usize| *at == first || own(*at).is_empty();
+        let max = if token || lead.own { 1 } else { max.clamp(1, RECIPIENTS_PER_JOB_MAX) };
+        let shares = |at: &usize| *at == first || !is_own(&recipients[*at]);
         let places = todo.iter().copied().take(max).take_while(shares).collect();
-        Batch { places, sender: return_address(message, recipients[first].key.index, ring), prefix }
+        Batch { places, sender: return_address(message, recipients[first].key.index, ring), lead }
     }
 }

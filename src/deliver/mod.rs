@@ -5,7 +5,7 @@
 //! ```text
 //! pure     route       which hosts and addresses       verdict     what trouble means: the one table
 //!          tls_policy  how TLS is used: the table      sts_policy  what an MTA-STS policy says
-//!          rules       which speed rule applies; lanes
+//!          rules       which speed rule applies; lanes    provider    the large providers, by their names
 //! shell    attempt     the deliverer, its settings     trial       one group of recipients through its hosts
 //!          groups      recipients by where they go     site        which site a lane belongs to
 //!          hosts       DNS for the route               explain     all decisions in words, without sending
@@ -18,7 +18,10 @@
 //!          sts         the cache of MTA-STS policies   sts_host    where they are fetched
 //!          tls_results a day's TLS, for the reports    tls_facts   the TLS part of explain
 //!          shelf       where policies and results are kept
-//!          envelope    the sender that goes out, and what else is a recipient's own
+//!          rule_history when a speed rule was loosened
+//!          streams     how much mail of each domain went where, day by day
+//!          envelope    the sender that goes out, and who shares a transaction
+//!          lead        what stands in front of a copy: signatures, and what is a recipient's own
 //!          pacing      a rule's interval between the messages of one attempt
 //! ```
 //!
@@ -35,20 +38,24 @@ mod groups;
 pub mod host_tls;
 mod hosts;
 pub mod job;
+pub mod lead;
 mod leave;
 mod memory;
 pub mod notes;
 mod pacing;
 pub mod pool;
+pub mod provider;
 mod report;
 mod responses;
 pub mod route;
+pub mod rule_history;
 pub mod rules;
 pub mod sandbox;
 #[cfg(test)]
 mod shelf;
 mod site;
 mod sources;
+pub mod streams;
 mod sts;
 mod sts_host;
 pub mod sts_policy;

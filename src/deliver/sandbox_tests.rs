@@ -81,7 +81,7 @@ fn job(n: u64, locals: &[&str], body: Option<&'static [u8]>) -> Job {
     };
     let lease = Budget::new(1 << 20).take(1).expect("fits");
     let body = body.map(|b| (Bytes::from_static(b), lease));
-    let loaded = Arc::new(Loaded { message, recipients: recipients.clone(), body });
+    let loaded = Arc::new(Loaded { message, recipients: recipients.clone(), body, leads: Default::default() });
     Job { lane: Lane("example.org".into()), loaded, recipients, path: Default::default() }
 }
 
@@ -140,7 +140,12 @@ fn a_mail_on_disk_is_read_from_there_and_a_damaged_one_is_held() {
         (vec!["a@example.org".to_owned(), "b@example.org".to_owned()], BODY.to_vec())
     );
     let mut damaged = job(2, &["c"], None);
-    let mut loaded = Loaded { message: damaged.loaded.message.clone(), recipients: Vec::new(), body: None };
+    let mut loaded = Loaded {
+        message: damaged.loaded.message.clone(),
+        recipients: Vec::new(),
+        body: None,
+        leads: Default::default(),
+    };
     loaded.message.place = BodyPlace::Gone;
     damaged.loaded = Arc::new(loaded);
     let outcome = smol::block_on(deliverer.deliver(damaged));

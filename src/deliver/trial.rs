@@ -14,6 +14,7 @@ use super::{
     host_tls::{self, HostTls},
     hosts::{Finder, Found, ours},
     job::{Job, RECIPIENTS_PER_JOB_MAX, RecipientResult, Verdict},
+    lead,
     pacing::{Paced, Turn},
     report::{self, Failure, Met},
     responses::Heard,
@@ -386,8 +387,13 @@ impl<'a> Trial<'a> {
                     }
                 }
             }
-            let body = match self.next_body().await {
-                Ok(body) => body,
+            let ready = async { Ok((self.next_body().await?, lead::of(self.shared, self.job, &self.todo).await?)) };
+            let (body, lead) = match ready.await {
+                Ok((body, Some(lead))) => (body, lead),
+                Ok((_, None)) => {
+                    self.interrupted = true;
+                    break;
+                }
                 Err(failure) => {
                     self.settle_rest(&failure);
                     break;
@@ -396,21 +402,21 @@ impl<'a> Trial<'a> {
             let rcpt_max = connection.peer().rcpt_max.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
             let (job, shared) = (self.job, self.shared);
             let message = &job.loaded.message;
-            let hook = shared.per_recipient.as_ref();
-            let batch = Batch::of(message, &job.recipients, &self.todo, rcpt_max, &shared.keys, hook);
+            let is_own = |recipient: &_| shared.leads.is_own(job, recipient);
+            let batch = Batch::of(message, &job.recipients, &self.todo, rcpt_max, &shared.keys, lead, is_own);
             let recipients: Vec<(&_, &RcptParams)> =
                 batch.places.iter().map(|at| (&job.recipients[*at].address, &job.recipients[*at].params)).collect();
             let transaction = Transaction {
                 sender: batch.sender.as_deref(),
                 params: &message.params,
-                size: message.len + batch.prefix.len() as u64,
+                size: message.len + batch.lead.octets.len() as u64,
                 header_is_8bit: message.facts.header_is_8bit,
                 by_left: message.params.by.map(|by| by.left(message.accepted_at, shared.clock.now())),
                 reports_to_us: self.reports_to_us().then_some(message.id),
                 recipients: &recipients,
             };
             let before = self.todo.len();
-            match connection.send(&transaction, &batch.prefix, body).await {
+            match connection.send(&transaction, &batch.lead.octets, body).await {
                 Ok(ends) => {
                     self.settle(&batch.places, ends, &connection);
                     if let Some(pace) = self.pace.as_mut().filter(|_| self.todo.len() < before) {

@@ -11,6 +11,9 @@ use crate::{
     config::{Mode, Suppression},
     deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::SandboxMail,
+    diagnose::{Diagnosis, NoDiagnosis, Question},
+    dmarc::monitor::Desk,
+    doctor::round::Findings,
     fact::Fact,
     http::{
         api::{caller::Calls, emails::Posting, transaction::paging::PageMarks},
@@ -21,6 +24,7 @@ use crate::{
     metrics::Metrics,
     net::dns::Validation,
     secret::Secret,
+    signing::rotate::Rotation,
     smtp::address::Mailbox,
     store::{
         Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, MemoKind, Message, MinuteCounts, Page,
@@ -189,6 +193,13 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// TLS reports that came in.
     fn tls_reports(&self) -> &dyn Shelf;
+    /// What the doctor finds in the DNS about our domains.
+    fn domain_checks(&self) -> &dyn Findings;
+    /// Why mail of a domain is refused (R10). Takes some seconds.
+    fn diagnose(&self, question: &Question) -> Result<Diagnosis, NoDiagnosis>;
+
+    /// The DMARC monitor.
+    fn dmarc(&self) -> &dyn Desk;
 
     /// How many memos of a kind there are. Short.
     fn memo_count(&self, kind: MemoKind) -> Result<u64, StoreError>;
@@ -230,6 +241,9 @@ pub trait Daemon: Send + Sync + 'static {
     fn logs(&self) -> Arc<dyn Logs>;
     /// Where pages ended that API callers just read.
     fn page_marks(&self) -> &PageMarks;
+
+    /// The keys that sign, those that are to sign, and those that did.
+    fn signing_keys(&self) -> &Rotation;
 }
 
 /// The logs, as a stream reads them.

@@ -9,13 +9,15 @@ use std::{
 use crate::{
     account::{Accounts, fake::Shelf},
     clock::{Clock, Timestamp},
-    config::Mode,
+    config::{Config, Mode},
     deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::SandboxMail,
+    dmarc::{self, monitor::Monitor},
     event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     http::{
         api::{caller::Calls, transaction::paging::PageMarks},
         daemon::{LaneActivity, Unready},
+        fake_domains_tests::FakeFindings,
         fake_lists_tests::Lists,
         when::of_rfc3339,
     },
@@ -70,6 +72,8 @@ pub(crate) struct Fake {
     pub warm_ups: Vec<WarmUpState>,
     pub rule_uses: Vec<RuleUse>,
     pub tls_reports: Receiver<RamMemos>,
+    pub dmarc: Monitor<RamMemos>,
+    pub domain_checks: FakeFindings,
     pub lists: Lists,
     pub calls: Calls,
     pub page_marks: PageMarks,
@@ -329,6 +333,7 @@ impl Fake {
                 waiting: 1284,
                 held: 3,
                 body_octets: 18_200_000,
+                leads: 3,
                 database_octets: 71_000_000,
                 disk_free: 39_000_000_000,
             },
@@ -385,6 +390,8 @@ impl Fake {
                 },
             ],
             tls_reports: Receiver::new(RamMemos::default(), Clock::manual(now()), Arc::default()),
+            dmarc: dmarc::monitor::over(RamMemos::default(), &Clock::manual(now()), Config::default()),
+            domain_checks: FakeFindings::busy(),
             lists: Lists::busy(),
             calls: Calls::default(),
             page_marks: PageMarks::default(),
@@ -407,6 +414,7 @@ impl Fake {
         fake.oldest = [None; 3];
         fake.pauses = Mutex::default();
         fake.warm_ups.clear();
+        fake.domain_checks = FakeFindings::none();
         fake.rule_uses.clear();
         fake.lanes.clear();
         fake.activity.clear();

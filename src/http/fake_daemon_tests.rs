@@ -20,6 +20,7 @@ use crate::{
     metrics::Metrics,
     net::dns::Validation,
     secret::Secret,
+    signing::rotate::Rotation,
     smtp::address::Mailbox,
     store::{
         Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, LogRow, MemoKind, Message,
@@ -269,6 +270,22 @@ impl Daemon for Fake {
         &self.tls_reports
     }
 
+    fn domain_checks(&self) -> &dyn crate::doctor::round::Findings {
+        &self.domain_checks
+    }
+
+    fn dmarc(&self) -> &dyn crate::dmarc::monitor::Desk {
+        &self.dmarc
+    }
+
+    fn diagnose(
+        &self,
+        question: &crate::diagnose::Question,
+    ) -> Result<crate::diagnose::Diagnosis, crate::diagnose::NoDiagnosis> {
+        self.check()?;
+        crate::http::fake_domains_tests::diagnosis(question, &self.stories)
+    }
+
     fn memo_count(&self, kind: MemoKind) -> Result<u64, StoreError> {
         self.check()?;
         self.lists.get().store.memo_count(kind)
@@ -288,6 +305,10 @@ impl Daemon for Fake {
 
     fn webhooks(&self) -> &Webhooks {
         &self.lists.get().webhooks
+    }
+
+    fn signing_keys(&self) -> &Rotation {
+        &self.lists.get().signing_keys
     }
 
     fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>> {

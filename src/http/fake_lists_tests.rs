@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -16,6 +16,11 @@ use crate::{
     clock::Clock,
     config::{self, Config, InForce},
     event::ErrorClass,
+    signing::{
+        Keyring,
+        fake::Script,
+        rotate::{self, Rotation},
+    },
     smtp::address::Mailbox,
     store::{MemoChange, MemoKind, RetentionPeriods, Store, StoreOptions},
     suppress::{
@@ -45,6 +50,9 @@ pub(crate) struct Opened {
     pub suppressions: Suppressions,
     pub unsubscribes: Unsubscribes,
     pub webhooks: Webhooks,
+    pub signing_keys: Rotation,
+    /// What the DNS says of their records.
+    pub dns: Script,
 }
 
 impl Drop for Opened {
@@ -90,8 +98,22 @@ fn open() -> Opened {
         url: "https://crm.example.jp/hook?key=secret".into(),
         ..config::Webhook::default()
     });
+    config.delivery.mode = config::Mode::Internet;
+    config.domains.push(config::Domain { name: "example.jp".into(), ..config::Domain::default() });
+    let ring = Keyring::new(&config);
     let config = InForce::new(config);
+    let dns = Script::default();
+    let keys = rotate::Parts {
+        shelf: Arc::new(store.clone()),
+        clock: clock.clone(),
+        metrics: Arc::default(),
+        config: config.clone(),
+        ring,
+        eyes: Arc::new(dns.clone()),
+    };
     Opened {
+        signing_keys: block_on(Rotation::open(keys)).expect("no keys"),
+        dns,
         webhooks: Webhooks::without_tasks(store.clone(), clock.clone(), config.clone()),
         suppressions: Suppressions::without_task(store.clone(), clock.clone(), config.clone()),
         unsubscribes: Unsubscribes::new(store.clone(), clock, config),

@@ -11,11 +11,13 @@ use crate::{
     clock::Timestamp,
     http::{
         daemon::{Daemon, Unready},
+        domain_status,
         exchange::{JSON, Response},
         rows::{
             AgesOut, CountsOut, DestinationOut, PauseOut, ReasonOut, StatusOut, UnusedRuleOut, WarmUpOut, WebhookOut,
             mode_word, validation_word,
         },
+        rows_keys::DkimOut,
         rows_lists::{HoldOut, ListsOut},
     },
     store::{Lane, MemoKind, MinuteCounts, Page, Pause, StoreError},
@@ -28,6 +30,8 @@ pub const DESTINATIONS_MAX: usize = 20;
 const COUNTED_MAX: u64 = 2_000;
 /// Held destinations in an overview.
 const HELD_MAX: usize = 20;
+/// Alarms about DMARC reports in an overview.
+const ALARMS_MAX: usize = 50;
 /// Minutes in an overview's chart.
 pub const MINUTES: u64 = 60;
 
@@ -171,6 +175,9 @@ pub fn overview(daemon: &dyn Daemon) -> Result<Overview, StoreError> {
         lists: lists(daemon)?,
         archive_trouble: daemon.archive_trouble(),
         webhooks: webhooks(daemon, now),
+        dmarc_alarms: daemon.dmarc().alarms("").into_iter().take(ALARMS_MAX).collect(),
+        domains: domain_status::domains(daemon)?,
+        dkim: DkimOut::new(&daemon.signing_keys().keys(None), now),
         ..StatusOut::default()
     };
     status.set_totals(&totals);

@@ -19,6 +19,9 @@ use crate::{
     config::{Config, InForce, Mode, Suppression},
     deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::{Sandbox, SandboxMail},
+    diagnose::{Diagnoser, Diagnosis, NoDiagnosis, Question},
+    dmarc::monitor::{Desk, Monitor},
+    doctor::round::{Findings, Rounds},
     fact::Fact,
     http::{
         api::{caller::Calls, emails::Posting, transaction::paging::PageMarks},
@@ -31,6 +34,7 @@ use crate::{
     net::dns::Validation,
     runtime::{Runtime, Shutdown, Stage},
     secret::Secret,
+    signing::rotate::Rotation,
     store::{
         Account, AuditEntry, AuditPage, AuditQuery, BEHIND_MAX, LaneRow, LogPage, LogQuery, MemoKind, Message,
         MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, Store,
@@ -97,12 +101,18 @@ pub struct Live {
     pub rule_uses: Ask<Vec<RuleUse>>,
     /// TLS reports that came in.
     pub tls_reports: Receiver,
+    /// The DMARC monitor.
+    pub dmarc: Monitor,
     /// The suppression list.
     pub suppressions: Suppressions,
     /// Who left which list.
     pub unsubscribes: Unsubscribes,
     /// The webhooks.
     pub webhooks: Webhooks,
+    /// What the doctor finds.
+    pub domain_checks: Rounds,
+    /// Who joins the log with what the doctor finds.
+    pub diagnoser: Diagnoser,
     /// A backup is being made; starts as false.
     pub backup_runs: Arc<AtomicBool>,
     /// The API's calls under way; starts empty.
@@ -111,6 +121,8 @@ pub struct Live {
     pub posting: Posting,
     /// Where pages of the API ended; starts empty.
     pub page_marks: PageMarks,
+    /// The signing keys.
+    pub signing_keys: Rotation,
     /// What only the wiring knows: still starting, or the store failed.
     pub trouble: Ask<Option<Unready>>,
 }
@@ -335,6 +347,18 @@ impl Daemon for Live {
         &self.tls_reports
     }
 
+    fn domain_checks(&self) -> &dyn Findings {
+        &self.domain_checks
+    }
+
+    fn dmarc(&self) -> &dyn Desk {
+        &self.dmarc
+    }
+
+    fn diagnose(&self, question: &Question) -> Result<Diagnosis, NoDiagnosis> {
+        self.diagnoser.diagnose(question)
+    }
+
     fn memo_count(&self, kind: MemoKind) -> Result<u64, StoreError> {
         self.store.memo_count(kind)
     }
@@ -402,6 +426,10 @@ impl Daemon for Live {
 
     fn page_marks(&self) -> &PageMarks {
         &self.page_marks
+    }
+
+    fn signing_keys(&self) -> &Rotation {
+        &self.signing_keys
     }
 }
 

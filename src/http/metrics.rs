@@ -31,7 +31,7 @@ pub fn metrics(daemon: &dyn Daemon) -> Response {
 
 type Family<T> = (&'static str, &'static str, fn(&T) -> u64);
 
-const COUNTERS: [Family<Metrics>; 36] = [
+const COUNTERS: [Family<Metrics>; 41] = [
     ("smtp_sessions_total", "SMTP sessions opened.", |m| m.sessions_total.get()),
     ("smtp_sessions_refused_total", "SMTP sessions refused by a limit (421).", |m| m.sessions_refused.get()),
     ("messages_accepted_total", "Messages accepted: safe on disk, answered 250.", |m| m.messages_accepted.get()),
@@ -50,6 +50,8 @@ const COUNTERS: [Family<Metrics>; 36] = [
     ("notices_total", "Delivery status notifications composed.", |m| m.notices.get()),
     ("store_commits_total", "Commits of the store, each synced to disk.", |m| m.commits.get()),
     ("store_operations_total", "Operations that those commits held.", |m| m.commit_operations.get()),
+    ("dkim_signed_total", "Mails signed; of a list's mail, one a recipient.", |m| m.dkim_signed.get()),
+    ("dkim_failed_total", "Times that signing failed: the mail waits.", |m| m.dkim_failed.get()),
     ("dns_queries_total", "DNS queries sent.", |m| m.dns_queries.get()),
     ("http_requests_total", "HTTP requests answered.", |m| m.http_requests.get()),
     ("recipients_dropped_total", "Recipients dropped by an operator.", |m| m.dropped.get()),
@@ -67,6 +69,9 @@ const COUNTERS: [Family<Metrics>; 36] = [
     ("mta_sts_failed_total", "MTA-STS policies that could not be fetched.", |m| m.sts_failed.get()),
     ("tls_reports_sent_total", "TLS reports sent.", |m| m.tls_reports_sent.get()),
     ("tls_reports_received_total", "TLS reports that came in.", |m| m.tls_reports_received.get()),
+    ("dmarc_reports_received_total", "DMARC reports that came in and are kept.", |m| m.dmarc_reports_received.get()),
+    ("dmarc_reports_refused_total", "DMARC reports that were refused.", |m| m.dmarc_reports_refused.get()),
+    ("dmarc_rows_total", "Rows of DMARC reports that came in.", |m| m.dmarc_rows.get()),
     ("inbound_forwarded_total", "Mails that came in and were passed on.", |m| m.inbound_forwarded.get()),
     ("bounced_total", "Recipients that bounced after they were delivered.", |m| m.bounced.get()),
     ("complained_total", "Recipients that complained.", |m| m.complained.get()),
@@ -80,16 +85,23 @@ const COUNTERS: [Family<Metrics>; 36] = [
     ("blocked_total", "Recipients that were not written to: suppressed or unsubscribed.", |m| m.blocked.get()),
 ];
 
-const GAUGES: [Family<Metrics>; 3] = [
+const GAUGES: [Family<Metrics>; 7] = [
     ("smtp_sessions", "SMTP sessions open now.", |m| m.sessions.get()),
     ("connections", "Outbound connections open now.", |m| m.connections.get()),
+    ("dkim_queue", "Mails that wait for their signature.", |m| m.dkim_queue.get()),
+    ("dkim_key_age_seconds", "How long the oldest DKIM key that signs has signed.", |m| m.dkim_key_age_seconds.get()),
+    ("dkim_rotations", "DKIM keys that are on their way to sign.", |m| m.dkim_rotations.get()),
+    ("dkim_key_alarms", "DKIM keys with which something is wrong; hikyaku status says what.", |m| {
+        m.dkim_key_alarms.get()
+    }),
     ("suppression_brakes", "Destinations whose errors are held instead of suppressing.", |m| m.brakes_held.get()),
 ];
 
-const TOTALS: [Family<Totals>; 5] = [
+const TOTALS: [Family<Totals>; 6] = [
     ("queue_recipients", "Recipients that wait, held ones included.", |t| t.waiting),
     ("queue_recipients_held", "Recipients that an operator holds.", |t| t.held),
     ("store_bodies_bytes", "Octets of live message bodies.", |t| t.body_octets),
+    ("store_leads", "Signed header fields that are kept for the next try of their mail.", |t| t.leads),
     ("store_database_bytes", "Octets of the database file.", |t| t.database_octets),
     ("store_disk_free_bytes", "Octets free on the data directory's disk.", |t| t.disk_free),
 ];
@@ -127,6 +139,7 @@ fn text(daemon: &dyn Daemon) -> String {
     ] {
         let _ = writeln!(out, "hikyaku_inbound_total{{kind=\"{kind}\"}} {n}");
     }
+    dkim(&mut out, &metrics);
     for (name, help, get) in GAUGES {
         one(&mut out, &format!("hikyaku_{name}"), "gauge", help, get(&metrics));
     }
@@ -157,6 +170,24 @@ fn text(daemon: &dyn Daemon) -> String {
     one(&mut out, "process_start_time_seconds", "gauge", "When the process started, in Unix time.", started);
     process(&mut out);
     out
+}
+
+/// What was signed, and what was not.
+fn dkim(out: &mut String, metrics: &Metrics) {
+    let name = "hikyaku_dkim_unsigned_total";
+    head(out, name, "counter", "Times that mail went out unsigned though there are keys, by reason.");
+    for (reason, n) in [
+        ("no_key", metrics.dkim_unsigned_no_key.get()),
+        ("no_from", metrics.dkim_unsigned_no_from.get()),
+        ("several_from", metrics.dkim_unsigned_several_from.get()),
+        ("long_header", metrics.dkim_unsigned_long_header.get()),
+        ("passed_on", metrics.dkim_unsigned_passed_on.get()),
+    ] {
+        let _ = writeln!(out, "{name}{{reason=\"{reason}\"}} {n}");
+    }
+    let (name, micros) = ("hikyaku_dkim_seconds_total", metrics.dkim_micros.get());
+    head(out, name, "counter", "Seconds that the signing threads worked.");
+    let _ = writeln!(out, "{name} {}.{:06}", micros / 1_000_000, micros % 1_000_000);
 }
 
 /// What the store and the rules say of how mail goes; a family that cannot be read is left out.

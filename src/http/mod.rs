@@ -18,6 +18,7 @@ pub use crate::when;
 pub mod archive;
 pub mod control;
 pub mod daemon;
+pub mod domain_status;
 pub mod exchange;
 pub mod front;
 pub mod health;
@@ -29,6 +30,8 @@ pub mod relay;
 pub mod route;
 pub mod rows;
 mod rows_delivery;
+pub mod rows_diagnose;
+pub mod rows_keys;
 pub mod rows_lists;
 mod rows_log;
 mod rows_users;
@@ -108,6 +111,8 @@ impl Http {
 pub(crate) mod fake;
 #[cfg(test)]
 mod fake_daemon_tests;
+#[cfg(test)]
+mod fake_domains_tests;
 #[cfg(test)]
 pub(crate) mod fake_lists_tests;
 #[cfg(test)]

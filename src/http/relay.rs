@@ -191,7 +191,7 @@ async fn serve_one(
     let time = limits.request + limits.per_octet.saturating_mul(u32::try_from(head.content_length).unwrap_or(u32::MAX));
     let body = within(time, read_body(stream, buffer, &head)).await.ok_or_else(|| refused(late))?;
     let Some(body) = body else { return Ok(Next::Close) };
-    let submits = is_submission(&head);
+    let submits = is_submission(&head) || is_import(&head);
     let wait = match origin.door {
         Door::Public if submits => limits.answer_submission,
         Door::Public => limits.answer,
@@ -222,6 +222,12 @@ async fn serve_one(
 /// A call that submits mail: its answer has a known length, and it waits for the disk.
 fn is_submission(head: &Head) -> bool {
     head.method == "POST" && path_of(&head.target).contains("/emails/")
+}
+
+/// Reports are brought in whole files, too.
+fn is_import(head: &Head) -> bool {
+    let bare = Format::of_path(path_of(&head.target)).1;
+    head.method == "POST" && bare.ends_with("/dmarc/import")
 }
 
 async fn read_more(stream: &mut impl Duplex, buffer: &mut Vec<u8>) -> io::Result<usize> {
@@ -263,7 +269,7 @@ fn check_host(head: &Head, origin: &Origin, front: &Inner) -> Result<(), Refusal
 /// A share of the memory for bodies; with a refusal, the limit that it is about.
 fn admit_body(head: &Head, front: &Inner) -> Result<Option<Lease>, (Refusal, u64)> {
     let limits = &front.limits;
-    let max = if is_submission(head) { limits.body_api_max } else { limits.body_max };
+    let max = if is_submission(head) || is_import(head) { limits.body_api_max } else { limits.body_max };
     if head.content_length == 0 {
         return Ok(None);
     }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::{
+    domain_status::DomainStatusOut,
     rows_delivery::{AgesOut, DestinationOut, FactOut, LiftOut, PauseOut, UnusedRuleOut, WarmUpOut, validation_word},
     rows_lists::ListsOut,
     rows_log::{EventOut, LinkOut, LogOut, StoryOut},
@@ -15,7 +16,9 @@ pub use super::{
 use crate::{
     clock::Timestamp,
     config::Mode,
+    dmarc::watch::AlarmOut,
     event::{ErrorClass, EventKind},
+    http::rows_keys::DkimOut,
     store::{AuditEntry, BodyPlace, Message, Origin, QueueRow, Recipient, RecipientState, Totals},
 };
 
@@ -300,6 +303,15 @@ pub struct StatusOut {
     /// Webhooks that fail, are gone, or set something aside.
     #[serde(default)]
     pub webhooks: Vec<WebhookOut>,
+    /// What is wrong with DMARC reports that should come (R2).
+    #[serde(default)]
+    pub dmarc_alarms: Vec<AlarmOut>,
+    /// What the checks of our domains found, those with errors first.
+    #[serde(default)]
+    pub domains: Vec<DomainStatusOut>,
+    /// The DKIM keys.
+    #[serde(default)]
+    pub dkim: DkimOut,
 }
 
 impl StatusOut {

@@ -2,14 +2,18 @@
 //!
 //! In: RCPT and the content of a session.  Out: a reply.
 //! Always: a transaction that one sink took is answered 250, after the last sink is done; one that none took is refused, and
-//! one that cannot be kept now is refused for now, whole; nothing here makes a bounce, whatever is refused.
-//! Sources: RFC 5321 §6.3 (loops); cmc.md §12.1.
+//! one that cannot be kept now is refused for now, whole; nothing here makes a bounce, whatever is refused; what SPF, DKIM and
+//! DMARC say is told to the sinks and the journal, and refuses nothing; mail to return addresses alone costs no question to the
+//! DNS, since bounces prove themselves by the token of their address. The mail itself stays as it came (R8): a field of ours
+//! would have to be believed, and for that those that strangers write in our name would have to go (RFC 8601 §5).
+//! Sources: RFC 5321 §6.3 (loops); RFC 8601 §5; cmc.md §12.1.
 
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
+    authres::{Authenticate, Received, Results},
     config::{Config, ForwardSide},
     ids::MessageId,
     mail::{
@@ -37,10 +41,14 @@ pub struct Inbound {
     pub tokens: Arc<dyn Tokens>,
     /// Who keeps TLS reports.
     pub tls_reports: Arc<dyn Sink>,
+    /// Who keeps DMARC reports.
+    pub dmarc_reports: Arc<dyn Sink>,
     /// Who takes everything else.
     pub mailroom: Arc<dyn Sink>,
     /// Who posts mail for `[inbound] addresses` to programs.
     pub posts: Arc<dyn Sink>,
+    /// Who tells whether a mail is its sender's.
+    pub authenticate: Arc<dyn Authenticate>,
 }
 
 /// The proof behind the 250.
@@ -107,10 +115,11 @@ pub(super) async fn message(
     drop(lease);
     let octets = body.len();
     match taken {
-        Ok(inlets) => {
+        Ok(Passed { inlets, results }) => {
             log::info!(
-                "inbound={id} verdict=taken inlets={inlets} sender=<{sender}> octets={octets} source={}",
-                how.address
+                "inbound={id} verdict=taken inlets={inlets} sender=<{sender}> octets={octets} source={}{}",
+                how.address,
+                results.as_ref().map_or_else(String::new, words)
             );
             Ok(id)
         }
@@ -121,14 +130,27 @@ pub(super) async fn message(
     }
 }
 
-/// Answers the words of the inlets that took it.
+/// What became of a mail that was taken.
+struct Passed {
+    /// The words of the inlets that took it.
+    inlets: String,
+    /// Whether it is its sender's, where that was asked.
+    results: Option<Results>,
+}
+
+/// The journal's words: what the mail is worth, then each result.
+fn words(results: &Results) -> String {
+    format!(" mark={} auth=\"{}\"", results.mark(&[]).mark.word(), results.text().replace('"', "'"))
+}
+
+/// Hands the mail to the sinks of its inlets.
 async fn pass(
     entrance: &Entrance,
     envelope: &Envelope,
     body: &Bytes,
     id: MessageId,
     how: &How<'_>,
-) -> Result<String, Refusal> {
+) -> Result<Passed, Refusal> {
     let config = entrance.config.get();
     let looked_at = &body[..body.len().min(HEADER_BYTES_MAX)];
     let head_len = header::find_end(looked_at, 0).unwrap_or(looked_at.len());
@@ -148,7 +170,15 @@ async fn pass(
             Err(reply) => refused = Some(Refusal::Refused(reply)),
         }
     }
+    let results = if taken.iter().any(|(_, inlet)| !matches!(inlet, Inlet::Return(_))) {
+        let sender = envelope.sender.as_ref();
+        let received = Received { ip: how.address, helo: how.helo, sender, mail: body, head_len };
+        Some(entrance.inbound.authenticate.authenticate(received).await)
+    } else {
+        None
+    };
     let (reports, others): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(_, inlet)| *inlet == Inlet::TlsReport);
+    let (dmarc, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, inlet)| *inlet == Inlet::DmarcReport);
     let is_posted = |(address, inlet): &&(Mailbox, Inlet)| *inlet == Inlet::Inbound && config.is_posted(address);
     let posted: Vec<_> = others.iter().filter(is_posted).cloned().collect();
     // A filter may want it as well; where there is none, nobody is asked in vain.
@@ -167,12 +197,14 @@ async fn pass(
         watched: &watched,
         head_len,
         body,
+        results: results.as_ref(),
     };
     let mut inlets = Vec::new();
     // A repeat of what a sink has kept makes nothing new there, so that all may be asked again after one said "later"; posts,
     // where it would, come last.
     let sinks = [
         (&entrance.inbound.tls_reports, &reports),
+        (&entrance.inbound.dmarc_reports, &dmarc),
         (&entrance.inbound.mailroom, &others),
         (&entrance.inbound.posts, &posted),
     ];
@@ -194,7 +226,7 @@ async fn pass(
         _ if inlets.is_empty() => Err(Refusal::Refused(Reply::no_valid_recipients())),
         _ => {
             inlets.dedup();
-            Ok(inlets.join(","))
+            Ok(Passed { inlets: inlets.join(","), results })
         }
     }
 }

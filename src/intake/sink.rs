@@ -9,6 +9,7 @@ use std::{future::Future, pin::Pin};
 use bytes::Bytes;
 
 use crate::{
+    authres::results::Results,
     budget::{Budget, Lease},
     mail::{header::Facts, trace::Arrival, watched::Watched},
     smtp::{
@@ -44,6 +45,8 @@ pub struct InboundMail<'a> {
     pub head_len: usize,
     /// All of it, as it came.
     pub body: &'a Bytes,
+    /// Whether it is its sender's; `None`: it was not asked, because it comes to return addresses alone.
+    pub results: Option<&'a Results>,
 }
 
 impl<'a> InboundMail<'a> {
@@ -68,7 +71,7 @@ impl<'a> InboundMail<'a> {
             begins_empty: false,
         };
         let head_len = crate::mail::header::find_end(body, 0).unwrap_or(body.len());
-        InboundMail { arrival, sender: None, smtputf8: false, to, facts, watched, head_len, body }
+        InboundMail { arrival, sender: None, smtputf8: false, to, facts, watched, head_len, body, results: None }
     }
 }
 

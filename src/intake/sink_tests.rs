@@ -11,6 +11,7 @@ use std::{
 use super::*;
 use crate::{
     account::Accounts,
+    authres::Authenticator,
     bounce::keys::KeyRing,
     clock::Clock,
     config::{Config, Forward, ForwardSide, InForce, InboundWebhook, Listener, Role},
@@ -23,6 +24,7 @@ use crate::{
         submit::Door,
         sweep::Board,
     },
+    lookup::fake::Zones,
     mail::trace::TraceKey,
     metrics::Metrics,
     runtime::{Runtime, Shutdown},
@@ -49,9 +51,9 @@ impl Tokens for Known {
     }
 }
 
-/// Takes what holds `report`, asks to wait for what holds `later`, refuses the rest.
+/// Takes what holds `report`, asks to wait for what holds `later`, refuses the rest; notes what came, and what it was worth.
 #[derive(Clone, Default)]
-struct Noting(Arc<Mutex<Vec<Came>>>);
+struct Noting(Arc<Mutex<Vec<Came>>>, Arc<Mutex<Vec<Option<&'static str>>>>);
 
 impl Sink for Noting {
     fn take<'a>(&'a self, mail: InboundMail<'a>) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'a>> {
@@ -67,6 +69,7 @@ impl Sink for Noting {
             let to: Vec<String> =
                 mail.to.iter().map(|(address, inlet)| format!("{}:{address}", inlet.word())).collect();
             self.0.lock().expect("no panic").push((from, to.join(" "), text));
+            self.1.lock().expect("no panic").push(mail.results.map(|results| results.mark(&[]).mark.word()));
             Ok(())
         })
     }
@@ -87,6 +90,7 @@ struct House {
     shutdown: Shutdown,
     address: std::net::SocketAddr,
     data_dir: PathBuf,
+    dns: Arc<Zones>,
 }
 
 impl Drop for House {
@@ -129,8 +133,14 @@ fn house_with(name: &str, tls_reports: Noting, mailroom: Noting, posts: Noting, 
         shutdown: shutdown.clone(),
         deliver: Arc::new(Nobody),
         budget: budget.clone(),
+        streams: Default::default(),
     };
     let scheduler = Scheduler::start(parts, settings);
+    let dns = Zones::default()
+        .with_txt("them.test", "v=spf1 ip4:127.0.0.1 -all")
+        .with_txt("_dmarc.them.test", "v=DMARC1; p=reject")
+        .with_txt("_dmarc.bank.test", "v=DMARC1; p=reject");
+    let dns = Arc::new(dns);
     let entrance = Arc::new(Entrance {
         door: Door::new(
             store.clone(),
@@ -153,16 +163,18 @@ fn house_with(name: &str, tls_reports: Noting, mailroom: Noting, posts: Noting, 
         trace_key: TraceKey::new(&[7; 32]),
         inbound: Inbound {
             tokens: Arc::new(Known),
-            tls_reports: Arc::new(tls_reports),
+            tls_reports: Arc::new(tls_reports.clone()),
+            dmarc_reports: Arc::new(tls_reports),
             mailroom: Arc::new(mailroom),
             posts: Arc::new(posts),
+            authenticate: Arc::new(Authenticator::new(dns.clone(), Clock::system())),
         },
     });
     let inbound = Listener { address: ([127, 0, 0, 1], 0).into(), role: Role::Inbound, ..Listener::default() };
     let bound = listener::bind(&[inbound]).unwrap();
     let address = bound[0].1.get_ref().local_addr().unwrap();
     listener::start(&entrance, bound);
-    House { store, budget, shutdown, address, data_dir }
+    House { store, budget, shutdown, address, data_dir, dns }
 }
 
 /// Says lines one by one; answers the code of the last reply to each.
@@ -338,4 +350,41 @@ fn guessing_ends_the_session() {
     let said = converse(&house, &lines);
     assert!(said[2..22].iter().all(|s| s == "550 5.1.1"), "{said:?}");
     assert_eq!(said[22], "421 4.7.0");
+}
+
+#[test]
+fn mail_for_ourselves_is_authenticated_and_bounces_ask_the_dns_nothing() {
+    let (tls, room) = (Noting::default(), Noting::default());
+    let house = house("authentic", tls.clone(), room.clone(), 1 << 20);
+    let come = |from: &str, to: &str, header_from: &str| {
+        let said = converse(
+            &house,
+            &[
+                "EHLO mx.them.test",
+                &format!("MAIL FROM:<{from}>"),
+                &format!("RCPT TO:<{to}>"),
+                "DATA",
+                &format!("From: x@{header_from}\r\nSubject: a report\r\n\r\nx\r\n."),
+            ],
+        );
+        assert!(said[4].starts_with("250"), "{said:?}");
+    };
+    // Return addresses, with a token and with the local part kept.
+    come("", "b-valid@return.relay.test", "them.test");
+    come("a@them.test", "news@return.relay.test", "bank.test");
+    assert_eq!(room.1.lock().unwrap().split_off(0), [None, None]);
+    assert!(house.dns.asked().is_empty(), "{:?}", house.dns.asked());
+    // All else is looked at, and nothing is refused for what comes out.
+    for (from, to, header_from, expected) in [
+        ("a@them.test", "tls@relay.test", "them.test", "verified"),
+        ("a@them.test", "tls@relay.test", "bank.test", "forged"),
+        ("a@nobody.test", "fbl@relay.test", "nobody.test", "unverified"),
+        ("a@them.test", "postmaster@relay.test", "them.test", "verified"),
+        ("a@them.test", "info@relay.test", "bank.test", "forged"),
+    ] {
+        come(from, to, header_from);
+        let noted: Vec<_> = [&tls, &room].into_iter().flat_map(|sink| sink.1.lock().unwrap().split_off(0)).collect();
+        assert_eq!(noted, [Some(expected)], "{from} {to} {header_from}");
+    }
+    assert_eq!(house.budget.used(), 0, "its memory is given back");
 }

@@ -55,6 +55,9 @@ pub struct Facts {
     pub header_is_8bit: bool,
     /// `TLS-Required: No` (RFC 8689 §5): delivery counts more than TLS.
     pub tls_optional: bool,
+    /// The submitter's own fields let a reader leave with one click (RFC 8058 §3.1): a `List-Unsubscribe` with an HTTPS link, and
+    /// `List-Unsubscribe-Post: List-Unsubscribe=One-Click`.
+    pub one_click: bool,
 }
 
 /// Finds where the header section ends: the offset after the empty line. `from` is where an earlier look at a shorter
@@ -79,6 +82,7 @@ pub fn scan_watching(head: &[u8], priority_header: &str, watch: &Watch) -> (Fact
     let head = &head[..head.len().min(HEADER_BYTES_MAX)];
     let (mut facts, mut watched) = (Facts::default(), Watched::default());
     let mut tls_required = TlsRequired::default();
+    let (mut has_link, mut has_post) = (false, false);
     for field in Fields::new(head) {
         facts.has_header = true;
         let (name, value) = (&head[field.name.clone()], &head[field.value.clone()]);
@@ -105,6 +109,10 @@ pub fn scan_watching(head: &[u8], priority_header: &str, watch: &Watch) -> (Fact
                 facts.api_data = bounded(&text(value), API_DATA_MAX);
             }
             12 if name.eq_ignore_ascii_case(b"TLS-Required") => tls_required.meet(value),
+            16 if name.eq_ignore_ascii_case(b"List-Unsubscribe") => has_link |= has_https_link(value),
+            21 if name.eq_ignore_ascii_case(b"List-Unsubscribe-Post") => {
+                has_post |= value.trim_ascii().eq_ignore_ascii_case(b"List-Unsubscribe=One-Click");
+            }
             _ => {}
         }
         if facts.class.is_none() && name.len() == priority_header.len() {
@@ -118,7 +126,15 @@ pub fn scan_watching(head: &[u8], priority_header: &str, watch: &Watch) -> (Fact
         }
     }
     facts.tls_optional = tls_required == TlsRequired::No;
+    facts.one_click = has_link && has_post;
     (facts, watched)
+}
+
+/// One of the links of a List-Unsubscribe is HTTPS.
+fn has_https_link(value: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"<https://";
+    let value = &value[..value.len().min(VALUE_BYTES_MAX)];
+    value.windows(BEGIN.len()).any(|w| w.eq_ignore_ascii_case(BEGIN))
 }
 
 /// What TLS-Required fields said so far.
@@ -352,8 +368,29 @@ mod tests {
             has_header: true,
             header_is_8bit: false,
             tls_optional: false,
+            one_click: false,
         };
         assert_eq!(facts, expected);
+    }
+
+    #[test]
+    fn one_click_needs_both_fields_and_an_https_link() {
+        for (head, expected) in [
+            (
+                "List-Unsubscribe: <mailto:a@b>,\r\n <HTTPS://b/x>\r\nlist-unsubscribe-post:List-Unsubscribe=One-Click\r\n\r\n",
+                true,
+            ),
+            ("List-Unsubscribe: <https://b/x>\r\n\r\n", false),
+            ("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\r\n", false),
+            ("List-Unsubscribe: <http://b/x>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\r\n", false),
+            ("List-Unsubscribe: <https://b/x>\r\nList-Unsubscribe-Post: yes\r\n\r\n", false),
+            (
+                "Subject: x\r\n\r\nList-Unsubscribe: <https://b/x>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
+                false,
+            ),
+        ] {
+            assert_eq!(scan(head.as_bytes(), "").one_click, expected, "{head}");
+        }
     }
 
     #[test]

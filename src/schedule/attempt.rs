@@ -16,11 +16,14 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    deliver::job::{Deliver, Job, Outcome, RecipientResult, SiteFeedback, Verdict},
+    deliver::{
+        job::{Deliver, Job, Outcome, RecipientResult, SiteFeedback, Verdict},
+        streams::Streams,
+    },
     event::AttemptDetail,
     ids::RecipientKey,
     metrics::Metrics,
-    store::{Change, Lane, Loaded, Message, Recipient, RecipientState, StoreError},
+    store::{Change, Lane, Leads, Loaded, Message, Recipient, RecipientState, StoreError},
     suppress::lookup,
 };
 
@@ -34,6 +37,8 @@ pub(super) struct Context<S> {
     pub deliver: Arc<dyn Deliver>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// The counters by domain and provider.
+    pub streams: Streams,
 }
 
 /// How an attempt ended.
@@ -175,7 +180,13 @@ fn message<S: Shelf>(
         RecipientState::Waiting { due, .. } => due <= now,
         RecipientState::Final(_) => false,
     });
-    Ok(Some((Arc::new(Loaded { message, recipients: recipients.clone(), body: None }), recipients)))
+    // Without them, the mail would be signed anew: other octets, and no harm besides.
+    let leads = store.leads(keys[0].message, &indexes).unwrap_or_else(|error| {
+        log::error!("message={} its leads could not be read: {error}", keys[0].message);
+        Vec::new()
+    });
+    let loaded = Loaded { message, recipients: recipients.clone(), body: None, leads: Leads::stored(leads) };
+    Ok(Some((Arc::new(loaded), recipients)))
 }
 
 /// Reports the end of an attempt even when it panics.
@@ -211,6 +222,7 @@ impl<S: Shelf, F: FnOnce(Done)> Fence<S, F> {
         let (Some((loaded, recipients)), Some(done)) = (self.running.take(), &mut self.done) else { return };
         let results = results::held_back(&recipients, held);
         done.settled = results::settle(&loaded.message, &recipients, results, &self.policy, held.now);
+        results::keep_leads(&mut done.settled, &loaded.leads);
         done.settled.counts.held_back(recipients.len());
     }
 
@@ -234,6 +246,8 @@ impl<S: Shelf, F: FnOnce(Done)> Fence<S, F> {
             done.said = said.map(|r| r.detail.clone());
         }
         done.settled = results::settle(&loaded.message, &recipients, outcome.results, &self.policy, now);
+        self.context.streams.count(&loaded.message, &recipients, &done.settled.changes);
+        results::keep_leads(&mut done.settled, &loaded.leads);
     }
 }
 
@@ -245,6 +259,7 @@ impl<S: Shelf, F: FnOnce(Done)> Drop for Fence<S, F> {
             let results = results::broken_off(&recipients, "the attempt was broken off by a fault in Hikyaku");
             let now = self.context.clock.now();
             done.settled = results::settle(&loaded.message, &recipients, results, &self.policy, now);
+            results::keep_leads(&mut done.settled, &loaded.leads);
         }
         done.settled.counts.blocked(self.blocked.len());
         done.settled.changes.append(&mut self.blocked);

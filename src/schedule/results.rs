@@ -17,7 +17,7 @@ use crate::{
     event::{AttemptDetail, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     metrics::Metrics,
     smtp::params::ByMode,
-    store::{Change, Message, NoticeKind, Recipient},
+    store::{Change, Leads, Message, NoticeKind, Recipient},
     suppress::lookup::Block,
 };
 
@@ -130,6 +130,17 @@ pub(super) fn settle(
     settled
 }
 
+/// What stood in front of the copies of those who are tried again goes to disk with their verdicts.
+pub(super) fn keep_leads(settled: &mut Settled, leads: &Leads) {
+    let Some(slot) = leads.slot() else { return };
+    for change in &mut settled.changes {
+        let lead = slot.over(change.event.key.index);
+        if change.event.kind == EventKind::Deferred {
+            change.lead = lead;
+        }
+    }
+}
+
 /// The results of recipients that were not tried because their site is in trouble, or a response rule pauses it.
 pub(super) fn held_back(recipients: &[Recipient], held: &HeldBack) -> Vec<RecipientResult> {
     let why = match &held.pause {
@@ -184,7 +195,7 @@ pub(super) fn damaged(key: crate::ids::RecipientKey, destination: &str, why: &st
         operator: None,
         detail: Some(Box::new(detail)),
     };
-    let change = Change { event, notice: None };
+    let change = Change::of(event, None);
     log_change(&change);
     change
 }
@@ -211,7 +222,7 @@ pub(super) fn blocked(recipient: &Recipient, block: Block, now: Timestamp) -> Ch
         operator: None,
         detail: Some(Box::new(detail)),
     };
-    let change = Change { event, notice: None };
+    let change = Change::of(event, None);
     log_change(&change);
     change
 }
@@ -280,7 +291,7 @@ fn change(
         }
     };
     let (key, detail) = (recipient.key, Some(detail));
-    Change { event: Event { at: now, key, kind, attempt, next_try, wait, operator: None, detail }, notice }
+    Change::of(Event { at: now, key, kind, attempt, next_try, wait, operator: None, detail }, notice)
 }
 
 /// The moment that BY names, and what happens then (RFC 2852 §4.1.3).

@@ -23,7 +23,7 @@ use crate::{
     ids::{MessageId, RecipientKey, UserKey},
     store::{
         Applied, Change, Head, HeadLimits, Lane, LaneRow, Loaded, Message, Recipient, RecipientState, Store,
-        StoreError, Ticket,
+        StoreError, StoredLead, Ticket,
     },
     suppress::lookup::{self, Block},
 };
@@ -60,6 +60,11 @@ pub trait Shelf: Clone + Send + Sync + 'static {
     ) -> Result<Head, StoreError>;
     /// See [`Store::load`].
     fn load(&self, id: MessageId, indexes: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError>;
+    /// See [`Store::leads`].
+    fn leads(&self, id: MessageId, indexes: &[u32]) -> Result<Vec<StoredLead>, StoreError> {
+        let _ = (id, indexes);
+        Ok(Vec::new())
+    }
     /// Why a recipient is no longer written to: see [`lookup::block_of`].
     fn block_of(
         &self,
@@ -101,6 +106,9 @@ impl Shelf for Store {
     }
     fn load(&self, id: MessageId, indexes: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError> {
         Store::load(self, id, indexes)
+    }
+    fn leads(&self, id: MessageId, indexes: &[u32]) -> Result<Vec<StoredLead>, StoreError> {
+        Store::leads(self, id, indexes)
     }
     fn block_of(
         &self,

@@ -31,7 +31,10 @@ use crate::{
     budget::{Budget, Lease},
     clock::{Clock, Timestamp},
     config::Config,
-    deliver::job::{Deliver, RECIPIENTS_PER_JOB_MAX},
+    deliver::{
+        job::{Deliver, RECIPIENTS_PER_JOB_MAX},
+        streams::Streams,
+    },
     fact::Fact,
     ids::RecipientKey,
     metrics::Metrics,
@@ -78,6 +81,8 @@ pub struct Parts<S> {
     pub deliver: Arc<dyn Deliver>,
     /// The memory that bodies and tickets share.
     pub budget: Budget,
+    /// Where what became of mail is counted by its domain.
+    pub streams: Streams,
 }
 
 /// What the config file says about scheduling.
@@ -144,6 +149,7 @@ impl Scheduler {
                 clock: parts.clock.clone(),
                 deliver: parts.deliver,
                 metrics: parts.metrics,
+                streams: parts.streams,
             }),
             runtime: parts.runtime.clone(),
             shutdown: parts.shutdown,

@@ -275,6 +275,7 @@ fn world(fake: Fake) -> World {
         shutdown: shutdown.clone(),
         deliver: peers.clone(),
         budget: Budget::new(64 << 20),
+        streams: Default::default(),
     };
     let handle = Scheduler::start(parts, Settings::from(&Config::default()));
     World { fake, peers, handle, clock, metrics, shutdown }
@@ -311,7 +312,7 @@ fn mail(n: u64, locals: &[&str]) -> Loaded {
         place: BodyPlace::File,
         len: 10,
     };
-    Loaded { message, recipients, body: None }
+    Loaded { message, recipients, body: None, leads: Default::default() }
 }
 
 impl World {

@@ -14,6 +14,7 @@ use super::{
     counts::Whose,
     fault::Fatal,
     inbox::Answer,
+    lead_slot::Leads,
     messages::StoredFile,
     rows::{self, MessageHead, RecipientRow},
     segments::{RECORD_HEAD, RecordHead},
@@ -130,6 +131,7 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
         len,
         api_hash: hash(&message.facts.api_data),
         returned: false,
+        leads: false,
         user: UserKey::of(&message.user),
         since: Some(due),
     };
@@ -147,7 +149,7 @@ pub(super) fn prepare(s: Submission, answer: Answer<Result<Receipt, StoreError>>
         ended,
         body,
         answer,
-        loaded: Loaded { message, recipients, body: in_ram },
+        loaded: Loaded { message, recipients, body: in_ram, leads: Leads::default() },
     }
 }
 

@@ -291,6 +291,8 @@ pub struct Totals {
     pub held: u64,
     /// Octets of live bodies.
     pub body_octets: u64,
+    /// Leads that are kept for another try.
+    pub leads: u64,
     /// Octets of redb's file.
     pub database_octets: u64,
     /// Octets free on the disk, when last looked up.

@@ -107,6 +107,7 @@ fn copy_rows(txn: &ReadTransaction, file: Arc<dyn DiskFile>, octets_max: u64) ->
     copy(txn, &to, tables::AGES, |_, _| Ok(None))?;
     copy(txn, &to, tables::MEMOS, |_, _| Ok(None))?;
     copy(txn, &to, tables::PAUSES, |_, _| Ok(None))?;
+    copy(txn, &to, tables::LEADS, |_, _| Ok(None))?;
     let last = to.begin_write().reading()?;
     {
         let mut t = Tables::open(&last).reading()?;

@@ -51,6 +51,8 @@ pub(super) struct Books {
     pub unclean: Option<Unclean>,
     /// Memos of each kind, by the kind's number.
     pub memos: BTreeMap<u8, u64>,
+    /// Rows of leads; counted by the table itself.
+    pub leads: u64,
 }
 
 /// When the process before stopped hard: who was due then and was not tried since may have been in flight.
@@ -86,7 +88,13 @@ impl Books {
 
     /// What people see of them; the disk's part is filled in elsewhere.
     pub(super) fn totals(&self) -> Totals {
-        Totals { waiting: self.waiting, held: self.held, body_octets: self.body_octets, ..Totals::default() }
+        Totals {
+            waiting: self.waiting,
+            held: self.held,
+            body_octets: self.body_octets,
+            leads: self.leads,
+            ..Totals::default()
+        }
     }
 }
 

@@ -44,11 +44,25 @@ pub enum MemoKind {
     WebhookHistory,
     /// Sessions of the console.
     Sessions,
+    /// Signing keys that `dkim-rotate` made, and where each stands in its life. Secret.
+    DkimKeys,
+    /// What the last check of each domain found, and what changed.
+    DomainFindings,
+    /// What mail of each header-From domain went to which provider, by day.
+    Streams,
+    /// How the delivery-speed rules changed, by time.
+    RuleChanges,
+    /// DMARC reports that came in: the known ones, by organisation and id.
+    DmarcReports,
+    /// Rows of DMARC reports, by domain and day.
+    DmarcRecords,
+    /// Failure reports, by domain and day.
+    DmarcFailures,
 }
 
 impl MemoKind {
     /// Every kind, in the order of their stored numbers.
-    pub const ALL: [MemoKind; 17] = [
+    pub const ALL: [MemoKind; 24] = [
         MemoKind::MtaSts,
         MemoKind::WarmUp,
         MemoKind::TlsResults,
@@ -66,6 +80,13 @@ impl MemoKind {
         MemoKind::WebhookEvents,
         MemoKind::WebhookHistory,
         MemoKind::Sessions,
+        MemoKind::DkimKeys,
+        MemoKind::DomainFindings,
+        MemoKind::Streams,
+        MemoKind::RuleChanges,
+        MemoKind::DmarcReports,
+        MemoKind::DmarcRecords,
+        MemoKind::DmarcFailures,
     ];
 
     /// Memos of this kind at most; beyond, a new key is refused.
@@ -76,7 +97,9 @@ impl MemoKind {
             | MemoKind::Unsubscribes
             | MemoKind::ReturnPaths
             | MemoKind::Idempotency
-            | MemoKind::WebhookEvents => LIST_MEMOS_MAX,
+            | MemoKind::WebhookEvents
+            | MemoKind::DmarcReports
+            | MemoKind::DmarcRecords => LIST_MEMOS_MAX,
             MemoKind::MtaSts
             | MemoKind::WarmUp
             | MemoKind::TlsResults
@@ -87,13 +110,18 @@ impl MemoKind {
             | MemoKind::Followers
             | MemoKind::Webhooks
             | MemoKind::WebhookHistory
-            | MemoKind::Sessions => MEMOS_MAX,
+            | MemoKind::Sessions
+            | MemoKind::DkimKeys
+            | MemoKind::DomainFindings
+            | MemoKind::Streams
+            | MemoKind::RuleChanges
+            | MemoKind::DmarcFailures => MEMOS_MAX,
         }
     }
 
     /// Values of this kind are shown to nobody.
     pub fn is_secret(self) -> bool {
-        matches!(self, MemoKind::ReturnKeys | MemoKind::Sessions)
+        matches!(self, MemoKind::ReturnKeys | MemoKind::Sessions | MemoKind::DkimKeys)
     }
 
     /// The word in messages to people.
@@ -116,6 +144,13 @@ impl MemoKind {
             MemoKind::WebhookEvents => "webhook-events",
             MemoKind::WebhookHistory => "webhook-history",
             MemoKind::Sessions => "sessions",
+            MemoKind::DkimKeys => "dkim-keys",
+            MemoKind::DomainFindings => "domain-findings",
+            MemoKind::Streams => "streams",
+            MemoKind::RuleChanges => "rule-changes",
+            MemoKind::DmarcReports => "dmarc-reports",
+            MemoKind::DmarcRecords => "dmarc-records",
+            MemoKind::DmarcFailures => "dmarc-failures",
         }
     }
 }

@@ -40,6 +40,13 @@ fn number(kind: MemoKind) -> u8 {
         MemoKind::WebhookEvents => 15,
         MemoKind::WebhookHistory => 16,
         MemoKind::Sessions => 17,
+        MemoKind::DkimKeys => 18,
+        MemoKind::DomainFindings => 19,
+        MemoKind::Streams => 20,
+        MemoKind::RuleChanges => 21,
+        MemoKind::DmarcReports => 22,
+        MemoKind::DmarcRecords => 23,
+        MemoKind::DmarcFailures => 24,
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct MessageHead {
     pub api_hash: Option<u32>,
     /// Something came back when nobody waited any more: an event behind the one that closed it.
     pub returned: bool,
+    /// Leads of it may be kept.
+    pub leads: bool,
     /// Its submitter. Never patched.
     pub user: UserKey,
     /// Since when it could be delivered: its acceptance, or its release (RFC 4865). `None`: the row is damaged behind its
@@ -57,11 +59,13 @@ struct Front {
     len: u64,
     api_hash: Option<u32>,
     returned: bool,
+    leads: bool,
 }
 
 /// Bits of the front's last flags.
 const HAS_API: u8 = 1;
 const RETURNED: u8 = 2;
+const LEADS: u8 = 4;
 
 fn read_front(row: &[u8]) -> Result<(u8, Front, Eye<'_>), RowError> {
     let (version, mut eye) = Eye::open(row, MESSAGE_VERSION)?;
@@ -78,19 +82,20 @@ fn read_front(row: &[u8]) -> Result<(u8, Front, Eye<'_>), RowError> {
     let owed = u32::from_le_bytes(eye.array()?);
     let len = u64::from_le_bytes(eye.array()?);
     let bits = eye.byte()?;
-    if bits & !(HAS_API | RETURNED) != 0 {
+    if bits & !(HAS_API | RETURNED | LEADS) != 0 {
         return Err(RowError::Nonsense);
     }
     let hash = u32::from_le_bytes(eye.array()?);
-    let (api_hash, returned) = ((bits & HAS_API != 0).then_some(hash), bits & RETURNED != 0);
-    Ok((version, Front { place, waiting, owed, len, api_hash, returned }, eye))
+    let api_hash = (bits & HAS_API != 0).then_some(hash);
+    let (returned, leads) = (bits & RETURNED != 0, bits & LEADS != 0);
+    Ok((version, Front { place, waiting, owed, len, api_hash, returned, leads }, eye))
 }
 
 impl MessageHead {
     /// Reads the front of a row, and what follows it.
     pub(super) fn read(row: &[u8]) -> Result<Self, RowError> {
         let (version, front, mut eye) = read_front(row)?;
-        let Front { place, waiting, owed, len, api_hash, returned } = front;
+        let Front { place, waiting, owed, len, api_hash, returned, leads } = front;
         let (user, since) = match version {
             1 => match read_message(MessageId::from_u64(0), row) {
                 Ok(m) => (UserKey::of(&m.user), Some(m.accepted_at)),
@@ -98,7 +103,7 @@ impl MessageHead {
             },
             _ => (UserKey::from_u64(u64::from_le_bytes(eye.array()?)), read_since(&mut eye).ok()),
         };
-        Ok(MessageHead { place, waiting, owed, len, api_hash, returned, user, since })
+        Ok(MessageHead { place, waiting, owed, len, api_hash, returned, leads, user, since })
     }
 
     /// Overwrites the front of a row, whatever its version.
@@ -119,7 +124,8 @@ impl MessageHead {
         out[17..21].copy_from_slice(&self.waiting.to_le_bytes());
         out[21..25].copy_from_slice(&self.owed.to_le_bytes());
         out[25..33].copy_from_slice(&self.len.to_le_bytes());
-        out[33] = if self.api_hash.is_some() { HAS_API } else { 0 } | if self.returned { RETURNED } else { 0 };
+        let bits = [(self.api_hash.is_some(), HAS_API), (self.returned, RETURNED), (self.leads, LEADS)];
+        out[33] = bits.iter().filter(|(on, _)| *on).fold(0, |sum, (_, bit)| sum | bit);
         out[34..38].copy_from_slice(&self.api_hash.unwrap_or(0).to_le_bytes());
         out
     }
@@ -264,7 +270,7 @@ fn write_facts(pen: &mut Pen, f: &Facts) {
     pen.text(&f.api_data);
     pen.byte(f.class.map_or(0, |c| c as u8 + 1));
     pen.number(u64::from(f.received_count));
-    let bits = [f.has_date, f.has_header, f.header_is_8bit, f.tls_optional];
+    let bits = [f.has_date, f.has_header, f.header_is_8bit, f.tls_optional, f.one_click];
     pen.byte(bits.iter().enumerate().fold(0, |sum, (n, on)| sum | u8::from(*on) << n));
 }
 
@@ -285,6 +291,8 @@ fn read_facts(eye: &mut Eye<'_>) -> Result<Facts, RowError> {
     (facts.has_date, facts.has_header, facts.header_is_8bit) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
     // Version 1 never set this bit.
     facts.tls_optional = bits & 8 != 0;
+    // Nor did anybody this one before issue 6, and older programs do not look at it.
+    facts.one_click = bits & 16 != 0;
     Ok(facts)
 }
 
@@ -371,7 +379,7 @@ pub(super) fn write_message_v1(head: &MessageHead, m: &Message) -> Vec<u8> {
     let eight = u8::from(m.params.body == BodyType::EightBitMime);
     pen.byte(ret | eight << 2 | u8::from(m.params.smtputf8) << 3);
     pen.maybe_text(m.params.envid.as_deref());
-    write_facts(&mut pen, &Facts { tls_optional: false, ..m.facts.clone() });
+    write_facts(&mut pen, &Facts { tls_optional: false, one_click: false, ..m.facts.clone() });
     pen.text(&m.user);
     pen.ip(m.source_ip);
     pen.done()

@@ -1,13 +1,13 @@
 //! Bringing a database of an older schema up to date, in bounded steps.
 //!
-//! In: a database of schema 1 to 3.  Out: the same of [`SCHEMA`].
+//! In: a database of schema 1 to 4.  Out: the same of [`SCHEMA`].
 //! Always: each step is one transaction that moves rows from the old table to the new ones, so that a step is done or not;
 //! what is left in the old table is what is left to do, and a start that was interrupted goes on there. The schema's number
 //! is raised by the first step: an older program refuses a database that is half moved. Schema 3 moves nothing: its rows are
 //! written as they come, and those of schema 2 are read as they are; only the number keeps older programs away. Schema 4 counts
 //! by submitter: what came before is taken from the minutes, a second or two for all of them, as mail of nobody and
 //! without what the minutes never knew (dropped, bounced, complained); to read every event and message for it would keep a
-//! large store closed for minutes. And it chains the operation log: every entry gets its link.
+//! large store closed for minutes. And it chains the operation log: every entry gets its link. Schema 5 moves nothing, like 3.
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -33,6 +33,8 @@ use crate::{
 const OLD_DUE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("due");
 /// Octets of its keys behind the lane's name and its zero.
 const OLD_TAIL: usize = 1 + 8 + 8 + 4;
+/// The last schema that moved rows: what was brought up to it needs no more.
+const MOVED: u64 = 4;
 /// Recipients moved in one transaction: bounds its memory, tens of milliseconds.
 pub(super) const STEP: usize = 5_000;
 /// Steps between two lines of the log.
@@ -64,14 +66,14 @@ impl Progress {
         // One number, the schema: everything of it is done. Three: the schema, the phase and its cursor.
         let start = Progress { phase: Phase::Due, cursor: 0 };
         let progress = match row.map(rows::read_numbers::<3>) {
-            Some(Ok([SCHEMA, phase, cursor])) => match phase {
+            Some(Ok([MOVED..=SCHEMA, phase, cursor])) => match phase {
                 0 => start,
                 1 => Progress { phase: Phase::Counts, cursor },
                 2 => Progress { phase: Phase::Audit, cursor },
                 _ => Progress { phase: Phase::Done, cursor },
             },
             _ => match row.map(rows::read_numbers::<1>) {
-                Some(Ok([SCHEMA])) => Progress { phase: Phase::Done, cursor: 0 },
+                Some(Ok([MOVED..=SCHEMA])) => Progress { phase: Phase::Done, cursor: 0 },
                 _ => start,
             },
         };
@@ -114,6 +116,7 @@ pub(super) fn run(db: &Database, step: usize) -> Result<(), StoreError> {
                 Phase::Due => due_step(&txn, &mut t, step)?,
                 Phase::Counts => count_step(&mut t, before.cursor, step)?,
                 Phase::Audit => chain_step(&mut t, before.cursor, step)?,
+                // Only the number is raised.
                 Phase::Done => (0, before),
             };
             t.meta.insert(META_MIGRATED, progress.row().as_slice()).fatal()?;

@@ -19,7 +19,8 @@ use crate::{
         pages::DatabaseFile,
         sim::{DIR, Fate, SimDisk},
         tables::{
-            AGES, AUDIT, COUNTS, DATABASE_FILE, DUE, MAIL, MEMOS, META, MINUTES, PAUSES, read_due_key, read_mail_key,
+            AGES, AUDIT, COUNTS, DATABASE_FILE, DUE, LEADS, MAIL, MEMOS, META, MINUTES, PAUSES, read_due_key,
+            read_mail_key,
         },
     },
 };
@@ -100,7 +101,7 @@ pub(in crate::store) fn filled(clock: &Clock) -> (SimDisk, Vec<MessageId>) {
             operator: None,
             detail: None,
         };
-        smol::block_on(store.apply(vec![Change { event, notice: None }])).unwrap();
+        smol::block_on(store.apply(vec![Change::of(event, None)])).unwrap();
     }
     let filter = QueueFilter { destination: "d3.example".into(), ..QueueFilter::default() };
     smol::block_on(store.act(QueueAct { verb: QueueVerb::Hold, filter, operator: "op".into(), from: "test".into() }))
@@ -195,6 +196,18 @@ fn downgrade_to_2(disk: &SimDisk) {
 fn downgrade_to_3(disk: &SimDisk) {
     let txn = database(disk).begin_write().unwrap();
     write_as(&txn, 3, write_message);
+    txn.commit().unwrap();
+}
+
+/// Makes of the database what schema 4 wrote.
+fn downgrade_to_4(disk: &SimDisk) {
+    let txn = database(disk).begin_write().unwrap();
+    txn.delete_table(LEADS).unwrap();
+    let mut meta = txn.open_table(META).unwrap();
+    for name in [META_SCHEMA, META_MIGRATED] {
+        meta.insert(name, write_numbers(&[4]).as_slice()).unwrap();
+    }
+    drop(meta);
     txn.commit().unwrap();
 }
 
@@ -406,6 +419,51 @@ fn a_database_of_schema_3_gets_counts_and_a_chain_wherever_the_power_is_cut() {
         assert_eq!(report.audit_entries, ENTRIES as u64, "{context}");
         if opened_at_once {
             assert!(at > 10, "{at}");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_database_of_schema_4_is_taken_as_it_is_and_counts_nothing_twice() {
+    let clock = Clock::manual(START);
+    for at in 0.. {
+        let context = format!("cut at {at}");
+        let (disk, ids) = filled(&clock);
+        downgrade_to_4(&disk);
+        let mut opened_at_once = false;
+        if at > 0 {
+            disk.plan(Some(Fate::CrashAt(at)));
+            opened_at_once = open(&disk, &clock).is_ok();
+            disk.restart(at);
+        }
+        let opened = open(&disk, &clock).unwrap_or_else(|e| panic!("{context}: {e}"));
+        check(&opened.store, &ids, &context);
+        check_logs(&opened.store, &clock, 36, &context);
+        // A recipient that waits gets a lead, and keeps it.
+        let key = RecipientKey { message: ids[1], index: 1 };
+        let event = Event {
+            at: clock.now(),
+            key,
+            kind: EventKind::Deferred,
+            attempt: 2,
+            next_try: Some(clock.now().plus(Duration::from_secs(60))),
+            wait: Some(WaitReason::Retry),
+            operator: None,
+            detail: None,
+        };
+        let lead = Some(Lead { own: false, octets: Bytes::from_static(b"X: 1\r\n") });
+        let applied = smol::block_on(opened.store.apply(vec![Change { event, notice: None, lead }])).unwrap();
+        assert_eq!(applied.applied, 1, "{context}");
+        smol::block_on(opened.store.stop()).unwrap();
+        drop(opened);
+        assert_eq!(read_schema(&database(&disk).begin_read().unwrap()).unwrap(), SCHEMA, "{context}");
+        let opened = open(&disk, &clock).unwrap();
+        assert_eq!(opened.store.leads(ids[1], &[1]).unwrap().len(), 1, "{context}");
+        smol::block_on(opened.store.stop()).unwrap();
+        drop(opened);
+        assert_sound(&disk, &context);
+        if opened_at_once {
             return;
         }
     }

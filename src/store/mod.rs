@@ -7,7 +7,7 @@
 //!
 //! The files, in the order of the flow: `inbox` (the writer's door) → `accept`, `verdicts`, `returns`, `recovery` (what is done) → `batch` (one
 //! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `head`, `queue`, `events` by its `indexes`, `story`, `counts`, `follow`, `ages`,
-//! `audit` with its `chain`, `accounts`, `memos`, `pauses` (reading, asked by `asking`) → `archive` and `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`,
+//! `audit` with its `chain`, `accounts`, `memos`, `pauses`, `leads` (reading, asked by `asking`) → `archive` and `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`,
 //! `codec`, and `migrate` for older schemas; below all, `pages` and `redo` (redb's file) and `disk`.
 
 mod accept;
@@ -30,6 +30,8 @@ mod follow;
 mod head;
 mod inbox;
 mod indexes;
+mod lead_slot;
+mod leads;
 mod memo_types;
 mod memos;
 mod message_rows;
@@ -58,6 +60,7 @@ mod writer;
 
 pub use archive::Archive;
 pub use archive_rows::{AUDIT_COLUMNS, LOG_COLUMNS, audit_cells, log_cells};
+pub use leads::LEAD_OCTETS_MAX;
 pub use messages::{BodyReader, LargeBody, StoredFile};
 pub use open::{Opened, Tuning};
 pub use types::*;
@@ -502,6 +505,14 @@ impl Store {
     /// A message and the named recipients of it, for an attempt. `None` when the row is gone. Short.
     pub fn load(&self, id: MessageId, indexes: &[u32]) -> Result<Option<(Message, Vec<Recipient>)>, StoreError> {
         messages::load(&self.0.db, self.0.shared.unclean, id, indexes)
+    }
+
+    /// The leads that are kept for these recipients of a message, for another try. Short; costs nothing while none are kept.
+    pub fn leads(&self, id: MessageId, indexes: &[u32]) -> Result<Vec<StoredLead>, StoreError> {
+        if !self.0.shared.has_leads() {
+            return Ok(Vec::new());
+        }
+        leads::of(&self.0.db, id, indexes)
     }
 
     /// Recipients whose failure or delay owes a notice, oldest first; of one recipient only the oldest.

@@ -7,7 +7,7 @@
 
 use std::{collections::HashSet, io, sync::Arc, time::Duration};
 
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use super::{
     Inner, Store,
@@ -193,6 +193,7 @@ pub(super) fn read_books(t: &Tables<'_>, books: &mut Books) -> Result<(), StoreE
     if let Some(row) = t.meta.get(META_MEMOS).fatal()? {
         books.memos = memos::read_counts(row.value()).map_err(|e| bad_row(format_args!("the counts of memos"), e))?;
     }
+    books.leads = t.leads.len().fatal()?;
     for entry in t.segments.iter().fatal()? {
         let (number, row) = entry.fatal()?;
         let number = number.value();

@@ -39,11 +39,11 @@ fn place() -> impl Strategy<Value = BodyPlace> {
 prop_compose! {
     fn facts()(
         texts in (".{0,30}", ".{0,30}", ".{0,30}", ".{0,30}"), class in option::of(class()),
-        received_count in any::<u32>(), bits in any::<(bool, bool, bool, bool)>(),
+        received_count in any::<u32>(), bits in any::<(bool, bool, bool, bool, bool)>(),
     ) -> Facts {
         let (message_id, from, subject, api_data) = texts;
-        let (has_date, has_header, header_is_8bit, tls_optional) = bits;
-        Facts { message_id, from, from_others: Vec::new(), subject, api_data, class, received_count, has_date, has_header, header_is_8bit, tls_optional }
+        let (has_date, has_header, header_is_8bit, tls_optional, one_click) = bits;
+        Facts { message_id, from, from_others: Vec::new(), subject, api_data, class, received_count, has_date, has_header, header_is_8bit, tls_optional, one_click }
     }
 }
 
@@ -157,14 +157,14 @@ proptest! {
     #[test]
     fn a_message_row_is_read_back_equal(
         m in message(), waiting in any::<u32>(), owed in any::<u32>(), api in any::<Option<u32>>(), moved in place(), held in any::<u32>(),
-        returned in any::<bool>(),
+        returned in any::<bool>(), leads in any::<bool>(),
     ) {
         let since = Some(m.accepted_at.plus(Duration::from_millis(held.into())));
-        let head = MessageHead { place: m.place, waiting, owed, len: m.len, api_hash: api, returned, user: UserKey::of(&m.user), since };
+        let head = MessageHead { place: m.place, waiting, owed, len: m.len, api_hash: api, returned, leads, user: UserKey::of(&m.user), since };
         let mut row = write_message(&head, &m);
         prop_assert_eq!(MessageHead::read(&row).unwrap(), head);
         prop_assert_eq!(format!("{:?}", read_message(m.id, &row).unwrap()), format!("{m:?}"));
-        let patched = MessageHead { place: moved, waiting: owed, owed: waiting, returned: !returned, ..head };
+        let patched = MessageHead { place: moved, waiting: owed, owed: waiting, returned: !returned, leads: !leads, ..head };
         patched.patch(&mut row);
         let m = Message { place: moved, ..m };
         prop_assert_eq!(MessageHead::read(&row).unwrap(), patched);
@@ -173,7 +173,7 @@ proptest! {
 
     #[test]
     fn a_message_row_of_version_1_is_read_and_patched(m in message(), moved in place()) {
-        let head = MessageHead { place: m.place, waiting: 3, owed: 1, len: m.len, api_hash: Some(7), returned: false, user: UserKey::of(&m.user), since: Some(m.accepted_at) };
+        let head = MessageHead { place: m.place, waiting: 3, owed: 1, len: m.len, api_hash: Some(7), returned: false, leads: false, user: UserKey::of(&m.user), since: Some(m.accepted_at) };
         let mut row = write_message_v1(&head, &m);
         prop_assert_eq!(MessageHead::read(&row).unwrap(), head);
         MessageHead { place: moved, waiting: 2, ..head }.patch(&mut row);
@@ -181,7 +181,7 @@ proptest! {
         let p = &m.params;
         let params = MailParams { size: p.size, body: p.body, smtputf8: p.smtputf8, ret: p.ret, envid: p.envid.clone(), ..MailParams::default() };
         let origin = if m.origin == Origin::Forward { Origin::Notice } else { m.origin };
-        let facts = Facts { tls_optional: false, ..m.facts.clone() };
+        let facts = Facts { tls_optional: false, one_click: false, ..m.facts.clone() };
         let m = Message { place: moved, params, facts, origin, return_path: ReturnPath::AsIs, list: String::new(), ..m };
         prop_assert_eq!(MessageHead::read(&row).unwrap(), MessageHead { place: moved, waiting: 2, ..head });
         prop_assert_eq!(format!("{:?}", read_message(m.id, &row).unwrap()), format!("{m:?}"));
@@ -189,10 +189,10 @@ proptest! {
 
     #[test]
     fn a_message_row_of_version_2_is_read_and_patched(m in message(), moved in place()) {
-        let head = MessageHead { place: m.place, waiting: 3, owed: 1, len: m.len, api_hash: None, returned: false, user: UserKey::of(&m.user), since: Some(m.accepted_at) };
+        let head = MessageHead { place: m.place, waiting: 3, owed: 1, len: m.len, api_hash: None, returned: false, leads: false, user: UserKey::of(&m.user), since: Some(m.accepted_at) };
         let mut row = write_message_v2(&head, &m);
         prop_assert_eq!(MessageHead::read(&row).unwrap(), head);
-        let patched = MessageHead { place: moved, returned: true, ..head };
+        let patched = MessageHead { place: moved, returned: true, leads: true, ..head };
         patched.patch(&mut row);
         prop_assert_eq!((row[0], MessageHead::read(&row).unwrap()), (2, patched));
         let m = Message { place: moved, return_path: ReturnPath::AsIs, list: String::new(), ..m };

@@ -118,6 +118,11 @@ impl Shared {
         Totals { database_octets, disk_free: lock(&self.free).1, ..*lock(&self.totals) }
     }
 
+    /// Leads are kept: who is tried again may have one.
+    pub(super) fn has_leads(&self) -> bool {
+        lock(&self.totals).leads > 0
+    }
+
     pub(super) fn retention(&self) -> RetentionPeriods {
         *lock(&self.retention)
     }

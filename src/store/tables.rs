@@ -29,8 +29,9 @@ const DATABASE_FILE_NEW: &str = "hikyaku.redb.new";
 /// 1: the due index was ordered by lane, class and time alone. 2: by submitter before time; ages, memos and pauses. 3: events
 /// of what came back, behind the one that closes a message, with a mark in its row; messages know their return path and list;
 /// minutes count the blocked. A program of schema 2 would prune such a message too early and call the rest damaged. 4: counts
-/// by submitter; the operation log is a chain. A program of schema 3 would write neither.
-pub(super) const SCHEMA: u64 = 4;
+/// by submitter; the operation log is a chain. A program of schema 3 would write neither. 5: leads, and a mark of them in the
+/// message's row, which a program of schema 4 would call nonsense.
+pub(super) const SCHEMA: u64 = 5;
 /// redb's cache. Measured: 16–64 MiB are alike, 1 GiB is slower; `memory_limit` counts it as 32 MiB.
 const CACHE_OCTETS: usize = 32 * 1024 * 1024;
 
@@ -81,6 +82,8 @@ pub(super) const AGES: TableDefinition<&AgeKey, Bytes> = TableDefinition::new("a
 pub(super) const MEMOS: TableDefinition<Bytes, Bytes> = TableDefinition::new("memos");
 /// Destinations that an operator paused.
 pub(super) const PAUSES: TableDefinition<&str, Bytes> = TableDefinition::new("pauses");
+/// What stands in front of copies that wait for another try, by message (for all) or recipient (its own).
+pub(super) const LEADS: TableDefinition<&MailKey, Bytes> = TableDefinition::new("leads");
 
 /// Rows of `META`.
 pub(super) const META_SCHEMA: &str = "schema";
@@ -118,6 +121,7 @@ pub(super) struct Tables<'t> {
     pub ages: Table<'t, &'static AgeKey, Bytes>,
     pub memos: Table<'t, Bytes, Bytes>,
     pub pauses: Table<'t, &'static str, Bytes>,
+    pub leads: Table<'t, &'static MailKey, Bytes>,
 }
 
 impl<'t> Tables<'t> {
@@ -142,6 +146,7 @@ impl<'t> Tables<'t> {
             ages: txn.open_table(AGES)?,
             memos: txn.open_table(MEMOS)?,
             pauses: txn.open_table(PAUSES)?,
+            leads: txn.open_table(LEADS)?,
         })
     }
 }

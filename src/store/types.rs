@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+pub use super::lead_slot::{Lead, LeadSlot, Leads, StoredLead};
 use super::messages::StoredFile;
 pub use super::{answers::*, memo_types::*};
 use crate::{
@@ -303,6 +304,8 @@ pub struct Loaded {
     pub recipients: Vec<Recipient>,
     /// The body, if it is in RAM.
     pub body: Option<(Bytes, Lease)>,
+    /// What stands in front of its copies, once that is known.
+    pub leads: Leads,
 }
 
 /// Where a stored body is.
@@ -459,6 +462,15 @@ pub struct Change {
     pub event: Event,
     /// A failure, delay or success notice is owed to the sender.
     pub notice: Option<NoticeKind>,
+    /// What stood in front of the copy that was tried, to be the same at the next try; counts for `Deferred` alone.
+    pub lead: Option<Lead>,
+}
+
+impl Change {
+    /// A change without a lead.
+    pub fn of(event: Event, notice: Option<NoticeKind>) -> Self {
+        Change { event, notice, lead: None }
+    }
 }
 
 /// Which notice (RFC 3464 §2.3.3).

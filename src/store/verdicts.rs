@@ -10,6 +10,7 @@ use super::{
     batch::{Spot, Unclean, Work, is_held},
     counts::Whose,
     fault::{Fatal, bad_row},
+    leads,
     rows::{self, MessageHead, RecipientRow},
     tables::{self, message_key},
     types::{Change, NoticeKind, QueueVerb, RecipientState, StoreError},
@@ -35,7 +36,7 @@ pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<bool, St
             key.message
         )));
     };
-    let MessageHead { api_hash, waiting: was_waiting, user, since, .. } = message.head;
+    let MessageHead { api_hash, waiting: was_waiting, user, since, leads: has_leads, .. } = message.head;
     let (lane, class) = (row.shown.lane.clone(), row.class);
     let spot = Spot { lane: &lane, class, user };
     let due_row = work.unwait(spot, due, key)?;
@@ -51,6 +52,9 @@ pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<bool, St
         work.count(class, since, Some(wait), None);
         work.change_message(key.message, |head| head.waiting = head.waiting.saturating_sub(1));
         closes = was_waiting <= 1;
+        if has_leads {
+            leads::forget_own(work, key)?;
+        }
     } else {
         let (next, reason) = (event.next_try.unwrap_or(event.at), event.wait.unwrap_or(WaitReason::Retry));
         row.shown.state = RecipientState::Waiting { due: next, wait: reason };
@@ -59,6 +63,9 @@ pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<bool, St
         let expires_at = expiry_of(due_row.as_deref(), key);
         work.wait(spot, next, key, &rows::write_due(row.shown.attempts, expires_at))?;
         work.lane_says(&lane, &row.shown.last_reply);
+        if let Some(lead) = &change.lead {
+            leads::keep(work, key, lead)?;
+        }
     }
     if let Some(kind) = change.notice {
         owe(work, &mut row, number, kind)?;
@@ -99,8 +106,11 @@ fn owe(work: &mut Work<'_, '_>, row: &mut RecipientRow, number: u64, kind: Notic
     Ok(())
 }
 
-/// Drops the body when nobody waits and nothing is owed.
+/// Drops the leads when nobody waits, and the body when nothing is owed, either.
 pub(super) fn body_if_done(work: &mut Work<'_, '_>, id: MessageId) -> Result<(), StoreError> {
+    if work.message(id)?.is_some_and(|m| m.head.waiting == 0 && m.head.leads) {
+        leads::forget_all(work, id)?;
+    }
     let done = work.message(id)?.is_some_and(|m| m.head.waiting == 0 && m.head.owed == 0);
     if done { work.body_unneeded(id) } else { Ok(()) }
 }
@@ -166,7 +176,7 @@ pub(super) fn act(
         QueueVerb::Release => move_to(work, row, due, wait, now, fresh),
         QueueVerb::Drop => {
             let event = operators_event(EventKind::Dropped, key, now, operator, None);
-            apply(work, &Change { event, notice: None })
+            apply(work, &Change::of(event, None))
         }
         QueueVerb::Fail => {
             let detail = AttemptDetail {
@@ -180,7 +190,7 @@ pub(super) fn act(
             };
             let event = operators_event(EventKind::Failed, key, now, operator, Some(Box::new(detail)));
             let wanted = row.shown.params.notify.wants_failure() && has_sender(work, key.message)?;
-            apply(work, &Change { event, notice: wanted.then_some(NoticeKind::Failure) })
+            apply(work, &Change::of(event, wanted.then_some(NoticeKind::Failure)))
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     disk::Disk,
     events::events_of,
     fault::Reading,
-    memos, messages, migrate, pauses,
+    leads, memos, messages, migrate, pauses,
     rows::{self, EventHead, LaneTotals, MessageHead, RecipientRow},
     segments::{RECORD_HEAD, SEGMENT_OCTETS, SegmentRow, Segments},
     tables::{
@@ -134,7 +134,7 @@ impl Verifier {
         let (audit, ends) = chain::verify(&txn)?;
         self.report.audit_entries = ends.entries;
         self.report.audit_head = (ends.head.0, hex(&ends.head.1));
-        let lines = [ages, memos::verify(&txn)?, pauses::verify(&txn)?, audit, counts];
+        let lines = [ages, memos::verify(&txn)?, pauses::verify(&txn)?, leads::verify(&txn)?, audit, counts];
         lines.into_iter().flatten().for_each(|line| self.damage(line));
         self.compare_sums(&txn)
     }
@@ -245,6 +245,9 @@ impl Verifier {
         }
         if m.owed != m.head.owed {
             self.damage(format!("message {id}: says {} notices owed, but {} are", m.head.owed, m.owed));
+        }
+        if m.waiting == 0 && m.head.leads {
+            self.damage(format!("message {id}: is finished, but says that leads of it are kept"));
         }
         if m.waiting > 0 && m.head.place == BodyPlace::Gone {
             self.damage(format!("message {id}: waits, but its body was dropped"));

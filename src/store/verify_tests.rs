@@ -105,3 +105,22 @@ fn counts_that_the_log_does_not_bear_out_are_told() {
     });
     assert_says(&lines, "counts of nobody we know");
 }
+
+#[test]
+fn a_lead_that_nobody_waits_for_is_told() {
+    let put = |txn: &WriteTransaction, key: tables::MailKey, row: &[u8]| {
+        txn.open_table(tables::LEADS).unwrap().insert(&key, row).unwrap();
+    };
+    let lines = after(|txn| put(txn, message_key(MessageId::from_u64(9)), b"\x01X: 1\r\n"));
+    assert_says(&lines, "its message has no row");
+    let first = |txn: &WriteTransaction| {
+        let mail = txn.open_table(tables::MAIL).unwrap();
+        read_mail_key(mail.first().unwrap().unwrap().0.value()).0
+    };
+    let lines = after(|txn| put(txn, message_key(first(txn)), b"\x07"));
+    assert_says(&lines, "its message does not know of it");
+    assert_says(&lines, "its version 7 is not known");
+    // The first message's second recipient has its mail.
+    let lines = after(|txn| put(txn, recipient_key(RecipientKey { message: first(txn), index: 1 }), b"\x01X: 1\r\n"));
+    assert_says(&lines, "its recipient is final");
+}

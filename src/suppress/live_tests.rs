@@ -105,6 +105,7 @@ fn house(name: &str) -> House {
         shutdown: shutdown.clone(),
         deliver: peers.clone(),
         budget: budget.clone(),
+        streams: Default::default(),
     };
     let scheduler = Scheduler::start(parts, settings);
     let room = Suppressions::start(Parts {

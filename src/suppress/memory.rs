@@ -44,8 +44,10 @@ impl Memory for Store {
 pub trait Tell: Send + Sync + 'static {
     /// Whether anybody listens now.
     fn wants(&self) -> bool;
+    /// Held from the call of [`Tell::rows`] until its rows are written: numbers grow in the order of the commits.
+    fn turn(&self) -> &smol::lock::Mutex<()>;
     /// What to write with these changes, in the same transaction, at most [`TOLD_ROWS_MAX`] rows. Their numbers are still to be
-    /// given. Called by one writer at a time, whose write is done before the next call.
+    /// given. Called with the turn.
     fn rows(&self, changes: Vec<ListChange>) -> Vec<MemoChange>;
 }
 
@@ -116,6 +118,7 @@ impl<M: Memory> Memory for Telling<M> {
         }
         Box::pin(async move {
             let (memory, tell, now) = (self.memory.clone(), self.tell.clone(), self.clock.now());
+            let _turn = self.tell.turn().lock().await;
             let changes = smol::unblock(move || Self::told(&memory, &*tell, now, changes)).await?;
             self.memory.put(changes, audit).await
         })

@@ -4,8 +4,6 @@
 //! Always: bounded steps, between which acts and the log have their turn; a round that a stop cut off is made anew, which
 //! changes nothing twice; the settings decide who comes onto the list, never who comes off it (R7).
 
-use jiff::tz::TimeZone;
-
 use super::{
     Suppressions,
     draft::Draft,
@@ -19,12 +17,11 @@ use crate::{
     config::{Config, Suppression},
     runtime::{Shutdown, Stage},
     store::{MemoKind, StoreError},
+    when::Zone,
 };
 
 /// Rows of one step.
 const STEP: usize = 300;
-/// Minutes of a day.
-const DAY_MINUTES: u16 = 24 * 60;
 
 impl Suppressions {
     /// When the thresholds were last applied to all addresses; `None`: never. With `run = "immediately"` that is when the
@@ -48,7 +45,9 @@ impl Suppressions {
             let mut known = self.0.known.lock().await;
             let mind = self.mind(&mut known).await?;
             let is_due = match config.suppression.run_at_minute {
-                Some(minute) => mind.stored.run_at < last_time(&config, minute, now).as_millis(),
+                Some(minute) => {
+                    mind.stored.run_at < Zone::named(&config.server.time_zone).last_daily(minute, now).as_millis()
+                }
                 None => mind.stored.settings != settings,
             };
             *known = Some(mind);
@@ -191,42 +190,4 @@ fn keep_errors(draft: &mut Draft, key: &str, value: &[u8], config: &Config, now:
 /// The settings by which addresses come onto the list, told apart.
 fn named(settings: &Suppression) -> String {
     format!("{:?} {:?}", settings.run_at_minute, settings.thresholds)
-}
-
-/// The last moment, now or earlier, that is this minute of a day in `[server] time_zone`.
-fn last_time(config: &Config, minute: u16, now: Timestamp) -> Timestamp {
-    let zone = TimeZone::get(&config.server.time_zone).unwrap_or(TimeZone::UTC);
-    let minute = minute % DAY_MINUTES;
-    let time = jiff::civil::time((minute / 60) as i8, (minute % 60) as i8, 0, 0);
-    let at = |date: jiff::civil::Date| -> Option<Timestamp> {
-        // A time that the clocks skip is the moment after the gap.
-        let zoned = date.to_datetime(time).to_zoned(zone.clone()).ok()?;
-        u64::try_from(zoned.timestamp().as_millisecond()).ok().map(Timestamp::from_millis)
-    };
-    let today = i64::try_from(now.as_millis()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    let today = today.map(|t| t.to_zoned(zone.clone()).date());
-    let todays = today.and_then(at).filter(|at| *at <= now);
-    todays.or_else(|| today.and_then(|day| day.yesterday().ok()).and_then(at)).unwrap_or(Timestamp::ZERO)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_daily_time_is_that_of_the_configured_zone() {
-        let read = |text: &str| Timestamp::from_rfc3339(text).unwrap();
-        let mut config = Config::default();
-        for (zone, minute, now, expected) in [
-            ("Asia/Tokyo", 0, "2026-11-24T14:59:59Z", "2026-11-23T15:00:00Z"),
-            ("Asia/Tokyo", 0, "2026-11-24T15:00:00Z", "2026-11-24T15:00:00Z"),
-            ("Asia/Tokyo", 210, "2026-11-24T20:00:00Z", "2026-11-24T18:30:00Z"),
-            ("UTC", 1439, "2026-11-24T23:58:00Z", "2026-11-23T23:59:00Z"),
-            // The clocks skip half past two that night.
-            ("Europe/Berlin", 150, "2026-03-29T02:00:00Z", "2026-03-29T01:30:00Z"),
-        ] {
-            config.server.time_zone = zone.to_owned();
-            assert_eq!(last_time(&config, minute, read(now)), read(expected), "{zone} {minute} {now}");
-        }
-    }
 }

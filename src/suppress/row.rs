@@ -98,7 +98,7 @@ impl LiftedBy {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Lifted {
     /// When.
-    #[serde(with = "millis")]
+    #[serde(with = "crate::clock::millis")]
     pub at: Timestamp,
     /// By what.
     pub by: LiftedBy,
@@ -114,7 +114,7 @@ pub struct Entry {
     #[serde(with = "printed")]
     pub id: MessageId,
     /// Since when.
-    #[serde(with = "millis")]
+    #[serde(with = "crate::clock::millis")]
     pub since: Timestamp,
     /// The end of the watch period, fixed at the start (R7); `None`: until it is lifted.
     #[serde(with = "maybe_millis", default)]
@@ -166,7 +166,7 @@ impl Entry {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Exemption {
     /// Since when.
-    #[serde(with = "millis")]
+    #[serde(with = "crate::clock::millis")]
     pub since: Timestamp,
     /// By whom.
     pub operator: String,
@@ -354,21 +354,6 @@ pub fn bounded(text: &str) -> String {
         end -= 1;
     }
     text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// A time as milliseconds.
-pub(super) mod millis {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::clock::Timestamp;
-
-    pub fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(at.as_millis())
-    }
-
-    pub fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Timestamp, D::Error> {
-        u64::deserialize(from).map(Timestamp::from_millis)
-    }
 }
 
 mod maybe_millis {

@@ -39,7 +39,7 @@ pub struct ListChange {
     /// Its number, greater than those of all changes before.
     pub id: u64,
     /// When.
-    #[serde(with = "super::row::millis")]
+    #[serde(with = "crate::clock::millis")]
     pub at: Timestamp,
     /// Which way.
     pub act: ListAct,

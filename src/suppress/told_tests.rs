@@ -26,11 +26,16 @@ use crate::{
 struct Listener {
     deaf: AtomicBool,
     rows: AtomicU64,
+    turn: smol::lock::Mutex<()>,
 }
 
 impl Tell for Listener {
     fn wants(&self) -> bool {
         !self.deaf.load(Ordering::SeqCst)
+    }
+
+    fn turn(&self) -> &smol::lock::Mutex<()> {
+        &self.turn
     }
 
     fn rows(&self, changes: Vec<ListChange>) -> Vec<MemoChange> {

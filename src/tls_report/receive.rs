@@ -3,13 +3,12 @@
 //! In: the octets of a mail, a gzip file or plain JSON.  Out: [`Stored`], a memo `YYYY-MM-DD/organization/report-id` of
 //! [`MemoKind::TlsReports`], for ninety days.
 //! Always: octets are bounded before and after inflation, a day's reports are counted, and a report that was seen is known by
-//! organization and id; what a report says is its sender's word (signatures of report mail are not checked here): it is shown,
-//! and changes nothing.
+//! organization and id; what a report says is its sender's word: it is shown with a mark that says what the mail was worth, and
+//! changes nothing; one that is proven takes the place of one that is not, and those that are not leave room for those that are.
 //! Sources: RFC 8460 §4.5, §5.1 and §5.3, RFC 1952, RFC 3339.
 
 use std::{
     borrow::Cow,
-    io::Read,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -22,7 +21,9 @@ use super::{
     json::{Failure, JSON_OCTETS_MAX, NoReport, Report},
 };
 use crate::{
+    authres::results::{Claim, Mark, Marked, Results},
     clock::{Clock, Timestamp},
+    mail::inflate::{self, Bound, Inflated},
     metrics::Metrics,
     store::{MemoChange, MemoKind, Store, StoreError},
 };
@@ -35,6 +36,8 @@ pub const GZIP_OCTETS_MAX: usize = 2 << 20;
 pub const RETENTION_DAYS: u32 = 90;
 /// Reports taken in a day: ninety days of them stay below the store's bound for memos of a kind.
 pub const REPORTS_PER_DAY_MAX: u32 = 1_000;
+/// Of these, reports by mail whose sender is not proven: strangers cannot use up the day.
+pub const UNPROVEN_PER_DAY_MAX: u32 = 500;
 /// Parts of a mail that are looked at.
 const PARTS_MAX: usize = 100;
 /// Octets of an organization in a key.
@@ -83,6 +86,28 @@ pub struct Stored {
     pub policies: Vec<StoredPolicy>,
     /// Failures and policies that are not kept.
     pub left_out: u64,
+    /// What the mail that brought it was worth; `None`: it came by a file, or before mail was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Marked>,
+}
+
+/// Where a report by mail came from.
+#[derive(Clone, Debug)]
+pub struct Provenance {
+    /// Whether the mail is its sender's.
+    pub results: Results,
+    /// Whom the mail's header names as the reporter.
+    pub submitters: Vec<Claim>,
+}
+
+impl Provenance {
+    /// What a report is worth that came so.
+    fn mark(&self, report: &Report) -> Marked {
+        let name = Claim::name(&report.organization_name);
+        let contact = Claim::contact(&report.contact_info);
+        let claims: Vec<Claim> = name.into_iter().chain(self.submitters.iter().cloned()).chain(contact).collect();
+        self.results.mark(&claims)
+    }
 }
 
 /// One policy of a kept report.
@@ -155,8 +180,15 @@ pub struct Receiver<M = Store> {
     memory: M,
     clock: Clock,
     metrics: Arc<Metrics>,
-    /// A day and how many reports were taken in it.
-    today: Arc<Mutex<(u32, u32)>>,
+    today: Arc<Mutex<Today>>,
+}
+
+/// A day and how many reports were taken in it.
+#[derive(Default)]
+struct Today {
+    day: u32,
+    taken: u32,
+    unproven: u32,
 }
 
 impl<M: Memory> Receiver<M> {
@@ -169,8 +201,8 @@ impl<M: Memory> Receiver<M> {
     ///
     /// # Errors
     /// It holds no report, or the report could not be kept.
-    pub async fn take(&self, raw: Bytes) -> Result<(), Refused> {
-        let taken = self.receive(raw, By::Mail).await;
+    pub async fn take(&self, raw: Bytes, from: Option<Provenance>) -> Result<(), Refused> {
+        let taken = self.receive_from(raw, By::Mail, from).await;
         match &taken {
             Ok(Taken::New(key)) => log::info!("act=tls_report report={key:?} verdict=received"),
             Ok(Taken::Known(key)) => log::info!("act=tls_report report={key:?} verdict=known"),
@@ -184,34 +216,44 @@ impl<M: Memory> Receiver<M> {
     /// # Errors
     /// See [`Refused`].
     pub async fn receive(&self, raw: Bytes, by: By) -> Result<Taken, Refused> {
+        self.receive_from(raw, by, None).await
+    }
+
+    async fn receive_from(&self, raw: Bytes, by: By, from: Option<Provenance>) -> Result<Taken, Refused> {
         let now = self.clock.now();
         let memory = self.memory.clone();
         let read = smol::unblock(move || {
             let report = read(&raw)?;
             let key = key(&report, now.day())?;
-            let known = memory.memo(MemoKind::TlsReports, &key)?.is_some();
-            Ok::<_, Refused>((key, known, stored_octets(&report, by, now)))
+            let mark = from.map(|from| from.mark(&report));
+            let is_proven = by == By::File || mark.as_ref().is_some_and(|marked| marked.mark == Mark::Verified);
+            // A report that somebody forged first must not keep the true one out.
+            let stands =
+                |value: Vec<u8>| !is_proven || serde_json::from_slice(&value).is_ok_and(|kept| was_proven(&kept));
+            let known = memory.memo(MemoKind::TlsReports, &key)?.is_some_and(stands);
+            Ok::<_, Refused>((key, known, is_proven, stored_octets(&report, (by, mark), now)))
         });
-        let (key, known, value) = read.await?;
+        let (key, known, is_proven, value) = read.await?;
         if known {
             return Ok(Taken::Known(key));
         }
-        self.count(now.day())?;
+        self.count(now.day(), is_proven)?;
         let change = MemoChange { kind: MemoKind::TlsReports, key: key.clone(), value: Some(value) };
         self.memory.put_memos(vec![change]).await?;
         self.metrics.tls_reports_received.one();
         Ok(Taken::New(key))
     }
 
-    fn count(&self, day: u32) -> Result<(), Refused> {
+    fn count(&self, day: u32, is_proven: bool) -> Result<(), Refused> {
         let mut today = self.today.lock().unwrap_or_else(PoisonError::into_inner);
-        if today.0 != day {
-            *today = (day, 0);
+        if today.day != day {
+            *today = Today { day, ..Today::default() };
         }
-        if today.1 >= REPORTS_PER_DAY_MAX {
+        if today.taken >= REPORTS_PER_DAY_MAX || (!is_proven && today.unproven >= UNPROVEN_PER_DAY_MAX) {
             return Err(Refused::TooMany);
         }
-        today.1 += 1;
+        today.taken += 1;
+        today.unproven += u32::from(!is_proven);
         Ok(())
     }
 
@@ -323,21 +365,17 @@ fn is_json(octets: &[u8]) -> bool {
 
 /// What gzip holds; what is no gzip stays as it is.
 fn inflated(octets: &[u8]) -> Result<Cow<'_, [u8]>, Refused> {
-    if !octets.starts_with(&[0x1f, 0x8b]) {
+    if !inflate::is_gzip(octets) {
         return Ok(Cow::Borrowed(octets));
     }
     if octets.len() > GZIP_OCTETS_MAX {
         return Err(Refused::NoReport(format!("the compressed file is over {} MiB", GZIP_OCTETS_MAX >> 20)));
     }
-    let mut out = Vec::new();
-    flate2::read::GzDecoder::new(octets)
-        .take(JSON_OCTETS_MAX as u64 + 1)
-        .read_to_end(&mut out)
-        .map_err(|error| Refused::NoReport(format!("the compressed file is broken: {error}")))?;
-    if out.len() > JSON_OCTETS_MAX {
-        return Err(NoReport::TooLarge.into());
+    match Inflated::gzip(octets, Bound { octets_max: JSON_OCTETS_MAX as u64 }).all() {
+        Ok(out) => Ok(Cow::Owned(out)),
+        Err(inflate::Fault::TooLong(_)) => Err(NoReport::TooLarge.into()),
+        Err(fault) => Err(Refused::NoReport(fault.to_string())),
     }
-    Ok(Cow::Owned(out))
 }
 
 /// The key of a report.
@@ -357,9 +395,14 @@ fn part_of_key(text: &str, octets_max: usize) -> String {
     if part == text { part } else { format!("{part}~{:016x}", fingerprint(&[text])) }
 }
 
+/// A kept report that another of its name does not replace: proven, from a file, or from before mail was looked at.
+fn was_proven(kept: &Stored) -> bool {
+    kept.mark.as_ref().is_none_or(|marked| marked.mark == Mark::Verified)
+}
+
 /// The report in short, in JSON of at most [`STORED_OCTETS_MAX`].
-fn stored_octets(report: &Report, by: By, now: Timestamp) -> Vec<u8> {
-    let mut stored = Stored::of(report, by, now);
+fn stored_octets(report: &Report, (by, mark): (By, Option<Marked>), now: Timestamp) -> Vec<u8> {
+    let mut stored = Stored { mark, ..Stored::of(report, by, now) };
     for policies_max in [POLICIES_MAX, POLICIES_MAX / 10] {
         let octets = serde_json::to_vec(&stored).expect("texts and numbers have a form in JSON");
         if octets.len() <= STORED_OCTETS_MAX {
@@ -410,6 +453,7 @@ impl Stored {
             failed: sum(|s| s.total_failure_session_count),
             policies,
             left_out,
+            mark: None,
         }
     }
 }

@@ -239,12 +239,19 @@ fn hostile_files_cost_bounded_memory_and_are_refused_or_cut() {
     assert!(Report::read(deep.as_bytes()).is_err());
     let bomb = gzip(&vec![b' '; 64 << 20]);
     assert!(bomb.len() < 100 << 10);
+    let noise = (0..150 << 10).scan(1u32, |n, _| {
+        *n = n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Some((*n >> 24) as u8)
+    });
+    let long = gzip(&noise.chain(std::iter::repeat_n(b' ', 17 << 20)).collect::<Vec<u8>>());
     let long_gzip = [&b"\x1f\x8b"[..], &vec![0; receive::GZIP_OCTETS_MAX]].concat();
     for (raw, says) in [
-        (bomb.as_slice(), "over 16 MiB"),
+        (bomb.as_slice(), "more than 200 times its size"),
+        (&long, "over 16 MiB"),
         (&long_gzip, "compressed file is over"),
-        (&gzip(b"{}")[..12], "broken"),
-        (b"\x1f\x8b", "broken"),
+        (&gzip(b"{}")[..12], "ends too early"),
+        (b"\x1f\x8b", "ends too early"),
+        (b"\x1f\x8bno gzip at all", "broken"),
         (&vec![b'x'; receive::RAW_OCTETS_MAX + 1], "over 25 MiB"),
         (b"{}", "organization-name"),
         (br#"{"organization-name":"X","report-id":"r"}"#, "date-range"),

@@ -5,9 +5,9 @@
 //! Sources: RFC 8058 §3.1 and §8; RFC 2369 §2; RFC 5322 §2.1.1 and §2.2.3 (folding).
 //!
 //! How DKIM signs them (RFC 8058 §4: a signature must cover both fields): these octets differ for each recipient, and the stored
-//! message below them does not. So the body's hash is computed once, when the message is stored, and each recipient's copy costs
-//! one hash of its header and one signature, whose `h=` names `list-unsubscribe` and `list-unsubscribe-post`; the DKIM-Signature
-//! is put above what [`fields`] gives.
+//! message below them does not. So the body is hashed once while the message is in RAM, and each recipient's copy costs one hash of
+//! its header and one signature, whose `h=` names `list-unsubscribe` and `list-unsubscribe-post`; the DKIM-Signature is put above
+//! what [`fields`] gives (`deliver/lead`).
 
 /// Octets of a line at most, without its end (RFC 5322 §2.1.1).
 const LINE_MAX: usize = 998;

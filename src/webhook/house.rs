@@ -39,7 +39,7 @@ pub(super) async fn round(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let mut passed = u64::MAX;
     for (name, mark) in all {
         match config.webhooks.iter().find(|hook| hook.name == name) {
-            Some(hook) if Wants::of(hook).blocked => passed = passed.min(list_place(&mark)),
+            Some(hook) if Wants::of(hook).outbox() => passed = passed.min(list_place(&mark)),
             Some(_) => {}
             None if shared.running().contains_key(&name) => passed = passed.min(list_place(&mark)),
             None => {

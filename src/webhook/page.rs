@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::{
-    outbox,
+    outbox::{self, Told},
     payload::{Feed, Style, Wants},
     place::{Place, time_of},
     sign,
@@ -86,6 +86,7 @@ struct Filling {
     deliveries: Records,
     bounces: Records,
     blocks: Records,
+    domains: Records,
     from: Option<Timestamp>,
 }
 
@@ -123,22 +124,30 @@ impl Records {
 }
 
 impl Filling {
+    /// In the order of their posts; of one stream two at most.
+    fn feeds(&self) -> [(&Records, Feed); 4] {
+        [
+            (&self.deliveries, Feed::Deliveries),
+            (&self.bounces, Feed::Bounces),
+            (&self.blocks, Feed::Blocks),
+            (&self.domains, Feed::Domains),
+        ]
+    }
+
     fn is_full(&self, batch_max: usize) -> bool {
-        [&self.deliveries, &self.bounces, &self.blocks].iter().any(|records| records.is_full(batch_max))
+        self.feeds().iter().any(|(records, _)| records.is_full(batch_max))
     }
 
     fn len(&self) -> usize {
-        self.deliveries.records.len() + self.bounces.records.len() + self.blocks.records.len()
+        self.feeds().iter().map(|(records, _)| records.records.len()).sum()
     }
 
     fn octets(&self) -> usize {
-        self.deliveries.octets + self.bounces.octets + self.blocks.octets
+        self.feeds().iter().map(|(records, _)| records.octets).sum()
     }
 
     fn window(&self, reader: &Reader, last: u64) -> Window {
-        let posts =
-            [(&self.deliveries, Feed::Deliveries), (&self.bounces, Feed::Bounces), (&self.blocks, Feed::Blocks)];
-        let posts = posts.into_iter().filter_map(|(records, feed)| records.post(reader, feed)).collect();
+        let posts = self.feeds().into_iter().filter_map(|(records, feed)| records.post(reader, feed)).collect();
         Window { last, posts, from: self.from }
     }
 }
@@ -287,10 +296,13 @@ impl Reader {
         let mut cutter = Cutter::new(self, place);
         let (changes, more) = outbox::read(store, place.after, PAGE_EVENTS.max(self.batch_max))?;
         for change in &changes {
-            let fill = |filling: &mut Filling, reader: &Reader| {
-                filling.blocks.push(change.id, Some(reader.style.block(change)));
+            let (wants, style) = (self.wants, &self.style);
+            let fill = |filling: &mut Filling, _: &Reader| match change {
+                Told::List(list) if wants.blocked => filling.blocks.push(list.id, Some(style.block(list))),
+                Told::Domain(domain) if wants.domains => filling.domains.push(domain.id, Some(style.domain(domain))),
+                Told::List(_) | Told::Domain(_) => {}
             };
-            if !cutter.take(change.id, change.at, fill) {
+            if !cutter.take(change.id(), change.at(), fill) {
                 return Ok(cutter.done(true));
             }
         }

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     clock::Clock,
     config::{self, Config, InForce},
+    doctor::told::{self, DomainChange},
     event::EventKind,
     store::{RetentionPeriods, StoreOptions},
     suppress::{
@@ -14,7 +15,7 @@ use crate::{
         told::{ListAct, ListChange},
     },
     webhook::{
-        outbox::Outbox,
+        outbox::{Outbox, Told},
         place::number_at,
         tests::{log_of, now},
     },
@@ -122,8 +123,12 @@ fn changes_of_the_list_are_read_behind_a_number_and_numbers_only_grow() {
     config.webhooks.push(config::Webhook { name: "crm".into(), ..config::Webhook::default() });
     let open =
         |floor| Outbox::open(house.store.clone(), house.clock.clone(), InForce::new(config.clone()), floor).unwrap();
+    let list = |told: &Told| match told {
+        Told::List(change) => change.clone(),
+        Told::Domain(change) => panic!("{change:?}"),
+    };
     let outbox = open(0);
-    assert!(outbox.wants());
+    assert!(Tell::wants(&*outbox) && !told::Tell::wants(&*outbox), "domains only where asked for");
     let change = |n: usize| ListChange {
         id: 0,
         at: now(),
@@ -137,21 +142,21 @@ fn changes_of_the_list_are_read_behind_a_number_and_numbers_only_grow() {
         },
     };
     assert_eq!(change(1).entry.cause, Cause::Errors);
-    let rows = outbox.rows((0..250).map(change).collect());
+    let rows = Tell::rows(&*outbox, (0..250).map(change).collect());
     assert_eq!(rows.len(), 3, "a hundred changes a row");
     smol::block_on(house.store.put_memos(rows)).unwrap();
     let (first, more) = outbox::read(&house.store, 0, 100).unwrap();
-    assert!(first.len() == 100 && more && first.windows(2).all(|w| w[0].id < w[1].id));
-    assert!(first[0].id >= number_at(now()) && first[0].entry.reason.len() == 200);
-    let (rest, more) = outbox::read(&house.store, first[99].id, 1_000).unwrap();
-    assert!(rest.len() == 150 && !more && rest[0].address == "u100@x.example");
+    assert!(first.len() == 100 && more && first.windows(2).all(|w| w[0].id() < w[1].id()));
+    assert!(first[0].id() >= number_at(now()) && list(&first[0]).entry.reason.len() == 200);
+    let (rest, more) = outbox::read(&house.store, first[99].id(), 1_000).unwrap();
+    assert!(rest.len() == 150 && !more && list(&rest[0]).address == "u100@x.example");
     // The clock steps back over a restart, and numbers still grow.
-    let outbox = open(rest[149].id + 7);
-    assert_eq!(outbox.end(), rest[149].id + 7);
-    let rows = outbox.rows(vec![change(1)]);
+    let outbox = open(rest[149].id() + 7);
+    assert_eq!(outbox.end(), rest[149].id() + 7);
+    let rows = Tell::rows(&*outbox, vec![change(1)]);
     smol::block_on(house.store.put_memos(rows)).unwrap();
-    assert_eq!(outbox::read(&house.store, rest[149].id, 10).unwrap().0.len(), 1);
-    assert!(open(0).end() > rest[149].id + 7);
+    assert_eq!(outbox::read(&house.store, rest[149].id(), 10).unwrap().0.len(), 1);
+    assert!(open(0).end() > rest[149].id() + 7);
 
     let page = reader(&["blocked"], 100).page(&house.store, &Place::at(true, 0)).unwrap();
     assert_eq!((page.windows.len(), page.rest.unwrap().posts[0].events), (2, 51));
@@ -159,8 +164,55 @@ fn changes_of_the_list_are_read_behind_a_number_and_numbers_only_grow() {
     smol::block_on(outbox::prune(&house.store, u64::MAX, now())).unwrap();
     assert_eq!(outbox::read(&house.store, 0, 1_000).unwrap().0.len(), 251);
     let later = now().plus(Duration::from_secs(8 * 86_400));
-    smol::block_on(outbox::prune(&house.store, first[99].id, later)).unwrap();
+    smol::block_on(outbox::prune(&house.store, first[99].id(), later)).unwrap();
     assert_eq!(outbox::read(&house.store, 0, 1_000).unwrap().0.len(), 151);
     smol::block_on(outbox::prune(&house.store, u64::MAX, later)).unwrap();
     assert!(outbox::read(&house.store, 0, 1_000).unwrap().0.is_empty());
+}
+
+#[test]
+fn changes_of_domains_stand_beside_those_of_the_list() {
+    let house = house("domains");
+    let mut config = Config::default();
+    let events = vec!["domain".to_owned()];
+    config.webhooks.push(config::Webhook { name: "ops".into(), events, ..config::Webhook::default() });
+    let outbox = Outbox::open(house.store.clone(), house.clock.clone(), InForce::new(config), 0).unwrap();
+    assert!(told::Tell::wants(&*outbox) && !Tell::wants(&*outbox));
+    let change = |n: usize| DomainChange {
+        at: now(),
+        domain: "example.jp".to_owned(),
+        check: "spf.record".to_owned(),
+        subject: format!("s{n}.example.jp"),
+        is: "error".to_owned(),
+        seen: "あ".repeat(999),
+        records: vec!["example.jp. IN TXT \"v=spf1 -all\"".to_owned(); 9],
+        ..DomainChange::default()
+    };
+    let rows = told::Tell::rows(&*outbox, (0..50).map(change).collect());
+    assert_eq!(rows.len(), 3, "twenty changes a row");
+    smol::block_on(house.store.put_memos(rows)).unwrap();
+    let listed = ListChange {
+        id: 0,
+        at: now(),
+        act: ListAct::Added,
+        address: "u@x.example".to_owned(),
+        user: String::new(),
+        entry: serde_json::from_str::<Entry>(r#"{"id":"02nh9mfx90000","since":1,"cause":"errors","class":2}"#).unwrap(),
+    };
+    smol::block_on(house.store.put_memos(Tell::rows(&*outbox, vec![listed]))).unwrap();
+
+    let page = |words: &[&str]| reader(words, 100).page(&house.store, &Place::at(true, 0)).unwrap().rest.unwrap();
+    let feeds = |window: &Window| window.posts.iter().map(|p| (p.feed, p.events)).collect::<Vec<_>>();
+    assert_eq!(feeds(&page(&["domain"])), [(Feed::Domains, 50)]);
+    assert_eq!(feeds(&page(&["blocked"])), [(Feed::Blocks, 1)]);
+    let both = page(&["blocked", "domain"]);
+    assert_eq!(feeds(&both), [(Feed::Blocks, 1), (Feed::Domains, 50)]);
+    let body: serde_json::Value = serde_json::from_slice(&both.posts[1].body).unwrap();
+    let first = &body["event"]["domains"][0];
+    assert_eq!(
+        (&first["check"], &first["level"], &first["previousLevel"]),
+        (&"spf.record".into(), &"error".into(), &"".into())
+    );
+    assert_eq!(first["message"].as_str().unwrap().len(), 999, "a thousand octets at most, cut between letters");
+    assert_eq!(first["records"].as_str().unwrap().lines().count(), 5);
 }

@@ -12,6 +12,7 @@ use super::outbox::ListChange;
 use crate::{
     clock::Timestamp,
     config,
+    doctor::told::DomainChange,
     event::EventKind,
     records::{Block, Bounce, Delivery},
     secret::Secret,
@@ -28,6 +29,8 @@ pub enum Feed {
     Bounces,
     /// What came onto or off the suppression list.
     Blocks,
+    /// What changed in the checks of domains: an event of our own, which CMC has not.
+    Domains,
 }
 
 impl Feed {
@@ -37,6 +40,7 @@ impl Feed {
             Feed::Deliveries => "deliveries",
             Feed::Bounces => "bounces",
             Feed::Blocks => "blocks",
+            Feed::Domains => "domains",
         }
     }
 
@@ -46,6 +50,7 @@ impl Feed {
             Feed::Deliveries => 'd',
             Feed::Bounces => 'b',
             Feed::Blocks => 'k',
+            Feed::Domains => 'n',
         }
     }
 }
@@ -92,6 +97,8 @@ pub struct Wants {
     bounced: bool,
     /// Changes of the suppression list.
     pub blocked: bool,
+    /// Changes of what the checks of domains find.
+    pub domains: bool,
 }
 
 impl Wants {
@@ -106,7 +113,13 @@ impl Wants {
             bounced: has("bounced"),
             // Version 1 has none.
             blocked: has("blocked") && hook.version > 1,
+            domains: has("domain") && hook.version > 1,
         }
+    }
+
+    /// It wants something of the outbox.
+    pub fn outbox(self) -> bool {
+        self.blocked || self.domains
     }
 
     /// The kinds of the log's events that it may want.
@@ -158,6 +171,25 @@ struct BlockEvent {
     reason: String,
     /// For whose mail; empty: for everybody's.
     api_user: String,
+}
+
+/// A record of `domains`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DomainEvent<'a> {
+    created: String,
+    domain: &'a str,
+    check: &'a str,
+    subject: &'a str,
+    /// `ok`, `note`, `warning`, `error`; empty: the finding has gone.
+    level: &'a str,
+    previous_level: &'a str,
+    message: &'a str,
+    message_ja: &'a str,
+    fix: &'a str,
+    fix_ja: &'a str,
+    /// Lines of a zone file.
+    records: String,
 }
 
 impl Style {
@@ -216,6 +248,23 @@ impl Style {
             operation: change.act.cmc_word(),
             reason: change.entry.reason.clone(),
             api_user: change.user.clone(),
+        })
+    }
+
+    /// The record of a change in what the check of a domain finds.
+    pub fn domain(&self, change: &DomainChange) -> Vec<u8> {
+        json(&DomainEvent {
+            created: self.zone.full(change.at),
+            domain: &change.domain,
+            check: &change.check,
+            subject: &change.subject,
+            level: &change.is,
+            previous_level: &change.was,
+            message: &change.seen,
+            message_ja: &change.seen_ja,
+            fix: &change.fix,
+            fix_ja: &change.fix_ja,
+            records: change.records.join("\n"),
         })
     }
 

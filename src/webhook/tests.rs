@@ -122,7 +122,7 @@ pub(super) fn log_of(store: &Store, clock: &Clock, mails: usize, end: EventKind)
             operator: None,
             detail: Some(detail(error, "said")),
         };
-        smol::block_on(store.apply(vec![Change { event, notice: None }])).unwrap();
+        smol::block_on(store.apply(vec![Change::of(event, None)])).unwrap();
     }
 }
 

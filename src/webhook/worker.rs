@@ -14,7 +14,7 @@ use super::{
     history,
     history::Tried,
     page::{Page, Post, Reader, Window},
-    payload::{Feed, Style, Wants},
+    payload::{Style, Wants},
     place::{Mark, Place, number_at},
     sender::{Aim, Sender, Sent},
     sign::fingerprint,
@@ -360,7 +360,7 @@ impl Worker {
     async fn page(&mut self, which: Which, now: Timestamp) -> Result<Page, StoreError> {
         let place = self.place(which).clone();
         let wants = self.settings.reader.wants;
-        let is_wanted = if place.list { wants.blocked } else { !wants.kinds().is_empty() };
+        let is_wanted = if place.list { wants.outbox() } else { !wants.kinds().is_empty() };
         if !is_wanted {
             // Nobody wants this stream: whoever wants it later begins then.
             if place.to.is_none() {
@@ -420,8 +420,8 @@ impl Worker {
         self.publish(|view| view.behind_since = behind);
         for window in windows {
             let is_pair = window.posts.len() > 1;
-            for post in &window.posts {
-                if self.place(which).half && is_pair && post.feed == Feed::Deliveries {
+            for (n, post) in window.posts.iter().enumerate() {
+                if self.place(which).half && is_pair && n == 0 {
                     continue;
                 }
                 let at = self.shared.clock.now();
@@ -432,7 +432,7 @@ impl Worker {
                     return Ok(Next::Go);
                 }
                 self.succeeded(post);
-                self.place(which).half = post.feed == Feed::Deliveries;
+                self.place(which).half = is_pair && n == 0;
             }
             self.place(which).pass(window.last);
             self.moved = true;

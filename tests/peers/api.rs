@@ -26,7 +26,7 @@ const TIME: &str = "60";
 const TIME_LONG: &str = "300";
 
 /// An interpreter that has this package; `None`: it is missing, which was said.
-fn python_with(package: &str) -> Option<PathBuf> {
+pub fn python_with(package: &str) -> Option<PathBuf> {
     let python = match env::var_os("HIKYAKU_PYTHON") {
         Some(python) => PathBuf::from(python),
         None => find("python3")?,

@@ -9,6 +9,10 @@ mod support;
 
 mod api;
 mod dane;
+mod dkim;
+mod dkim_mails;
+mod dkim_rotate;
+mod doctor;
 mod faults;
 mod knot;
 mod mta_sts;
@@ -18,4 +22,5 @@ mod program;
 mod returned;
 mod signed_dns;
 mod sinks;
+mod spf;
 mod submitters;

@@ -111,7 +111,7 @@ fn delivered(key: RecipientKey, clock: &Clock) -> Change {
         operator: None,
         detail: Some(Box::new(detail)),
     };
-    Change { event, notice: None }
+    Change::of(event, None)
 }
 
 /// The most memory that a process has had, in octets; 0: it has ended.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use bytes::Bytes;
 use hikyaku::{
     clock::Clock,
     event::{
@@ -10,7 +11,7 @@ use hikyaku::{
     },
     ids::MessageId,
     store::{
-        BodyIn, NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, ReturnedAs, Store,
+        BodyIn, Lead, NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, ReturnedAs, Store,
         sim::{Fate, SimDisk},
     },
 };
@@ -23,6 +24,8 @@ struct Promised {
     bodies: BTreeMap<MessageId, Vec<u8>>,
     finals: BTreeMap<(MessageId, u32), EventKind>,
     deferred: BTreeMap<MessageId, usize>,
+    /// Leads that were stored with verdicts of recipients that still wait, their own and the shared ones.
+    leads: BTreeMap<(MessageId, Option<u32>), Bytes>,
     /// Numbers of what came back.
     returned: BTreeMap<MessageId, Vec<u64>>,
     /// Handed over, not answered: either is right.
@@ -47,8 +50,19 @@ fn live(store: &Store, clock: &Clock, p: &mut Promised) -> Option<()> {
         verdict(store, p, succeeded(key(*id, 0), clock.now()))?;
     }
     for id in &ids[..5] {
-        verdict(store, p, deferred(key(*id, 1), clock.now(), clock.now().plus(DAY)))?;
+        let mut change = deferred(key(*id, 1), clock.now(), clock.now().plus(DAY));
+        change.lead = Some(Lead { own: false, octets: vec![b's'; 700].into() });
+        verdict(store, p, change)?;
         *p.deferred.entry(*id).or_default() += 1;
+    }
+    // Two that wait to the end: one with a lead of its own, one with the shared one.
+    for (id, own) in [(ids[7], true), (large, false)] {
+        let mut change = deferred(key(id, 0), clock.now(), clock.now().plus(DAY));
+        let octets = Bytes::from(vec![b'w'; 900]);
+        change.lead = Some(Lead { own, octets: octets.clone() });
+        verdict(store, p, change)?;
+        *p.deferred.entry(id).or_default() += 1;
+        p.leads.insert((id, own.then_some(0)), octets);
     }
     // The first segment holds five bodies: all of them go, so that its file does.
     for id in &ids[..2] {
@@ -59,6 +73,7 @@ fn live(store: &Store, clock: &Clock, p: &mut Promised) -> Option<()> {
     }
     let notice = Mail { settles: vec![key(ids[0], 1), key(ids[1], 1)], from: None, ..Mail::to(&["me@example.jp"]) };
     accept(store, clock, p, notice)?;
+    p.leads.remove(&(large, None));
     verdict(store, p, succeeded(key(large, 0), clock.now()))?;
     let filter = QueueFilter { message: Some(ids[8]), ..QueueFilter::default() };
     p.unsure.push(ids[8]);
@@ -147,6 +162,21 @@ fn check(store: &Store, p: &Promised, context: &str) {
     }
 }
 
+/// A lead is on disk with the verdict that needs it, and gone with the last one.
+fn check_leads(store: &Store, p: &Promised, context: &str) {
+    for ((id, index), octets) in &p.leads {
+        let stored = store.leads(*id, &[0, 1]).unwrap();
+        let found = stored.iter().find(|s| s.index == *index).map(|s| &s.octets);
+        assert_eq!(found, Some(octets), "{context}: the lead of {id} is lost");
+    }
+    for id in p.bodies.keys() {
+        let (message, _) = load(store, *id).unwrap();
+        let all: Vec<u32> = (0..message.recipients).collect();
+        let waits = load(store, *id).unwrap().1.iter().any(|r| matches!(r.state, RecipientState::Waiting { .. }));
+        assert!(waits || store.leads(*id, &all).unwrap().is_empty(), "{context}: leads of {id} are left");
+    }
+}
+
 /// Nothing on disk that no row names: one segment being filled and one spare at most.
 fn assert_no_orphans(store: &Store, disk: &SimDisk, context: &str) {
     let used = disk.names(&Path::new(SIM_DIR).join("segments")).len();
@@ -214,6 +244,7 @@ fn crash_once(at: u64, total: u64, seed: u64, redo_octets: u64, context: &str) {
     let stopping = at + total / 3 > total;
     assert!(!opened.clean || finished || disk.operations() == 0 || stopping, "{context}: called clean");
     check(&opened.store, &p, context);
+    check_leads(&opened.store, &p, context);
     assert_no_orphans(&opened.store, &disk, context);
     // It works on: what comes now is as safe.
     let id =

@@ -6,9 +6,11 @@
 mod archive;
 mod blocked;
 mod crash;
+mod dmarc;
 mod faults;
 mod follow;
 mod housework;
+mod leads;
 mod log;
 mod memory;
 mod model;

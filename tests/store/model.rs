@@ -1,13 +1,18 @@
 //! Random lives of a store against a simple model in RAM, with reopening in between.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use hikyaku::{
     clock::{Clock, Timestamp},
     event::{Class, ErrorClass, EventKind},
     ids::{MessageId, RecipientKey, UserKey},
     store::{
-        HeadLimits, Lane, NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, ReturnedAs, Store, sim::SimDisk,
+        HeadLimits, Lane, Lead, NoticeKind, QueueAct, QueueFilter, QueueVerb, RecipientState, ReturnedAs, Store,
+        sim::SimDisk,
     },
 };
 use proptest::{prelude::*, sample::Index};
@@ -18,7 +23,7 @@ use crate::support::*;
 enum Step {
     Submit { to: Vec<u8>, class: u8, len: u16, user: u8, later: u16, blocked: u8 },
     Return { whom: Index, complains: bool, reply: u8 },
-    Verdict { whom: Index, what: u8, notice: bool },
+    Verdict { whom: Index, what: u8, notice: bool, lead: u8 },
     Act { verb: u8, whom: Index },
     Settle { whom: Index },
     Wait { seconds: u16 },
@@ -35,7 +40,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(to, class, len, user, later, blocked)| Step::Submit { to, class, len, user, later, blocked }),
         2 => (any::<Index>(), any::<bool>(), 0..3u8)
             .prop_map(|(whom, complains, reply)| Step::Return { whom, complains, reply }),
-        6 => (any::<Index>(), 0..4u8, any::<bool>()).prop_map(|(whom, what, notice)| Step::Verdict { whom, what, notice }),
+        6 => (any::<Index>(), 0..4u8, any::<bool>(), 0..6u8)
+            .prop_map(|(whom, what, notice, lead)| Step::Verdict { whom, what, notice, lead }),
         2 => (0..5u8, any::<Index>()).prop_map(|(verb, whom)| Step::Act { verb, whom }),
         2 => any::<Index>().prop_map(|whom| Step::Settle { whom }),
         1 => (0..3000u16).prop_map(|seconds| Step::Wait { seconds }),
@@ -54,6 +60,8 @@ struct Known {
     events: Vec<EventKind>,
     owed: usize,
     is_blocked: bool,
+    /// Its own lead.
+    lead: Option<Bytes>,
     back: BTreeMap<(bool, u8), u64>,
 }
 
@@ -61,6 +69,8 @@ struct Known {
 struct Model {
     recipients: BTreeMap<RecipientKey, Known>,
     bodies: BTreeMap<MessageId, Vec<u8>>,
+    /// Leads that a message's recipients share.
+    leads: BTreeMap<MessageId, Bytes>,
 }
 
 impl Model {
@@ -121,7 +131,27 @@ impl Model {
             }
         }
         assert_eq!(totals.body_octets, octets);
+        self.check_leads(store);
         self.check_counts(store);
+    }
+
+    /// Who waits has the lead of its first try, and nobody else has one.
+    fn check_leads(&self, store: &Store) {
+        let mut count = 0;
+        for id in self.bodies.keys() {
+            let of: Vec<(u32, &Known)> =
+                self.recipients.range(key(*id, 0)..=key(*id, u32::MAX)).map(|(k, known)| (k.index, known)).collect();
+            let waits = of.iter().any(|(_, k)| k.state.is_ok());
+            let shared = self.leads.get(id).filter(|_| waits).map(|octets| (None, octets.clone()));
+            let own = of.iter().filter_map(|(n, k)| Some((Some(*n), k.lead.clone().filter(|_| k.state.is_ok())?)));
+            let expected: Vec<(Option<u32>, Bytes)> = shared.into_iter().chain(own).collect();
+            let indexes: Vec<u32> = of.iter().map(|(n, _)| *n).collect();
+            let stored = store.leads(*id, &indexes).unwrap();
+            let stored: Vec<(Option<u32>, Bytes)> = stored.into_iter().map(|s| (s.index, s.octets)).collect();
+            assert_eq!(stored, expected);
+            count += expected.len() as u64;
+        }
+        assert_eq!(store.totals().leads, count);
     }
 
     /// What each submitter's recipients went through is counted under its name, whatever the quarter.
@@ -244,12 +274,13 @@ fn do_step(store: &Store, clock: &Clock, model: &mut Model, step: &Step) {
                 let back = BTreeMap::new();
                 let is_blocked = is_blocked(index);
                 let user = user.clone();
-                let known = Known { lane, class, since, user, state, events, owed: 0, is_blocked, back };
+                let lead = None;
+                let known = Known { lane, class, since, user, state, events, owed: 0, is_blocked, lead, back };
                 model.recipients.insert(key(id, index), known);
             }
             model.bodies.insert(id, body);
         }
-        Step::Verdict { whom, what, notice } => {
+        Step::Verdict { whom, what, notice, lead } => {
             let Some(key) = model.pick(whom) else { return };
             let known = model.recipients.get_mut(&key).unwrap();
             let next = clock.now().plus(Duration::from_secs(300));
@@ -260,6 +291,22 @@ fn do_step(store: &Store, clock: &Clock, model: &mut Model, step: &Step) {
             };
             if *notice {
                 change = owing(change, if state.is_ok() { NoticeKind::Delay } else { NoticeKind::Failure });
+            }
+            // Final ones bring none to disk, whatever they say.
+            change.lead = match lead {
+                0 | 1 => Some(Lead { own: false, octets: Bytes::from(format!("X: {lead}\r\n")) }),
+                2 => Some(Lead { own: true, octets: Bytes::from(format!("X: {}\r\n", key.index)) }),
+                _ => None,
+            };
+            let brought = change.lead.clone().filter(|_| state.is_ok() && known.state.is_ok() && known.lead.is_none());
+            if let Some(lead) = brought {
+                let shared = model.leads.entry(key.message);
+                match shared {
+                    _ if lead.own => known.lead = Some(lead.octets),
+                    Entry::Occupied(first) if *first.get() != lead.octets => known.lead = Some(lead.octets),
+                    Entry::Occupied(_) => {}
+                    Entry::Vacant(place) => drop(place.insert(lead.octets)),
+                }
             }
             let kind = change.event.kind;
             let applied = apply(store, vec![change]).unwrap();

@@ -233,7 +233,7 @@ fn change(key: RecipientKey, at: Timestamp, kind: EventKind, reply: &str) -> Cha
     };
     let event =
         Event { at, key, kind, attempt: 1, next_try: None, wait: None, operator: None, detail: Some(Box::new(detail)) };
-    Change { event, notice: None }
+    Change::of(event, None)
 }
 
 pub fn apply(store: &Store, changes: Vec<Change>) -> Result<hikyaku::store::Applied, StoreError> {

@@ -1,4 +1,4 @@
-//! A small DNS server over UDP and TCP with a table that a test writes: MX, A, AAAA, CNAME, null MX, names that do not
+//! A small DNS server over UDP and TCP with a table that a test writes: MX, A, AAAA, TXT, CNAME, null MX, names that do not
 //! exist, names that fail, names that never answer, answers that need TCP.
 //!
 //! Sources: RFC 1035 §4, RFC 2308 (negative answers carry the SOA), RFC 7505.
@@ -20,7 +20,9 @@ use super::place;
 const A: u16 = 1;
 const CNAME: u16 = 5;
 const MX: u16 = 15;
+const TXT: u16 = 16;
 const AAAA: u16 = 28;
+const NS: u16 = 2;
 
 const NO_ERROR: u8 = 0;
 const SERVFAIL: u8 = 2;
@@ -48,8 +50,21 @@ pub struct Dns {
 impl Dns {
     /// Starts with an empty table: every name is NXDOMAIN.
     pub fn start() -> Self {
-        let address = SocketAddr::from((place::address(), 5353));
-        let udp = UdpSocket::bind(address).expect("the address is free");
+        Dns::at(5353).expect("the address is free")
+    }
+
+    /// The same at port 53, where a zone's own servers are asked; `None`: not allowed, which was said.
+    pub fn authority() -> Option<Self> {
+        let dns = Dns::at(53);
+        if let Err(error) = &dns {
+            super::say(format_args!("skipped: port 53 cannot be used: {error}"));
+        }
+        dns.ok()
+    }
+
+    fn at(port: u16) -> std::io::Result<Self> {
+        let address = SocketAddr::from((place::address(), port));
+        let udp = UdpSocket::bind(address)?;
         let tcp = TcpListener::bind(address).expect("the address is free");
         udp.set_read_timeout(Some(Duration::from_millis(200))).expect("a time-out can be set");
         tcp.set_nonblocking(true).expect("a listener can be non-blocking");
@@ -58,7 +73,7 @@ impl Dns {
         thread::spawn(move || serve_udp(&udp, &table, &stop));
         let (table, stop) = (dns.table.clone(), dns.stop.clone());
         thread::spawn(move || serve_tcp(&tcp, &table, &stop));
-        dns
+        Ok(dns)
     }
 
     /// Where it answers.
@@ -92,11 +107,43 @@ impl Dns {
         self.add(name, AAAA, address.octets().to_vec())
     }
 
+    /// Adds a TXT record, in strings of 255 octets.
+    #[must_use]
+    pub fn txt(self, name: &str, text: &str) -> Self {
+        let mut data = Vec::new();
+        for part in text.as_bytes().chunks(255) {
+            data.push(part.len() as u8);
+            data.extend_from_slice(part);
+        }
+        self.add(name, TXT, data)
+    }
+
     /// Adds a CNAME record.
     #[must_use]
     pub fn cname(self, name: &str, target: &str) -> Self {
         let data = encode_name(target);
         self.add(name, CNAME, data)
+    }
+
+    /// Adds an NS record.
+    #[must_use]
+    pub fn ns(self, name: &str, host: &str) -> Self {
+        let data = encode_name(host);
+        self.add(name, NS, data)
+    }
+
+    /// From now on this is the TXT record of a name, in strings of 255 octets; empty: there is none.
+    pub fn set_txt(&self, name: &str, text: &str) {
+        let mut data = Vec::new();
+        for part in text.as_bytes().chunks(255) {
+            data.push(part.len() as u8);
+            data.extend_from_slice(part);
+        }
+        let mut table = self.table();
+        table.records.remove(&key(name));
+        if !text.is_empty() {
+            table.records.insert(key(name), vec![(TXT, data)]);
+        }
     }
 
     /// This name exists and has no records.
@@ -138,6 +185,11 @@ impl Dns {
     pub fn asked(&self, name: &str) -> usize {
         let name = key(name);
         self.table().asked.iter().filter(|(n, _)| *n == name).count()
+    }
+
+    /// The names that were asked for, in their order.
+    pub fn questions(&self) -> Vec<String> {
+        self.table().asked.iter().map(|(name, _)| name.clone()).collect()
     }
 
     fn add(self, name: &str, kind: u16, data: Vec<u8>) -> Self {

@@ -1,6 +1,7 @@
 //! The deliverer against scripted peers and a DNS server, over loopback.
 
 mod explaining;
+mod leading;
 mod leaving;
 mod peer;
 mod responding;
@@ -55,6 +56,7 @@ use crate::{
         tls::{ServerConfig, Trust, server_config},
     },
     runtime::{Runtime, Shutdown},
+    signing::Signing,
     smtp::{
         address::Mailbox,
         client::Timeouts,
@@ -168,7 +170,13 @@ impl World {
 
     fn build(bodies: TestBodies, trust: Trust, timeouts: Timeouts, change: impl FnOnce(&mut Config)) -> Self {
         let tuning = Tuning { timeouts, connect: Duration::from_secs(5), tick: Duration::from_millis(50), trust };
-        Self::start(bodies, tuning, Clock::system(), Arc::default(), change)
+        Self::start(bodies, tuning, Clock::system(), Arc::default(), |_| None, change)
+    }
+
+    /// With keys that sign.
+    fn signing(bodies: TestBodies, signing: impl FnOnce(&Arc<Metrics>) -> Option<Signing>) -> Self {
+        let tuning = Tuning { timeouts: patient(), connect: Duration::from_secs(5), ..Tuning::default() };
+        Self::start(bodies, tuning, Clock::system(), Arc::default(), signing, |_| {})
     }
 
     /// With a clock of its own, and notes that survive.
@@ -176,7 +184,7 @@ impl World {
         let long = Duration::from_secs(5);
         let tuning =
             Tuning { timeouts: patient(), connect: long, tick: Duration::from_millis(50), trust: Trust::Anybody };
-        Self::start(TestBodies(Vec::new(), None), tuning, clock, shelf.clone(), change)
+        Self::start(TestBodies(Vec::new(), None), tuning, clock, shelf.clone(), |_| None, change)
     }
 
     fn start(
@@ -184,6 +192,7 @@ impl World {
         tuning: Tuning,
         clock: Clock,
         shelf: Arc<RamShelf>,
+        signing: impl FnOnce(&Arc<Metrics>) -> Option<Signing>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
         let dns = TestServer::start();
@@ -209,6 +218,7 @@ impl World {
             policy_host: policies.clone(),
             keys: keys(),
             per_recipient: Some(Arc::new(own_lines)),
+            signing: signing(&metrics),
         };
         let deliverer = Deliverer::assemble(rest, Arc::new(bodies), &config, tuning);
         World { deliverer, dns, shutdown, metrics, port: config.delivery.port, shelf, policies }
@@ -340,7 +350,7 @@ fn job_with(to: &[&str], body: Option<&[u8]>, len: u64, params: MailParams, head
         lane,
         path: Default::default(),
         recipients: recipients.clone(),
-        loaded: Arc::new(Loaded { message, recipients, body }),
+        loaded: Arc::new(Loaded { message, recipients, body, leads: Default::default() }),
     }
 }
 

@@ -5,6 +5,9 @@
 //! nothing of this server's config.
 //! Sources: OpenAPI 3.1.1; cmc.md §2–§9.
 
+mod dmarc;
+mod own;
+
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
@@ -67,6 +70,8 @@ enum Answer {
     Id(&'static [&'static str]),
     /// A ZIP of CSV.
     Zip,
+    /// As [`Answer::Rows`], of a call that takes files.
+    Files(&'static str, &'static [&'static str]),
 }
 
 /// What is told of a call.
@@ -169,7 +174,8 @@ fn operation(path: &str, format: &str, told: &Told, access: Access) -> Value {
         Access::Change => "Needs an API group administrator.",
     };
     let schema = body_schema(&told.params);
-    let has_files = matches!(told.answer, Answer::Id(_));
+    let is_sending = matches!(told.answer, Answer::Id(_));
+    let has_files = is_sending || matches!(told.answer, Answer::Files(..));
     let mut content = json!({
         "application/json": { "schema": schema },
         "application/x-www-form-urlencoded": { "schema": schema }
@@ -184,7 +190,7 @@ fn operation(path: &str, format: &str, told: &Told, access: Access) -> Value {
     for status in ["400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503"] {
         responses[status] = json!({ "$ref": "#/components/responses/Fault" });
     }
-    let parameters = if has_files {
+    let parameters = if is_sending {
         json!([{
             "name": "Idempotency-Key",
             "in": "header",
@@ -234,7 +240,7 @@ fn answer(answer: &Answer, format: &str) -> Value {
             "content": { "application/xml": {} } });
     }
     let schema = match answer {
-        Answer::Rows(plural, keys) => rows_schema(plural, keys),
+        Answer::Rows(plural, keys) | Answer::Files(plural, keys) => rows_schema(plural, keys),
         Answer::Audit => {
             json!({ "oneOf": [rows_schema("loginlogs", &LOGIN_KEYS), rows_schema("operationlogs", &OPERATION_KEYS)] })
         }
@@ -254,9 +260,9 @@ fn rows_schema(plural: &str, keys: &[&str]) -> Value {
     })
 }
 
-/// An object of these keys; statistics' counts are its only numbers.
+/// An object of these keys; counts are its only numbers.
 fn strings(keys: &[&str]) -> Value {
-    let is_count = |key: &str| ["queued", "succeeded", "failed", "blocked", "valid"].contains(&key);
+    let is_count = |key: &str| dmarc::COUNTS.contains(&key);
     let schema = |key: &str| {
         if is_count(key) { json!({ "type": "integer", "minimum": 0 }) } else { json!({ "type": "string" }) }
     };
@@ -505,15 +511,7 @@ fn of_action(action: &Action) -> Told {
             vec![audit(), period()],
             Answer::Zip,
         ),
-        "queue/list" => {
-            told("Lists what waits.", vec![filter(false), paging()], Answer::Rows("queue", &transaction::queue::KEYS))
-        }
-        "queue/flush" => told("Tries waiting recipients now.", vec![filter(true)], Answer::Done(&["recipients"])),
-        "queue/hold" => told("Holds waiting recipients.", vec![filter(true)], Answer::Done(&["recipients"])),
-        "queue/release" => told("Releases held recipients.", vec![filter(true)], Answer::Done(&["recipients"])),
-        "queue/drop" => {
-            told("Removes waiting recipients, without a notice.", vec![filter(true)], Answer::Done(&["recipients"]))
-        }
+        path if path.starts_with("queue/") || path == "domains/check" => own::told(path),
         "messages/find" => told(
             "Finds mails, and tells where each of their recipients stands.",
             vec![
@@ -530,6 +528,13 @@ fn of_action(action: &Action) -> Told {
             ],
             Answer::Rows("messages", &transaction::messages::KEYS),
         ),
+        path if path.starts_with("dmarc/") => dmarc::told(path),
+        "domains/diagnose" => {
+            let own =
+                transaction::diagnosis::params().map(|(name, required, is, says)| param(name, required, is, says));
+            let params = std::iter::once(composition()).chain(own).collect();
+            told(transaction::diagnosis::SAYS, vec![params], Answer::Rows("diagnoses", &transaction::diagnosis::KEYS))
+        }
         _ => told("", Vec::new(), Answer::Done(&[])),
     }
 }

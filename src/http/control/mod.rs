@@ -4,6 +4,8 @@
 //! Always: whoever gets here is root or the daemon's own user, told by the kernel; every act leaves an entry in the
 //! operation log with the Unix user's name; pages are bounded, and the next one's cursor is in `X-Next-Cursor`.
 
+pub(crate) mod dmarc;
+pub(crate) mod domains;
 mod explain;
 mod log;
 mod pauses;
@@ -75,7 +77,9 @@ pub(super) fn route(daemon: &dyn Daemon, request: &Request, path: &str) -> Respo
         ["suppress", rest @ ..] => suppress::route(daemon, &about, request, rest),
         ["incidents"] => read(request, || suppress::incidents(daemon, &about, request)),
         ["unsubscribes", rest @ ..] => unsubscribes::route(daemon, &about, request, rest),
+        ["dmarc", rest @ ..] => dmarc::route(daemon, request, rest),
         ["tls-reports", rest @ ..] => tls_reports::route(daemon, request, rest),
+        ["domains", rest @ ..] => domains::route(daemon, &about, request, rest),
         ["webhooks", rest @ ..] => webhooks::route(daemon, &about, request, rest),
         ["backup"] => read(request, || backup(daemon, request)),
         _ => Err(Refused::new(404, "no such control route: command line and daemon are of different versions", "")),

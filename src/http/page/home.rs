@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{
     Answer, Frame, care,
     chart::chart,
-    foreign, layout,
+    domains, foreign, layout,
     message::event_row,
     sandbox::mail_row,
     subject, suppression,
@@ -55,6 +55,7 @@ pub(super) fn page(daemon: &dyn Daemon, request: &Request) -> Answer {
         @if let Some(mails) = &mails { (sandbox(lang, mails, &about, now)) }
         (queue(lang, &overview))
         (suppression::section(lang, &overview.status.lists, &about, now))
+        (domains::section(lang, &overview.status.domains, &about, now))
         (care::pauses(lang, &overview.status, &about, now))
         (care::warm_ups(lang, &overview.status))
         (care::notes(lang, &overview.status))

@@ -7,6 +7,7 @@
 
 mod care;
 mod chart;
+mod domains;
 mod home;
 mod message;
 mod sandbox;
@@ -39,8 +40,15 @@ const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 3
 pub(super) fn has(path: &str) -> bool {
     matches!(
         path,
-        "/" | "/find" | "/sandbox" | "/suppression" | "/incidents" | "/style.css" | "/icon.svg" | "/favicon.ico"
-    ) || ["/message/", "/sandbox/"].iter().any(|p| path.starts_with(p))
+        "/" | "/find"
+            | "/sandbox"
+            | "/suppression"
+            | "/incidents"
+            | "/domains"
+            | "/style.css"
+            | "/icon.svg"
+            | "/favicon.ico"
+    ) || ["/message/", "/sandbox/", "/domains/"].iter().any(|p| path.starts_with(p))
 }
 
 /// Answers a path of this room.
@@ -52,6 +60,8 @@ pub(super) fn route(daemon: &dyn Daemon, request: &Request) -> Response {
         ["message", id] => with_id(id, |id| message::page(daemon, request, id)),
         ["suppression"] => suppression::page(daemon, request),
         ["incidents"] => suppression::incidents(daemon, request),
+        ["domains"] => domains::list(daemon, request),
+        ["domains", name] => domains::page(daemon, request, name),
         ["sandbox"] => sandbox::list(daemon, request),
         ["sandbox", file] if file.ends_with(".eml") => {
             with_id(file.trim_end_matches(".eml"), |id| sandbox::download(daemon, id))
@@ -203,6 +213,12 @@ fn footer(lang: Lang, about: &About, refresh: bool) -> Markup {
 /// Text that came with a mail: escaped, without characters that would reorder it, and never longer than is good for a list.
 fn foreign(text: &str, characters: usize) -> Markup {
     html! { bdi { (clean(&words::clip(text, characters))) } }
+}
+
+/// The same where lines count: each is cleaned by itself.
+fn clean_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(clean).collect();
+    lines.join("\n")
 }
 
 /// A mail's subject, or our words for none.

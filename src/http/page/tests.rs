@@ -1,6 +1,7 @@
 //! Pages are whole, escaped, bilingual and without script, whatever a mail holds.
 
 use super::*;
+use crate::doctor::round::Findings as _;
 use crate::http::{
     exchange::{Body, Method, Peer},
     fake::{self, Fake},
@@ -27,7 +28,9 @@ fn every_page() -> Vec<(String, String)> {
         [("busy", Fake::busy()), ("demo", Fake::demo()), ("bounced", Fake::bounced()), ("empty", Fake::empty())]
     {
         let mut targets = vec!["/".to_owned(), "/find".to_owned(), "/find?key=shop@example.jp".to_owned()];
-        targets.extend(["/suppression", "/suppression?key=EXAMPLE", "/incidents"].map(str::to_owned));
+        targets.extend(["/suppression", "/suppression?key=EXAMPLE", "/incidents", "/domains"].map(str::to_owned));
+        let domains = fake.domain_checks.all().expect("no store");
+        targets.extend(domains.iter().map(|(domain, _)| format!("/domains/{domain}")));
         targets.extend(fake.stories.iter().map(|s| format!("/message/{}", s.message.id)));
         if let Some(mails) = &fake.mails {
             targets.push("/sandbox".into());
@@ -228,6 +231,33 @@ fn who_is_not_written_to_is_told_in_both_languages() {
     assert!(front.contains("no address is suppressed") && !front.contains("Held back"));
     assert!(page_of(&empty, "/suppression").contains("No address is suppressed."));
     assert!(page_of(&empty, "/incidents").contains("Nothing of the kind was seen."));
+}
+
+#[test]
+fn domains_are_told_with_what_to_publish() {
+    let fake = Fake::busy();
+    let front = page_of(&fake, "/");
+    for text in ["shop.example", "1 error", "2 warnings", "fine", "not yet", "href=\"/domains/shop.example\""] {
+        assert!(front.contains(text), "{text}");
+    }
+    let page = page_of(&fake, "/domains/shop.example");
+    for text in [
+        "shop.example. 3600 IN TXT &quot;v=spf1 ip4:192.0.2.0/29 ip4:192.0.2.11 -all&quot;",
+        "spf.address",
+        "hikyaku domain check shop.example",
+        "SPF fails for 192.0.2.11",
+        "ok → error",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    let page = page_of(&fake, "/domains/SHOP.example?lang=ja");
+    for text in ["対応が必要な項目", "エラー", "192.0.2.11 は SPF に失敗します"] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(page_of(&fake, "/domains/new.example").contains("within minutes"));
+    assert!(page_of(&Fake::demo(), "/domains").contains("[[domain]]"));
+    assert!(!page_of(&Fake::demo(), "/").contains("id=\"domains\""));
+    assert_eq!(ask(&fake, "/domains/stranger.example", "en").0, 404);
 }
 
 #[test]

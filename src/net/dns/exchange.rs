@@ -46,6 +46,8 @@ pub(super) struct Exchange<'a> {
     pub(super) servers: &'a [SocketAddr],
     pub(super) patience: &'a Patience,
     pub(super) metrics: &'a Metrics,
+    /// They are resolvers; else servers that tell what they have themselves.
+    pub(super) recursive: bool,
 }
 
 impl Exchange<'_> {
@@ -58,7 +60,7 @@ impl Exchange<'_> {
                 match self.ask(*server, name, kind, wait).await {
                     Ok(reply) => return Ok((reply, *server)),
                     Err(Trouble::Refused(what)) => refusal = Some(what),
-                    Err(Trouble::Silent(what)) => silence = Some(format!("{server}: {what}")),
+                    Err(Trouble::Silent(what) | Trouble::NoWay(what)) => silence = Some(format!("{server}: {what}")),
                 }
             }
             // Every server says that it cannot tell: asking again at once would not change that.
@@ -73,10 +75,17 @@ impl Exchange<'_> {
         })
     }
 
-    async fn ask(&self, server: SocketAddr, name: &str, kind: Type, wait: Duration) -> Result<Reply, Trouble> {
+    /// Asks one server once, and once more by TCP if the answer was cut.
+    pub(super) async fn ask(
+        &self,
+        server: SocketAddr,
+        name: &str,
+        kind: Type,
+        wait: Duration,
+    ) -> Result<Reply, Trouble> {
         for edns in [true, false] {
             let id = random_u16()?;
-            let Some(query) = wire::query(id, name, kind, edns) else {
+            let Some(query) = wire::query(id, name, kind, edns, self.recursive) else {
                 return Err(Trouble::Refused("not a domain name".into()));
             };
             self.metrics.dns_queries.one();
@@ -98,11 +107,13 @@ impl Exchange<'_> {
 }
 
 /// Why one server gave no answer.
-enum Trouble {
+pub(super) enum Trouble {
     /// It says that it cannot.
     Refused(String),
     /// Nothing came.
     Silent(String),
+    /// This machine has no way there: no address of that family, no route.
+    NoWay(String),
 }
 
 impl From<Useless> for Trouble {
@@ -118,7 +129,14 @@ impl From<Useless> for Trouble {
 
 impl From<io::Error> for Trouble {
     fn from(e: io::Error) -> Self {
-        Trouble::Silent(e.to_string())
+        match e.kind() {
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => Trouble::NoWay(e.to_string()),
+            // EAFNOSUPPORT, which has no kind of its own: IPv6 is switched off.
+            _ if e.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) => {
+                Trouble::NoWay(e.to_string())
+            }
+            _ => Trouble::Silent(e.to_string()),
+        }
     }
 }
 

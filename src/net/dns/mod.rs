@@ -6,6 +6,9 @@
 //! validated (`trial`).
 //! Sources: RFC 1034, 1035, 2181, 2308, 5452 (forgery resilience), 6840 (AD), 6891 (EDNS), 7672 §2 (what DANE asks), 7766 (TCP).
 
+pub mod ask;
+#[cfg(test)]
+mod ask_tests;
 mod cache;
 mod exchange;
 #[cfg(test)]
@@ -34,7 +37,14 @@ use self::{
     trial::{Servers, Trial},
     wire::{Record, Records, Reply, Type},
 };
-use crate::{clock::Clock, config, metrics::Metrics};
+use crate::{
+    clock::Clock,
+    config,
+    lookup::{Answer, Asking, Lookup},
+    metrics::Metrics,
+};
+
+pub use crate::lookup::{DnsError, MxRecord, Tlsa};
 
 /// Queries on their way at once.
 const QUERIES_MAX: usize = 200;
@@ -50,35 +60,6 @@ const FAILURE_TTL: Duration = Duration::from_secs(5);
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Octets of that file that are read.
 const RESOLV_CONF_OCTETS_MAX: usize = 64 * 1024;
-
-/// Why there are no records.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DnsError {
-    /// The name does not exist.
-    #[error("NXDOMAIN")]
-    NxDomain,
-    /// The name exists, without such records.
-    #[error("no such records")]
-    NoData,
-    /// The resolvers answered that they cannot tell.
-    #[error("{0}")]
-    Servfail(String),
-    /// No resolver answered in time, or none can be reached.
-    #[error("no resolver answered ({0})")]
-    Timeout(String),
-    /// The text is no domain name.
-    #[error("not a domain name")]
-    BadName,
-}
-
-/// One MX record.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MxRecord {
-    /// Lower is better.
-    pub preference: u16,
-    /// Its host, lower case, without the last dot; empty: the root (null MX).
-    pub host: String,
-}
 
 /// An answer with what it is worth.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,19 +80,6 @@ pub struct Answered<T> {
     pub secure_alias: Option<String>,
     /// How long it holds.
     pub ttl: Duration,
-}
-
-/// One TLSA record (RFC 6698 §2.1).
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Tlsa {
-    /// Certificate usage: 2 (DANE-TA) and 3 (DANE-EE) count for mail.
-    pub usage: u8,
-    /// 0: the certificate; 1: its public key.
-    pub selector: u8,
-    /// 0: the whole; 1: SHA-256; 2: SHA-512.
-    pub matching: u8,
-    /// What must match.
-    pub data: Vec<u8>,
 }
 
 /// Whether the resolvers validate DNSSEC, and may be believed: for the operator to see. What an answer is worth it says
@@ -279,7 +247,8 @@ impl Resolver {
         let mut replies = Vec::new();
         for server in &servers.believed {
             let metrics = &self.0.metrics;
-            let exchange = Exchange { servers: std::slice::from_ref(server), patience: &self.0.patience, metrics };
+            let servers = std::slice::from_ref(server);
+            let exchange = Exchange { servers, patience: &self.0.patience, metrics, recursive: true };
             let reply = exchange.query(".", Type::Soa).await.map(|(reply, _)| reply);
             let enough = reply.as_ref().is_ok_and(|reply| reply.authentic);
             replies.push((*server, reply));
@@ -292,6 +261,12 @@ impl Resolver {
             trial.judge(&replies, self.0.clock.instant());
         }
         trial.validation
+    }
+
+    /// The servers of a zone.
+    pub async fn ns(&self, zone: &str) -> Result<Vec<String>, DnsError> {
+        let records = self.lookup(zone, Type::Ns).await.result?;
+        Ok(records.iter().filter_map(|r| if let Record::Ns(n) = r { Some(n.clone()) } else { None }).collect())
     }
 
     /// The names of an address.
@@ -338,6 +313,12 @@ impl Resolver {
             ttl: found.until.saturating_duration_since(self.0.clock.instant()),
             records: found.result.map(|records| records.iter().filter_map(pick).collect()),
         }
+    }
+
+    /// The same for whoever asks through [`Lookup`].
+    async fn asked<T>(&self, name: &str, kind: Type, pick: impl Fn(&Record) -> Option<T>) -> Answer<T> {
+        let answered = self.answered(self.lookup(name, kind).await, pick);
+        Answer { records: answered.records, secure: answered.secure, ttl: answered.ttl }
     }
 
     /// The target of a name that is an alias, if that much is validated: an answer that leads out of the signed zones
@@ -437,7 +418,8 @@ impl Resolver {
         let _zone_place = zone.acquire_arc().await;
         let _place = self.0.places.acquire().await;
         let asked = servers.to_ask(self.validation());
-        let exchange = Exchange { servers: asked, patience: &self.0.patience, metrics: &self.0.metrics };
+        let (patience, metrics) = (&self.0.patience, &*self.0.metrics);
+        let exchange = Exchange { servers: asked, patience, metrics, recursive: true };
         let (reply, by) = exchange.query(name, kind).await?;
         if reply.authentic && servers.are_believed(by) {
             let mut trial = lock(&self.0.trial);
@@ -473,6 +455,42 @@ fn zone_of(name: &str) -> &str {
     };
     let mut dots = name.rmatch_indices('.');
     dots.nth(labels - 1).map_or(name, |(at, _)| &name[at + 1..])
+}
+
+impl Lookup for Resolver {
+    fn txt<'a>(&'a self, name: &'a str) -> Asking<'a, String> {
+        Box::pin(self.asked(name, Type::Txt, |r| if let Record::Txt(t) = r { Some(t.clone()) } else { None }))
+    }
+
+    fn mx<'a>(&'a self, name: &'a str) -> Asking<'a, MxRecord> {
+        Box::pin(self.asked(name, Type::Mx, |r| match r {
+            Record::Mx(preference, host) => Some(MxRecord { preference: *preference, host: host.clone() }),
+            _ => None,
+        }))
+    }
+
+    fn a<'a>(&'a self, name: &'a str) -> Asking<'a, Ipv4Addr> {
+        Box::pin(self.asked(name, Type::A, |r| if let Record::A(a) = r { Some(*a) } else { None }))
+    }
+
+    fn aaaa<'a>(&'a self, name: &'a str) -> Asking<'a, Ipv6Addr> {
+        Box::pin(self.asked(name, Type::Aaaa, |r| if let Record::Aaaa(a) = r { Some(*a) } else { None }))
+    }
+
+    fn ptr(&self, address: IpAddr) -> Asking<'_, String> {
+        Box::pin(async move {
+            let name = wire::reverse_name(address);
+            self.asked(&name, Type::Ptr, |r| if let Record::Ptr(n) = r { Some(n.clone()) } else { None }).await
+        })
+    }
+
+    fn ns<'a>(&'a self, name: &'a str) -> Asking<'a, String> {
+        Box::pin(self.asked(name, Type::Ns, |r| if let Record::Ns(n) = r { Some(n.clone()) } else { None }))
+    }
+
+    fn tlsa<'a>(&'a self, name: &'a str) -> Asking<'a, Tlsa> {
+        Box::pin(self.asked(name, Type::Tlsa, |r| if let Record::Tlsa(t) = r { Some(t.clone()) } else { None }))
+    }
 }
 
 /// The configured servers, else the system's, else this machine.

@@ -14,7 +14,7 @@ use std::{
 
 use domain::{
     base::{CharStr, Message, MessageBuilder, Name, Rtype, Serial, Ttl, iana::Rcode},
-    rdata::{A, Aaaa, Cname, Mx, Ptr, Soa, Tlsa as TlsaData, Txt, rfc1035::TxtBuilder},
+    rdata::{A, Aaaa, Cname, Mx, Ns, Ptr, Soa, Tlsa as TlsaData, Txt, rfc1035::TxtBuilder},
 };
 
 use super::Tlsa;
@@ -36,6 +36,10 @@ pub enum Says {
     Tlsa(Vec<Tlsa>),
     /// TXT records, cut into strings of 200 octets.
     Txt(Vec<String>),
+    /// NS records.
+    Ns(Vec<&'static str>),
+    /// No answer, and that the servers of this zone have one.
+    Referral(&'static str),
     /// SERVFAIL.
     Servfail,
     /// No answer at all.
@@ -64,6 +68,8 @@ struct Shared {
     forge: AtomicBool,
     /// FORMERR to whoever uses EDNS.
     no_edns: AtomicBool,
+    /// It is not responsible for its zones (no AA).
+    lame: AtomicBool,
     /// Zones whose names, absences included, are answered with AD to whoever asks for it.
     signed: Mutex<Vec<String>>,
 }
@@ -131,13 +137,24 @@ impl TestServer {
             Says::Ptr(_) => vec![Rtype::PTR],
             Says::Tlsa(_) => vec![Rtype::TLSA],
             Says::Txt(_) => vec![Rtype::TXT],
+            Says::Ns(_) => vec![Rtype::NS],
             Says::Address(list) => {
                 let mut types = Vec::new();
                 types.extend(list.iter().any(IpAddr::is_ipv4).then_some(Rtype::A));
                 types.extend(list.iter().any(IpAddr::is_ipv6).then_some(Rtype::AAAA));
                 types
             }
-            _ => vec![Rtype::MX, Rtype::A, Rtype::AAAA, Rtype::PTR, Rtype::TLSA, Rtype::TXT, Rtype::CNAME, Rtype::SOA],
+            _ => vec![
+                Rtype::MX,
+                Rtype::A,
+                Rtype::AAAA,
+                Rtype::PTR,
+                Rtype::TLSA,
+                Rtype::TXT,
+                Rtype::CNAME,
+                Rtype::SOA,
+                Rtype::NS,
+            ],
         };
         for rtype in types {
             self.set_type(name, rtype, says.clone());
@@ -176,6 +193,11 @@ impl TestServer {
     /// Answers FORMERR to EDNS.
     pub fn refuse_edns(&self) {
         self.shared.no_edns.store(true, Ordering::SeqCst);
+    }
+
+    /// Is responsible for nothing.
+    pub fn be_lame(&self) {
+        self.shared.lame.store(true, Ordering::SeqCst);
     }
 
     /// Queries that came, by UDP and TCP.
@@ -247,6 +269,7 @@ impl Shared {
         let mut answer = MessageBuilder::new_vec().start_answer(&message, rcode).ok()?;
         let mut authentic = message.header().ad() && rcode != Rcode::SERVFAIL;
         let mut negative = None;
+        let mut referral = None;
         let (mut owner_text, mut says) = (asked, known);
         // Within one answer, a chain of some steps.
         for _ in 0..20 {
@@ -290,13 +313,19 @@ impl Shared {
                     let txt: Txt<Vec<u8>> = strings.finish().expect("fits");
                     answer.push((&owner, ttl, txt)).expect("fits")
                 }),
+                Says::Ns(list) => list.iter().for_each(|n| answer.push((&owner, ttl, Ns::new(name(n)))).expect("fits")),
+                Says::Referral(zone) => referral = Some(*zone),
                 Says::Nothing(ttl) | Says::NoSuchName(ttl) => negative = Some(*ttl),
                 Says::Servfail | Says::Silence => {}
             }
             break;
         }
         answer.header_mut().set_ad(authentic);
+        answer.header_mut().set_aa(referral.is_none() && !self.lame.load(Ordering::SeqCst));
         let mut authority = answer.authority();
+        if let Some(zone) = referral {
+            authority.push((name(zone), ttl, Ns::new(name("ns.elsewhere.test")))).ok()?;
+        }
         if let Some(negative) = negative {
             let t = Ttl::from_secs(negative);
             let soa = Soa::new(name("ns.test"), name("root.test"), Serial(1), t, t, t, t);

@@ -18,7 +18,7 @@ use domain::{
         name::ToName,
         rdata::UnknownRecordData,
     },
-    rdata::{A, Aaaa, Cname, Mx, Ptr, Soa, Txt},
+    rdata::{A, Aaaa, Cname, Mx, Ns, Ptr, Soa, Txt},
 };
 
 use super::{CNAME_STEPS_MAX, Tlsa};
@@ -48,6 +48,7 @@ pub(super) enum Type {
     Txt,
     Cname,
     Soa,
+    Ns,
 }
 
 impl Type {
@@ -61,6 +62,7 @@ impl Type {
             Type::Txt => Rtype::TXT,
             Type::Cname => Rtype::CNAME,
             Type::Soa => Rtype::SOA,
+            Type::Ns => Rtype::NS,
         }
     }
 }
@@ -75,6 +77,7 @@ pub(super) enum Record {
     Tlsa(Tlsa),
     Txt(String),
     Cname(String),
+    Ns(String),
     /// That there is one is all that is asked for.
     Soa,
 }
@@ -84,7 +87,9 @@ impl Record {
     pub(super) fn octets(&self) -> usize {
         let heap = match self {
             Record::A(_) | Record::Aaaa(_) | Record::Soa => 0,
-            Record::Mx(_, text) | Record::Ptr(text) | Record::Txt(text) | Record::Cname(text) => text.capacity(),
+            Record::Mx(_, text) | Record::Ptr(text) | Record::Txt(text) | Record::Cname(text) | Record::Ns(text) => {
+                text.capacity()
+            }
             Record::Tlsa(tlsa) => tlsa.data.capacity(),
         };
         size_of::<Record>() + heap
@@ -102,6 +107,10 @@ pub(super) struct Reply {
     pub(super) authentic: bool,
     /// Where the aliases within the response led, if there were any.
     pub(super) alias: Option<String>,
+    /// The server says (AA) that the zone is its own.
+    pub(super) authoritative: bool,
+    /// It has no records itself and names the zone whose servers have them.
+    pub(super) referral: Option<String>,
 }
 
 /// What a response says; each with its TTL.
@@ -157,11 +166,12 @@ pub(super) fn reverse_name(address: IpAddr) -> String {
     }
 }
 
-/// A query with recursion desired, which asks to hear whether the answer was validated; `None`: the name is none.
-pub(super) fn query(id: u16, name: &str, kind: Type, edns: bool) -> Option<Vec<u8>> {
+/// A query which asks to hear whether the answer was validated; `None`: the name is none. `recursive`: the server is to find
+/// the answer out (RD); else it tells what it has itself.
+pub(super) fn query(id: u16, name: &str, kind: Type, edns: bool, recursive: bool) -> Option<Vec<u8>> {
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_id(id);
-    builder.header_mut().set_rd(true);
+    builder.header_mut().set_rd(recursive);
     builder.header_mut().set_ad(true);
     let mut builder = builder.question();
     builder.push((parse_name(name)?, kind.rtype())).ok()?;
@@ -201,7 +211,23 @@ pub(super) fn read(octets: &[u8], id: u16, name: &str, kind: Type) -> Result<Rep
     }
     let (answer, alias) =
         answer_of(message, asked, kind).ok_or_else(|| Useless::Refused("a malformed or endless answer".into()))?;
-    Ok(Reply { answer, authentic: header.ad(), alias })
+    let authoritative = header.aa();
+    let refers = !authoritative && alias.is_none() && matches!(answer, Answer::NoData(_));
+    let referral = if refers { delegation(message) } else { None };
+    Ok(Reply { answer, authentic: header.ad(), alias, authoritative, referral })
+}
+
+/// The zone that a response without answer and SOA sends on to (RFC 2308 §2.2).
+fn delegation(message: &Message<[u8]>) -> Option<String> {
+    let mut zone = None;
+    for record in message.authority().ok()?.take(RECORDS_MAX).flatten() {
+        match record.rtype() {
+            Rtype::SOA => return None,
+            Rtype::NS if zone.is_none() => zone = Some(text_of(&record.owner())),
+            _ => {}
+        }
+    }
+    zone
 }
 
 /// Follows the aliases within the answer, then takes the records at their end. `None`: it cannot be parsed, or has too many
@@ -292,6 +318,7 @@ fn data_of(record: &ParsedRecord<'_, [u8]>, kind: Type) -> Option<Option<Record>
         }
         Type::Cname => Record::Cname(text_of(record.to_record::<Cname<ParsedName<_>>>().ok()??.data().cname())),
         Type::Soa => Record::Soa,
+        Type::Ns => Record::Ns(text_of(record.to_record::<Ns<ParsedName<_>>>().ok()??.data().nsdname())),
     }))
 }
 
@@ -344,7 +371,7 @@ mod tests {
         #[test]
         fn a_query_with_a_damaged_tail_is_read_without_harm(tail in prop::collection::vec(any::<u8>(), 0..300), counts: [u8; 3]) {
             for kind in [Type::Mx, Type::Tlsa, Type::Txt] {
-            let mut octets = query(1, "example.org", kind, false).expect("a query");
+            let mut octets = query(1, "example.org", kind, false, true).expect("a query");
             octets[2] |= 0x80;
             octets[7] = counts[0];
             octets[9] = counts[1];

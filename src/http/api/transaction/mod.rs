@@ -1,7 +1,7 @@
 //! The Transactional API: logs, lists, statistics and the queue.
 //!
 //! ```text
-//! path ─► ACTIONS ─► ask, caller (the action's right) ─► logs, blocks, unsubscribes, statistics, auditlogs, queue, messages
+//! path ─► ACTIONS ─► ask, caller (the action's right) ─► logs, blocks, unsubscribes, statistics, auditlogs, queue, messages, domains, dmarc
 //!                                                           │ list: paging         │ download: ZIP of CSV, while it is read
 //!                                                           ▼                      ▼
 //!                                                         reply                 archive
@@ -15,6 +15,9 @@
 
 pub(super) mod auditlogs;
 mod blocks;
+pub(super) mod diagnosis;
+pub(super) mod dmarc;
+pub(super) mod domains;
 mod download;
 pub(super) mod logs;
 pub(super) mod messages;
@@ -84,6 +87,14 @@ pub const ACTIONS: &[Action] = &[
     action("queue/release", Access::Change, queue::release),
     action("queue/drop", Access::Change, queue::drop),
     action("messages/find", Access::View, messages::find),
+    action("domains/check", Access::View, domains::check),
+    action("domains/diagnose", Access::View, diagnosis::diagnose),
+    action("dmarc/daily", Access::View, dmarc::daily),
+    action("dmarc/sources", Access::View, dmarc::sources),
+    action("dmarc/reports", Access::View, dmarc::reports),
+    action("dmarc/advice", Access::View, dmarc::advice),
+    action("dmarc/alarms", Access::View, dmarc::alarms),
+    action("dmarc/import", Access::Change, dmarc::import),
 ];
 
 /// Answers `action`, e.g. `deliveries/list`.

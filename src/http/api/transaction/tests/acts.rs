@@ -213,3 +213,37 @@ fn a_message_is_found_by_whatever_is_known_of_it() {
     }
     assert_eq!(ask(&fake, "reader", "messages/find.json", with(main_only(), &[("key", json!("nobody"))])).0, 204);
 }
+
+#[test]
+fn a_diagnosis_names_the_likeliest_cause_first_and_says_where_there_is_none() {
+    let fake = fake();
+    let asked = |domain: &str| with(main_only(), &[("domain", json!(domain))]);
+    let rows = rows_of(ask(&fake, "reader", "domains/diagnose.json", asked("example.jp")), "diagnoses");
+    let first = &rows[0];
+    assert_eq!((first["rank"].as_str(), rows.len() > 1), (Some("1"), true), "{rows:?}");
+    let keys: Vec<&str> = first.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut wanted = ["rank", "cause", "title", "certainty", "score", "figures", "next"];
+    wanted.sort_unstable();
+    let mut keys = keys;
+    keys.sort_unstable();
+    assert_eq!(keys, wanted);
+    let (_, japanese) = ask_in(&fake, "ja", "reader", "domains/diagnose.json", asked("example.jp"));
+    assert!(japanese.contains("拒否"), "{japanese}");
+    // Own data only: the one who may read its own mail alone does not see the others'.
+    let own = rows_of(ask(&fake, "crm", "domains/diagnose.json", asked("example.jp")), "diagnoses");
+    assert_eq!((own.len(), own[0]["cause"].as_str()), (1, Some("none")), "{own:?}");
+    let nothing = rows_of(ask(&fake, "reader", "domains/diagnose.json", asked("other.example")), "diagnoses");
+    assert_eq!(nothing[0]["cause"], "none");
+    assert!(nothing[0]["title"].as_str().unwrap().contains("No mail of this domain"), "{nothing:?}");
+    for (user, body, code, field) in [
+        ("reader", main_only(), "03-001", "domain"),
+        ("reader", asked("no domain"), "03-017", "domain"),
+        ("reader", with(asked("example.jp"), &[("destination", json!("a b"))]), "03-017", "destination"),
+        ("reader", with(asked("example.jp"), &[("hours", json!(0))]), "", "hours"),
+        ("none", asked("example.jp"), "", ""),
+        ("reader", asked("busy.example"), "01-002", ""),
+    ] {
+        let (status, answer) = ask(&fake, user, "domains/diagnose.json", body);
+        assert!(status >= 400 && answer.contains(code) && answer.contains(field), "{user} {field}: {status} {answer}");
+    }
+}

@@ -5,6 +5,8 @@ use std::{net::IpAddr, time::Duration};
 use serde_json::{Value, json};
 
 mod acts;
+mod dmarc;
+mod domains;
 
 use super::*;
 use crate::{
