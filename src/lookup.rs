@@ -78,6 +78,23 @@ pub struct Answer<T> {
     pub ttl: Duration,
 }
 
+/// The name under which an address has its own names: `4.3.2.1.in-addr.arpa`, `….ip6.arpa` (RFC 1035 §3.5, RFC 3596 §2.5).
+pub fn reverse_name(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(a) => {
+            let [a, b, c, d] = a.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(a) => {
+            let mut name = String::with_capacity(72);
+            for octet in a.octets().iter().rev() {
+                name.push_str(&format!("{:x}.{:x}.", octet & 15, octet >> 4));
+            }
+            name + "ip6.arpa"
+        }
+    }
+}
+
 /// An answer on its way.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Answer<T>> + Send + 'a>>;
 

@@ -178,7 +178,7 @@ pub fn zone_line(name: &str, text: &str) -> String {
 }
 
 /// A character string of a zone file (RFC 1035 §5.1).
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for octet in text.bytes() {

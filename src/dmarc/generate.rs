@@ -18,16 +18,7 @@ use crate::{
 };
 
 pub use self::words::{Explained, explain};
-
-/// Languages that people read here.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Language {
-    /// English.
-    #[default]
-    English,
-    /// 日本語
-    Japanese,
-}
+pub use crate::language::Language;
 
 /// What a record is to say. The default is a record that only asks what others see.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

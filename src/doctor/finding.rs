@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
     net::IpAddr,
 };
 
@@ -17,14 +16,16 @@ pub use super::seen::{
     Address, Bimi, Blocklist, Bulk, Dane, Dkim, Dmarc, Domain, Inlet, InletUse, Provider, Published, Purpose, Records,
     Requirement, Spent, Spf, State, Sts, TlsRpt, Wanted,
 };
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    dkim::record::{quoted, split_for_txt},
+    lookup::reverse_name,
+};
 
 /// Findings of a report at most.
 pub const FINDINGS_MAX: usize = 400;
 /// Octets of a text from elsewhere that are kept.
 pub const TEXT_OCTETS_MAX: usize = 1_024;
-/// Octets of one string of a TXT record (RFC 1035 §3.3.14).
-const STRING_OCTETS_MAX: usize = 255;
 /// The TTL of records that we propose, in seconds: an hour, so that a mistake does not live long.
 pub const TTL_SECONDS: u32 = 3_600;
 
@@ -258,7 +259,7 @@ impl RecordToPublish {
         let head = format!("{}. {} IN {}", self.name, self.ttl, self.kind.word());
         match self.kind {
             RecordKind::Txt => {
-                let strings = quoted_strings(&self.value);
+                let strings: Vec<String> = split_for_txt(&self.value).iter().map(|string| quoted(string)).collect();
                 match strings.as_slice() {
                     [one] => format!("{head} {one}"),
                     many => format!("{head} (\n    {} )", many.join("\n    ")),
@@ -267,49 +268,6 @@ impl RecordToPublish {
             RecordKind::Mx | RecordKind::A | RecordKind::Aaaa | RecordKind::Ptr | RecordKind::Tlsa => {
                 format!("{head} {}", self.value)
             }
-        }
-    }
-}
-
-/// The strings of a TXT record, quoted as a zone file wants them (RFC 1035 §5.1).
-fn quoted_strings(text: &str) -> Vec<String> {
-    let quoted = |octets: &[u8]| {
-        let mut out = String::with_capacity(octets.len() + 2);
-        out.push('"');
-        for octet in octets {
-            match octet {
-                b'"' | b'\\' => {
-                    out.push('\\');
-                    out.push(char::from(*octet));
-                }
-                0x20..=0x7e => out.push(char::from(*octet)),
-                _ => drop(write!(out, "\\{octet:03}")),
-            }
-        }
-        out.push('"');
-        out
-    };
-    if text.is_empty() {
-        return vec![quoted(b"")];
-    }
-    text.as_bytes().chunks(STRING_OCTETS_MAX).map(quoted).collect()
-}
-
-/// The name under which an address has its own names (RFC 1035 §3.5, RFC 3596 §2.5).
-pub fn reverse_name(address: IpAddr) -> String {
-    let mut name = String::new();
-    match address {
-        IpAddr::V4(a) => {
-            for octet in a.octets().iter().rev() {
-                let _ = write!(name, "{octet}.");
-            }
-            name + "in-addr.arpa"
-        }
-        IpAddr::V6(a) => {
-            for octet in a.octets().iter().rev() {
-                let _ = write!(name, "{:x}.{:x}.", octet & 15, octet >> 4);
-            }
-            name + "ip6.arpa"
         }
     }
 }

@@ -73,7 +73,7 @@ impl Gathering<'_, '_> {
                 dns.addresses(name).await.map(|all| all.iter().any(|address| address.to_string() == value))
             }
             RecordKind::Ptr => {
-                let own = self.case.ours.seen.iter().find(|own| super::finding::reverse_name(own.address) == name);
+                let own = self.case.ours.seen.iter().find(|own| crate::lookup::reverse_name(own.address) == name);
                 let Some(own) = own else { return Published::Unknown };
                 let names = dns.ptr(own.address).await.records;
                 names.map(|names| names.iter().any(|name| name.eq_ignore_ascii_case(value.trim_end_matches('.'))))

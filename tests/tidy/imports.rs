@@ -43,6 +43,7 @@ const ROOMS: &[Room] = &[
     room("metrics", Kind::Word, &[]),
     room("budget", Kind::Word, &[]),
     room("journal", Kind::Word, &[]),
+    room("language", Kind::Word, &[]),
     room("when", Kind::Word, &[]),
     room("lookup", Kind::Pure, &[]),
     room("smtp", Kind::Pure, &[]),

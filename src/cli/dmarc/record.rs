@@ -14,7 +14,7 @@ use smol::{Timer, block_on, future::FutureExt};
 use crate::{
     cli::{
         Around, Found,
-        args::text,
+        args::{language, language_flag, text},
         client::{DONE, NO, Trouble},
         discover::find,
         serve::surroundings,
@@ -113,14 +113,7 @@ pub(super) fn command() -> Command {
                 .conflicts_with("upgrade")
                 .help("Makes the record that NAME has in the DNS better instead"),
         )
-        .arg(
-            Arg::new("language")
-                .long("language")
-                .value_name("en|ja")
-                .value_parser(["en", "ja"])
-                .default_value("en")
-                .help("Of the explanations"),
-        )
+        .arg(language_flag())
 }
 
 /// Runs it.
@@ -199,7 +192,7 @@ pub(in crate::cli) fn run_to(
         .ok_or_else(|| Trouble::Usage(format!("{:?} is no domain name", text(args, "domain"))))?;
     let ours = Mailbox::parse(&config.bounce.report_address).ok();
     let today = within(tree_walk::discover(dns, &domain)).unwrap_or_else(|| unknown(&domain));
-    let language = if text(args, "language") == "ja" { Language::Japanese } else { Language::English };
+    let language = Language::of_code(language(args));
     let mut notes = Vec::new();
     if ours.is_none() {
         notes.push(

@@ -39,7 +39,7 @@ fn a_record_is_written_explained_and_shown_beside_what_applies() {
         assert!(text.contains(part), "{part:?} in {text}");
     }
     assert!(!text.contains("leave the organization"), "both are of example.jp: {text}");
-    let (_, japanese) = run(&zones, OURS, &["shop.example.jp", "--language", "ja"]);
+    let (_, japanese) = run(&zones, OURS, &["shop.example.jp", "--lang", "ja"]);
     assert!(japanese.contains("このドメインを名乗り"), "{japanese}");
     let (_, without) = run(&zones, "", &["shop.example.jp"]);
     assert!(without.contains("No [bounce] report_address is set"), "{without}");

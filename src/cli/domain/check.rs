@@ -6,7 +6,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::super::{
-    args::text,
+    args::{language, language_flag},
     client::{Client, DONE, NO, Query, Trouble},
     table::{Output, clean, json_flag, on_terminal},
 };
@@ -42,29 +42,6 @@ pub(super) fn command() -> Command {
         .arg(json_flag())
 }
 
-/// `--lang`.
-pub(super) fn language_flag() -> Arg {
-    Arg::new("lang")
-        .long("lang")
-        .value_name("LANG")
-        .value_parser(["en", "ja"])
-        .help("The language of the words: en or ja [default: as LANG says]")
-}
-
-/// The language that is asked for, else that of the environment.
-pub(super) fn language(args: &ArgMatches) -> &str {
-    let of_environment = || {
-        let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
-        if set.is_some_and(|value| value.starts_with("ja")) { "ja" } else { "en" }
-    };
-    match text(args, "lang") {
-        "" => of_environment(),
-        given => given,
-    }
-}
-
 pub(super) fn run(matches: &ArgMatches, place: &Place<'_>) -> u8 {
     match place.target() {
         Ok(target) => on_terminal(|output| run_to(matches, &Client::new(&target), output)),
@@ -93,15 +70,11 @@ fn run_to(args: &ArgMatches, client: &Client, output: &mut Output<'_>) -> Result
             if n > 0 {
                 output.line("")?;
             }
-            print(&report, args.get_flag("all"), language_of(lang), &answer.zone(), output)?;
+            print(&report, args.get_flag("all"), Language::of_code(lang), &answer.zone(), output)?;
         }
         output.out.flush()?;
     }
     Ok(if errors > 0 { NO } else { DONE })
-}
-
-pub(super) fn language_of(lang: &str) -> Language {
-    if lang == "ja" { Language::Japanese } else { Language::English }
 }
 
 /// Blanks before what belongs to a finding.

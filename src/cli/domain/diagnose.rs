@@ -4,13 +4,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{
     super::{
-        args::text,
+        args::{language, language_flag, text},
         client::{Client, DONE, NO, Query, Trouble},
         table::{Output, clean, json_flag, on_terminal},
     },
-    Place,
-    check::{language, language_flag},
-    name_arg,
+    Place, name_arg,
 };
 use crate::http::rows_diagnose::{AnswerOut, DiagnosisOut};
 

@@ -5,15 +5,11 @@
 use clap::{ArgMatches, Command};
 
 use super::super::{
-    args::text,
+    args::{language, language_flag, text},
     client::{Client, DONE, NO, Query, Trouble},
     table::{Output, clean, json_flag, on_terminal},
 };
-use super::{
-    Place,
-    check::{language, language_flag, language_of},
-    name_arg,
-};
+use super::{Place, name_arg};
 use crate::{
     doctor::{finding::Published, words::Language},
     http::control::domains::check::WantedOut,
@@ -55,7 +51,7 @@ pub(super) fn run_to(args: &ArgMatches, client: &Client, output: &mut Output<'_>
         output.note("The DNS did not answer in time: try again.")?;
         return Ok(NO);
     }
-    let language = language_of(lang);
+    let language = Language::of_code(lang);
     let (here, elsewhere): (Vec<&WantedOut>, Vec<&WantedOut>) = rows.iter().partition(|row| row.own_zone);
     let head = match language {
         Language::English => ("Records for", "Of other zones: whoever runs those publishes them."),

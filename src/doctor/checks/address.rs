@@ -9,10 +9,10 @@ use super::{Case, HOSTS_MAX, Outcome, all};
 use crate::{
     doctor::{
         ask::Share,
-        finding::{Address, Area, Finding, Level, RecordToPublish, Seen, reverse_name},
+        finding::{Address, Area, Finding, Level, RecordToPublish, Seen},
         ours::Own,
     },
-    lookup::{DnsError, Lookup},
+    lookup::{DnsError, Lookup, reverse_name},
 };
 
 pub(super) async fn check(case: &Case<'_>) -> Outcome {

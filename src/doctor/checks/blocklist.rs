@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Case, Outcome};
 use crate::{
-    doctor::finding::{Area, Blocklist, Finding, Level, Seen, clipped, reverse_name},
-    lookup::{DnsError, Lookup},
+    doctor::finding::{Area, Blocklist, Finding, Level, Seen, clipped},
+    lookup::{DnsError, Lookup, reverse_name},
 };
 
 /// Lists that are asked.

@@ -13,15 +13,7 @@ pub mod records;
 mod sending;
 
 use super::finding::{Area, Finding, Level, Report, Seen};
-
-/// The language of the words.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[allow(missing_docs)] // names
-pub enum Language {
-    #[default]
-    English,
-    Japanese,
-}
+pub use crate::language::Language;
 
 /// The same in both languages, each with the variables that stand in it.
 macro_rules! both {

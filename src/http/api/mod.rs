@@ -52,15 +52,7 @@ impl Format {
     }
 }
 
-/// The language of messages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Language {
-    /// English: whatever is not Japanese.
-    #[default]
-    English,
-    /// Japanese.
-    Japanese,
-}
+pub use crate::language::Language;
 
 /// Languages of an Accept-Language that are looked at.
 const LANGUAGES_MAX: usize = 16;

@@ -40,7 +40,7 @@ use self::{
 use crate::{
     clock::Clock,
     config,
-    lookup::{Answer, Asking, Lookup},
+    lookup::{Answer, Asking, Lookup, reverse_name},
     metrics::Metrics,
 };
 
@@ -271,7 +271,7 @@ impl Resolver {
 
     /// The names of an address.
     pub async fn ptr(&self, address: IpAddr) -> Result<Vec<String>, DnsError> {
-        let records = self.lookup(&wire::reverse_name(address), Type::Ptr).await.result?;
+        let records = self.lookup(&reverse_name(address), Type::Ptr).await.result?;
         Ok(records.iter().filter_map(|r| if let Record::Ptr(n) = r { Some(n.clone()) } else { None }).collect())
     }
 
@@ -479,7 +479,7 @@ impl Lookup for Resolver {
 
     fn ptr(&self, address: IpAddr) -> Asking<'_, String> {
         Box::pin(async move {
-            let name = wire::reverse_name(address);
+            let name = reverse_name(address);
             self.asked(&name, Type::Ptr, |r| if let Record::Ptr(n) = r { Some(n.clone()) } else { None }).await
         })
     }

@@ -6,7 +6,7 @@
 //! Sources: RFC 1035 §4, RFC 2308 §2, RFC 6698 §2.1, RFC 6840 §5.7 (the AD bit of a query), RFC 6891.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::Duration,
 };
@@ -147,23 +147,6 @@ fn parse_name(name: &str) -> Option<Name<Vec<u8>>> {
         return None;
     }
     Name::vec_from_str(name).ok()
-}
-
-/// `4.3.2.1.in-addr.arpa`, `….ip6.arpa`.
-pub(super) fn reverse_name(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(a) => {
-            let [a, b, c, d] = a.octets();
-            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
-        }
-        IpAddr::V6(a) => {
-            let mut name = String::with_capacity(72);
-            for octet in a.octets().iter().rev() {
-                name.push_str(&format!("{:x}.{:x}.", octet & 15, octet >> 4));
-            }
-            name + "ip6.arpa"
-        }
-    }
 }
 
 /// A query which asks to hear whether the answer was validated; `None`: the name is none. `recursive`: the server is to find
@@ -342,6 +325,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::lookup::reverse_name;
 
     #[test]
     fn addresses_are_asked_for_in_reverse() {

@@ -12,10 +12,8 @@ use serde_json::{Value, json};
 use super::{Call, stored};
 use crate::{
     diagnose::{NoDiagnosis, Question},
-    doctor::words,
     http::{
         api::{
-            Language,
             fault::{Fault, Why},
             reply::{Cell, Rows},
         },
@@ -79,10 +77,7 @@ pub(super) fn diagnose(call: &Call<'_>) -> Result<Response, Fault> {
         NoDiagnosis::Busy => Why::Unavailable.fault(),
         NoDiagnosis::Store(error) => stored(&error),
     })?;
-    let language = match call.language {
-        Language::English => words::Language::English,
-        Language::Japanese => words::Language::Japanese,
-    };
+    let language = call.language;
     let out = DiagnosisOut::of(&found, language, &call.caller.zone);
     let cells = |values: [String; 7]| KEYS.into_iter().zip(values.map(Cell::Text)).collect();
     let mut rows = Vec::new();

@@ -13,11 +13,10 @@ use crate::{
     doctor::{
         domain_name,
         finding::{Area, RecordToPublish, Report},
-        words::{self, Language as Words},
+        words,
     },
     http::{
         api::{
-            Language,
             fault::{Fault, Why},
             reply::{Cell, Rows},
         },
@@ -56,10 +55,7 @@ pub(super) fn check(call: &Call<'_>) -> Result<Response, Fault> {
 }
 
 fn rows(call: &Call<'_>, report: &Report) -> Rows {
-    let language = match call.language {
-        Language::English => Words::English,
-        Language::Japanese => Words::Japanese,
-    };
+    let language = call.language;
     let own_only = !call.own_user().is_empty();
     let checked = time_of(&call.caller.zone, Some(report.at));
     let shown = report.findings.iter().filter(|finding| !own_only || finding.area() != Area::Bulk);
