@@ -12,7 +12,7 @@ use crate::{
     dmarc::{
         keep::{Became, Keeper, Kind, Taken},
         label::Labels,
-        monitor::Monitor,
+        monitor::{Monitor, Turns},
         row::Mark,
         views::Delivered,
         watch::{Alarms, DeliveredBy, Watch},
@@ -47,7 +47,7 @@ pub(super) fn start(parts: Parts) -> Monitor {
     let alarms = Alarms::default();
     let watch = Watch { keeper: keeper.clone(), dns, delivered: delivered.clone(), alarms: alarms.clone() };
     watch.start(&runtime, &shutdown);
-    Monitor { keeper, labels, alarms, delivered }
+    Monitor { keeper, labels, alarms, delivered, turns: Turns::default() }
 }
 
 /// What the streams of our own mail count as delivered. Blocking.

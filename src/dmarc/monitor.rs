@@ -3,10 +3,10 @@
 //! In: files, domains, spans of days.  Out: rows.
 //! Always: every method may block; the DNS is waited for a bounded time, and only for the names of sources.
 
-use std::{collections::HashSet, net::IpAddr, time::Duration};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use smol::block_on;
+use smol::{block_on, lock::Semaphore};
 
 use super::{
     keep::{Became, Keeper, Memory, Origin, Taken},
@@ -41,6 +41,21 @@ pub struct Monitor<M = Store> {
     pub alarms: Alarms,
     /// What our own log says was delivered.
     pub delivered: DeliveredBy,
+    /// Turns of those who read rows.
+    pub turns: Turns,
+}
+
+/// Views that read rows at once: each may take seconds of a core, and memory for every source that reports name.
+pub const VIEWS_MAX: usize = 2;
+
+/// [`VIEWS_MAX`] at once, the others wait; clones share them.
+#[derive(Clone)]
+pub struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Turns(Arc::new(Semaphore::new(VIEWS_MAX)))
+    }
 }
 
 /// What is asked of a domain.
@@ -214,6 +229,7 @@ impl<M: Memory> Monitor<M> {
     fn view(&self, query: &Query) -> Result<View, StoreError> {
         let (from, to) = self.span(query.days);
         let domain = tree_walk::normal(&query.domain).unwrap_or_else(|| query.domain.to_ascii_lowercase());
+        let _turn = block_on(self.turns.0.acquire());
         let ours: HashSet<IpAddr> = ours(&self.keeper.config.get()).collect();
         self.keeper.view(Asked { domain, from, to, all: query.all }, ours)
     }
@@ -345,11 +361,12 @@ impl<M: Memory> Monitor<M> {
 pub(crate) fn over<M: Memory>(memory: M, clock: &crate::clock::Clock, config: crate::config::Config) -> Monitor<M> {
     use super::views::Delivered;
     let config = crate::config::InForce::new(config);
-    let no_tls = std::sync::Arc::new(|_| Ok(Taken::nothing()));
+    let no_tls = Arc::new(|_| Ok(Taken::nothing()));
     Monitor {
         keeper: Keeper::new(memory, clock.clone(), config.clone(), Default::default(), no_tls),
         labels: Labels::new(clock.clone(), config),
         alarms: Alarms::default(),
-        delivered: std::sync::Arc::new(|_, _, _| Ok(Delivered::unknown())),
+        delivered: Arc::new(|_, _, _| Ok(Delivered::unknown())),
+        turns: Turns::default(),
     }
 }

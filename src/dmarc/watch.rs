@@ -33,6 +33,9 @@ use crate::{
 const ROUND: Duration = Duration::from_secs(3_600);
 /// After the start, so that the first look does not meet an empty cache and a busy start.
 const FIRST: Duration = Duration::from_secs(5);
+/// Steps of forgetting in one round, and the pause between two.
+const FORGET_ROUNDS_MAX: usize = 50;
+const FORGET_PAUSE: Duration = Duration::from_millis(200);
 /// Domains that one round looks at.
 pub const DOMAINS_MAX: usize = 2_000;
 /// How long the DNS may take for one of them.
@@ -162,8 +165,13 @@ impl<M: Memory> Watch<M> {
     pub(super) async fn round(&self) -> Result<(), StoreError> {
         let keeper = self.keeper.clone();
         let now = keeper.clock.now();
-        if smol::unblock(move || keeper.forget_old(now)).await? {
-            log::info!("act=dmarc_prune what=\"more is left for the next round\"");
+        for _ in 0..FORGET_ROUNDS_MAX {
+            let keeper = keeper.clone();
+            if !smol::unblock(move || keeper.forget_old(now)).await? {
+                break;
+            }
+            // Verdicts wait behind long runs of writes.
+            Timer::after(FORGET_PAUSE).await;
         }
         let config = self.keeper.config.get();
         let Ok(address) = Mailbox::parse(&config.bounce.report_address) else {
