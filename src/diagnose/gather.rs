@@ -98,7 +98,7 @@ pub struct Parts {
 /// Why there is no diagnosis.
 #[derive(Debug, thiserror::Error)]
 pub enum NoDiagnosis {
-    /// [`AT_ONCE`] are being made already.
+    /// Two are being made already.
     #[error("other diagnoses are being made: try again in some seconds")]
     Busy,
     /// The store's.

@@ -1,6 +1,6 @@
 //! All records that a sending domain should have.
 //!
-//! In: a [`Case`].  Out: [`Records`]: each with what it is for, whether it is published already, and in whose zone it belongs.
+//! In: a `Case`.  Out: [`Records`]: each with what it is for, whether it is published already, and in whose zone it belongs.
 //! Always: what is published and good stays as it is; a record is made better, never replaced by a poorer one; where the DNS did not
 //! answer, the record says so instead of standing for what is there.
 //! Sources: issue 6 part 3; R1, R2, R3.

@@ -113,8 +113,8 @@ pub(super) fn address_fix(seen: &Address, subject: &str, language: Language) -> 
         ),
         Address::NoName | Address::NotConfirmed { .. } => both!(
             language,
-            "Ask whoever gave you {subject} (the provider) to set its PTR record to the name below, and let that name lead to it.",
-            "{subject} の割り当て元(プロバイダー)に下記の名前への逆引き設定を依頼し、その名前がこのアドレスを指すようにしてください。"
+            "Ask whoever gave you {subject} (the provider) to set its PTR record to the name that is said in EHLO, and let that name lead to it.",
+            "{subject} の割り当て元(プロバイダー)に EHLO で名乗る名前への逆引き設定を依頼し、その名前がこのアドレスを指すようにしてください。"
         ),
         Address::HelloLeadsElsewhere { .. } => both!(
             language,
