@@ -99,6 +99,8 @@ async fn attend(daemon: &Daemon) -> u8 {
                 systemd::ready("Taking mail");
             }
             Ok(Some(Ok(signal))) => {
+                // First done, then told: whoever reads the line finds the doors closed.
+                daemon.stop_taking();
                 log::info!("act=stop signal={signal:?} drain_timeout_s={}", daemon.drain_timeout().as_secs());
                 break End::Asked;
             }
