@@ -198,11 +198,12 @@ impl Alarm {
             Alarm::NoRecord => {
                 format!("no DMARC record applies to {domain}: nobody sends reports (hikyaku dmarc record {domain})")
             }
-            Alarm::NotOurs { at, wanted, names } if names.is_empty() => format!(
-                "the DMARC record of {at}, which applies to {domain}, has no rua: no reports come. Add rua=mailto:{wanted}"
-            ),
+            Alarm::NotOurs { at, wanted, names } if names.is_empty() => {
+                format!("the DMARC record {} has no rua: no reports come. Add rua=mailto:{wanted}", whose(at, domain))
+            }
             Alarm::NotOurs { at, wanted, names } => format!(
-                "the DMARC record of {at}, which applies to {domain}, sends reports to {} but not to {wanted}: add it to rua",
+                "the DMARC record {} sends reports to {} but not to {wanted}: add it to rua",
+                whose(at, domain),
                 names.join(", ")
             ),
             Alarm::NotAllowed { name, value } => format!(
@@ -248,6 +249,11 @@ impl Alarm {
             }
         }
     }
+}
+
+/// Whose record applies, in English: `of example.jp`, `of example.jp, which applies to shop.example.jp,`.
+fn whose(at: &str, domain: &str) -> String {
+    if at == domain { format!("of {at}") } else { format!("of {at}, which applies to {domain},") }
 }
 
 #[cfg(test)]
