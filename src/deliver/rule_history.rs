@@ -173,9 +173,12 @@ pub async fn note(memos: &dyn Memos, delivery: &Delivery, now: Timestamp) -> Res
         if before == after {
             continue;
         }
-        changes.push(put(format!("{NOW}{name}"), after.map(json)));
+        let known_now = put(format!("{NOW}{name}"), after.map(json));
         // A rule whose own numbers did not change moves with the general limit, which is told once, by its own name.
-        let Some(way) = way(before, after, general).filter(|_| !is_first) else { continue };
+        let Some(way) = way(before, after, general).filter(|_| !is_first) else {
+            changes.push(known_now);
+            continue;
+        };
         let change = RuleChange {
             at_millis: now.as_millis(),
             rule: name.clone(),
@@ -184,7 +187,9 @@ pub async fn note(memos: &dyn Memos, delivery: &Delivery, now: Timestamp) -> Res
             after: after.cloned(),
             general,
         };
+        // First: where a write between the two fails, the change is told twice rather than never.
         changes.push(put(format!("{CHANGE}{:015}/{:05}", now.as_millis(), found.len()), Some(json(&change))));
+        changes.push(known_now);
         found.push(change);
     }
     if is_first {

@@ -108,8 +108,12 @@ fn a_lame_server_is_not_taken_for_an_absence() {
     server.be_lame();
     server.set("example.test", Says::Nothing(60));
     let ask = |name: &str, to| smol::block_on(resolver.txt_by(server.address(), name, to));
-    for name in ["example.test", "none.example.test"] {
+    // A referral to the root says the same in other words.
+    server.set("up.example.test", Says::Referral("."));
+    for name in ["example.test", "none.example.test", "up.example.test"] {
         assert!(matches!(ask(name, To::Own), Err(Unheard::Refused(why)) if why.contains("lame")), "{name}");
+    }
+    for name in ["example.test", "none.example.test"] {
         assert_eq!(ask(name, To::Resolver).expect("a resolver need not be responsible").told, Told::Nothing);
     }
 }

@@ -196,7 +196,8 @@ pub(super) fn read(octets: &[u8], id: u16, name: &str, kind: Type) -> Result<Rep
         answer_of(message, asked, kind).ok_or_else(|| Useless::Refused("a malformed or endless answer".into()))?;
     let authoritative = header.aa();
     let refers = !authoritative && alias.is_none() && matches!(answer, Answer::NoData(_));
-    let referral = if refers { delegation(message) } else { None };
+    // One to the root is how a lame server says that it knows nothing.
+    let referral = if refers { delegation(message).filter(|zone| !zone.is_empty()) } else { None };
     Ok(Reply { answer, authentic: header.ad(), alias, authoritative, referral })
 }
 
