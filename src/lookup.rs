@@ -78,6 +78,13 @@ pub struct Answer<T> {
     pub ttl: Duration,
 }
 
+/// The name is the parent itself, or stands below it; in any case.
+pub fn is_below(name: &str, parent: &str) -> bool {
+    let (name, parent) = (name.as_bytes(), parent.as_bytes());
+    let Some(start) = name.len().checked_sub(parent.len()) else { return false };
+    name[start..].eq_ignore_ascii_case(parent) && (start == 0 || name[start - 1] == b'.')
+}
+
 /// The name under which an address has its own names: `4.3.2.1.in-addr.arpa`, `….ip6.arpa` (RFC 1035 §3.5, RFC 3596 §2.5).
 pub fn reverse_name(address: IpAddr) -> String {
     match address {

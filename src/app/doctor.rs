@@ -30,7 +30,7 @@ pub(super) struct Parts {
     pub outbox: Arc<Outbox>,
 }
 
-/// Starts its task. Reads the system's root certificates.
+/// Starts its task.
 pub(super) fn start(parts: Parts) -> Rounds {
     let Parts { runtime, store, clock, shutdown, config, resolver, keys, outbox } = parts;
     let doctor = Doctor::new(doctor::Parts {

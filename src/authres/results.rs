@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dkim::verify::{DkimResult, Verified},
     dmarc::record::{Mode, Policy},
+    lookup::is_below,
     mail::compose::Folder,
     spf,
 };
@@ -145,7 +146,7 @@ impl Results {
             // Where the DNS did not say how far the organization reaches, the domain itself is certain.
             let is_certain = !dmarc.organizational_domain.is_empty();
             let organization = if is_certain { &dmarc.organizational_domain } else { &dmarc.from };
-            let fits = |claim: &Claim| is_within(&claim.domain, organization);
+            let fits = |claim: &Claim| !organization.is_empty() && is_below(&claim.domain, organization);
             return match claims.iter().find(|claim| !fits(claim)) {
                 None => marked(Mark::Verified, proven),
                 Some(_) if !is_certain => {
@@ -219,12 +220,6 @@ impl Claim {
         let tld_is_valid = domain.rsplit('.').next().is_some_and(|tld| tld.chars().any(|c| c.is_ascii_alphabetic()));
         (domain.chars().all(is_host) && tld_is_valid).then_some(Claim { domain, is_name })
     }
-}
-
-/// `domain` is `organization` or below it.
-fn is_within(domain: &str, organization: &str) -> bool {
-    !organization.is_empty()
-        && domain.strip_suffix(organization).is_some_and(|lead| lead.is_empty() || lead.ends_with('.'))
 }
 
 /// What a report is worth.

@@ -73,8 +73,7 @@ fn algorithm_arg() -> Arg {
 
 /// What it says; `None`: nothing.
 fn algorithm_of(args: &ArgMatches) -> Option<Algorithm> {
-    let word = args.get_one::<String>("algorithm")?;
-    Algorithm::ALL.into_iter().find(|algorithm| algorithm.key_type() == word)
+    Algorithm::from_key_type(args.get_one::<String>("algorithm")?)
 }
 
 /// The option of an RSA key's length.

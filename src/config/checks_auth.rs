@@ -10,7 +10,10 @@ use super::{
     checks::Checks,
     surroundings::{Files, mode_open_to_others, read_key},
 };
-use crate::dkim::key::{RSA_BITS_GOOD, SigningKey};
+use crate::dkim::{
+    key::{RSA_BITS_GOOD, SigningKey},
+    record,
+};
 
 /// Keys of one domain in the file: each signs every mail, and receivers look at a few signatures alone.
 const KEYS_A_DOMAIN_MAX: usize = 4;
@@ -27,7 +30,7 @@ impl Checks<'_> {
             .enumerate()
             .flat_map(|(n, domain)| domain.dkim.iter().enumerate().map(move |(k, key)| (n, k, domain, key)))
             .map(|(n, k, domain, key)| {
-                let name = format!("{}._domainkey.{}", key.selector, domain.name);
+                let name = record::name(&key.selector, &domain.name);
                 (n, k, name, key.private_key.clone())
             })
             .collect();

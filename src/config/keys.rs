@@ -189,7 +189,7 @@ fn forward<V: Visit>(v: &mut V, f: &mut Forward) {
 }
 
 fn suppression<V: Visit>(v: &mut V, s: &mut Suppression) {
-    v.key("run", &mut s.run_at_minute, DailyTime);
+    v.key("run", &mut s.run_at_minute, DailyTime::OR_IMMEDIATELY);
     v.key("watch", &mut s.watch, OrEmpty(Time(days(1), days(3650))));
     v.key("on_submit", &mut s.reject_on_submit, Words(&[("accept", false), ("reject", true)]));
     v.key("per_user", &mut s.per_user, Bool);
@@ -262,7 +262,7 @@ fn unsubscribe<V: Visit>(v: &mut V, u: &mut Unsubscribe) {
     v.key("public_url", &mut u.public_url, EmptyOr(Url { tls_away_from_loopback: true }));
     v.key("tls", &mut u.tls, Bool);
     v.key("proxy_networks", &mut u.proxy_networks, list(Network));
-    v.key("run", &mut u.run_at_minute, DailyTime);
+    v.key("run", &mut u.run_at_minute, DailyTime::OR_IMMEDIATELY);
     v.tables("filter", &mut u.filters, unsubscribe_filter);
 }
 

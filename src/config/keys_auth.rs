@@ -6,7 +6,7 @@
 use super::{
     Dkim, Dmarc, DomainCheck, KnownSender,
     keys::Visit,
-    kinds::{List, Name, OrEmpty, Time, TimeOrNever, Whole, days, list},
+    kinds::{DailyTime, List, Name, OrEmpty, Time, Whole, days, list},
     kinds_net::{DomainName, DomainSuffix, EmptyOr, Ip, Socket},
 };
 
@@ -20,7 +20,7 @@ pub(super) fn dkim<V: Visit>(v: &mut V, d: &mut Dkim) {
 }
 
 pub(super) fn domain_check<V: Visit>(v: &mut V, d: &mut DomainCheck) {
-    v.key("run", &mut d.run_at_minute, TimeOrNever);
+    v.key("run", &mut d.run_at_minute, DailyTime::OR_NEVER);
     v.key("addresses", &mut d.addresses, list(Ip));
     v.key("blocklists", &mut d.blocklists, list(DomainName));
 }

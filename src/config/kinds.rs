@@ -473,17 +473,30 @@ fn minute_of_day(text: &str) -> Option<u16> {
     (shape && hour < 24 && minute < 60).then_some(hour * 60 + minute)
 }
 
-/// A daily time, or `"never"`.
-pub(super) struct TimeOrNever;
+/// The time of a daily run in minutes after midnight, or the word that stands for none.
+pub(super) struct DailyTime {
+    /// The word.
+    pub none: &'static str,
+    /// A time to name where something else was written.
+    pub example: &'static str,
+}
 
-impl Kind<Option<u16>> for TimeOrNever {
+impl DailyTime {
+    /// A run that may as well be at once.
+    pub const OR_IMMEDIATELY: DailyTime = DailyTime { none: "immediately", example: "00:00" };
+    /// A run that may as well not be.
+    pub const OR_NEVER: DailyTime = DailyTime { none: "never", example: "03:40" };
+}
+
+impl Kind<Option<u16>> for DailyTime {
     fn read(&self, raw: &Raw<'_>, notes: &mut Notes) -> Option<Option<u16>> {
-        let text = string(raw, "\"never\" or \"03:40\"", notes)?;
+        let DailyTime { none, example } = self;
+        let text = string(raw, &format!("\"{none}\" or \"{example}\""), notes)?;
         match minute_of_day(text) {
             Some(minutes) => Some(Some(minutes)),
-            None if text == "never" => Some(None),
+            None if text == *none => Some(None),
             None => {
-                let fix = "write \"never\", or a time of day from \"00:00\" to \"23:59\"";
+                let fix = format!("write \"{none}\", or a time of day from \"00:00\" to \"23:59\"");
                 notes.flaw(raw, format!("{} is not a time of day", quoted(text)), fix)
             }
         }
@@ -491,31 +504,7 @@ impl Kind<Option<u16>> for TimeOrNever {
 
     fn show(&self, value: &Option<u16>) -> Option<String> {
         Some(match value {
-            None => quoted("never"),
-            Some(minutes) => format!("\"{:02}:{:02}\"", minutes / 60, minutes % 60),
-        })
-    }
-}
-
-/// The time of a daily run in minutes after midnight, or `"immediately"`.
-pub(super) struct DailyTime;
-
-impl Kind<Option<u16>> for DailyTime {
-    fn read(&self, raw: &Raw<'_>, notes: &mut Notes) -> Option<Option<u16>> {
-        let fix = "write \"immediately\", or a time of day from \"00:00\" to \"23:59\"";
-        let text = string(raw, "\"immediately\" or \"00:00\"", notes)?;
-        if text == "immediately" {
-            return Some(None);
-        }
-        match minute_of_day(text) {
-            Some(minutes) => Some(Some(minutes)),
-            None => notes.flaw(raw, format!("{} is not a time of day", quoted(text)), fix),
-        }
-    }
-
-    fn show(&self, value: &Option<u16>) -> Option<String> {
-        Some(match value {
-            None => quoted("immediately"),
+            None => quoted(self.none),
             Some(minutes) => format!("\"{:02}:{:02}\"", minutes / 60, minutes % 60),
         })
     }

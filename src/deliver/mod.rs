@@ -15,7 +15,8 @@
 //!          body        the content, dot-stuffed        memory      hosts that failed lately
 //!          report      the log's words and fields      notes       what survives a restart
 //!          host_tls    TLS with one host, and counts   dane        its TLSA records
-//!          sts         the cache of MTA-STS policies   sts_host    where they are fetched
+//!          sts         the cache of MTA-STS policies   sts_host    where they come from
+//!          sts_fetch   one question to a policy host
 //!          tls_results a day's TLS, for the reports    tls_facts   the TLS part of explain
 //!          shelf       where policies and results are kept
 //!          rule_history when a speed rule was loosened
@@ -57,6 +58,7 @@ mod site;
 mod sources;
 pub mod streams;
 mod sts;
+pub mod sts_fetch;
 mod sts_host;
 pub mod sts_policy;
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lookup::is_below;
+
 /// A provider whose rules or whose size make it worth a row of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -120,13 +122,6 @@ impl Provider {
             Provider::Other => "other",
         }
     }
-}
-
-/// The name itself, or something below it, in any case.
-pub fn is_below(name: &str, parent: &str) -> bool {
-    let (name, parent) = (name.as_bytes(), parent.as_bytes());
-    let Some(start) = name.len().checked_sub(parent.len()) else { return false };
-    name[start..].eq_ignore_ascii_case(parent) && (start == 0 || name[start - 1] == b'.')
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use smol::Timer;
 
 use super::provider::Provider;
 use crate::{
-    clock::{Clock, DAY_MILLIS, Timestamp},
+    clock::Clock,
     event::{ErrorClass, EventKind, SANDBOX_HOST},
     runtime::{Runtime, Shutdown, Stage},
     store::{Change, MEMO_KEY_MAX, MemoChange, MemoKind, Memos, Message, Origin, Recipient, StoreError},
@@ -256,8 +256,8 @@ struct Pending {
     day: u32,
     /// Its domains, with what came since they were last written.
     today: HashMap<Box<str>, Fresh>,
-    /// Domains that were written today before this process started.
-    before: HashSet<Box<str>>,
+    /// The day's domains, those with them that were written before this process started.
+    named: HashSet<Box<str>>,
     /// What is left of days that are over.
     over: Vec<(u32, Box<str>, Fresh)>,
     /// The day whose start swept the old rows away.
@@ -273,22 +273,21 @@ impl Pending {
             let before = self.day;
             let unwritten = self.today.drain().filter(|(_, fresh)| has_counts(fresh));
             self.over.extend(unwritten.map(|(domain, fresh)| (before, domain, fresh)));
-            self.before.clear();
+            self.named.clear();
             self.day = day;
         }
     }
 
     /// The counts of a domain today.
     fn of(&mut self, domain: &str) -> Option<&mut Fresh> {
-        let known = self.today.contains_key(domain);
-        let fits = known
-            || self.before.contains(domain)
-            || self.today.len().max(self.before.len()) < DOMAINS_A_DAY_MAX
-            || domain == OTHERS;
-        let name = if fits { domain } else { OTHERS };
+        let mut name = domain;
         if !self.today.contains_key(name) {
-            self.before.insert(name.into());
-            self.today.insert(name.into(), Fresh::default());
+            let fits = self.named.contains(name) || self.named.len() < DOMAINS_A_DAY_MAX || name == OTHERS;
+            if !fits {
+                name = OTHERS;
+            }
+            self.named.insert(name.into());
+            self.today.entry(name.into()).or_default();
         }
         self.today.get_mut(name)
     }
@@ -439,7 +438,7 @@ impl Streams {
     fn learn(&self, today: u32, known: HashSet<Box<str>>) {
         let mut pending = self.lock();
         pending.turn_to(today);
-        pending.before.extend(known);
+        pending.named.extend(known);
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
@@ -499,11 +498,6 @@ fn domain_in<'r>(address: &str, room: &'r mut [u8; DOMAIN_OCTETS_MAX]) -> Named<
 
 fn is_name(domain: &str) -> bool {
     !domain.is_empty() && domain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
-}
-
-/// The day of a moment, as these rows know it, from its date's first moment on.
-pub fn day_start(day: u32) -> Timestamp {
-    Timestamp::from_millis(u64::from(day) * DAY_MILLIS)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    clock::{DAY_MILLIS, Timestamp},
     deliver::shelf::RamShelf,
     event::{AttemptDetail, Class, Event, Phase},
     ids::{MessageId, RecipientKey},

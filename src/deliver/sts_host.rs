@@ -5,24 +5,20 @@
 //! private ones are refused where MX hosts on them are; size and time are bounded.
 //! Sources: RFC 8461 §3.1 and §3.3.
 
-use std::{future::Future, net::IpAddr, pin::Pin};
+use std::{future::Future, pin::Pin};
 
 use super::{
     route,
     sts::FETCH_WITHIN,
-    sts_policy::{POLICY_OCTETS_MAX, record_id},
+    sts_fetch::{self, HTTPS_PORT, NoPolicy, host_of},
+    sts_policy::record_id,
     tls_results::ResultType,
 };
 use crate::net::{
     dns::{DnsError, Resolver},
-    https::{self, Fetch, HttpError},
-    tls::{TlsFailure, Trust},
+    https,
+    tls::Trust,
 };
-
-/// The port of policy hosts.
-const HTTPS_PORT: u16 = 443;
-/// Where the policy is (RFC 8461 §3.3).
-const POLICY_PATH: &str = "/.well-known/mta-sts.txt";
 
 /// A future in a box.
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -72,7 +68,7 @@ impl LivePolicyHost {
 
     async fn get(&self, domain: &str, guard: bool) -> Result<Vec<u8>, FetchError> {
         let failed = |words: String| FetchError { result: ResultType::StsPolicyFetchError, words };
-        let host = format!("mta-sts.{domain}");
+        let host = host_of(domain);
         let https = self.https.as_ref().ok_or_else(|| failed("there are no root certificates".into()))?;
         let found = self.resolver.addresses_answer(&host, true).await;
         let mut addresses = found.records.map_err(|e| failed(format!("looking up the address of {host}: {e}")))?;
@@ -82,29 +78,15 @@ impl LivePolicyHost {
                 return Err(failed(format!("{host} has only private or reserved addresses, which are refused")));
             }
         }
-        // IPv4 first: this machine has it in any case, and one dead address must not take the time of all.
-        addresses.sort_by_key(IpAddr::is_ipv6);
-        let fetch = Fetch {
-            host,
-            port: self.port,
-            path: POLICY_PATH.into(),
-            addresses,
-            expect: Some("text/plain".into()),
-            body_max: POLICY_OCTETS_MAX,
-            within: FETCH_WITHIN,
-        };
-        match https.get(&fetch).await {
-            Ok(response) if response.status == 200 => Ok(response.body),
-            Ok(response) => Err(failed(format!("{} answered with status {}", fetch.host, response.status))),
-            Err(error) => {
-                let result = match &error {
-                    HttpError::Tls { failure: TlsFailure::Protocol(_), .. } => ResultType::StsPolicyFetchError,
-                    HttpError::Tls { .. } => ResultType::StsWebpkiInvalid,
-                    _ => ResultType::StsPolicyFetchError,
-                };
-                Err(FetchError { result, words: format!("{}: {error}", fetch.host) })
-            }
-        }
+        sts_fetch::fetch(https, domain, self.port, addresses, FETCH_WITHIN).await.map_err(|why| {
+            let is_certificate = why.is_certificate();
+            let result = if is_certificate { ResultType::StsWebpkiInvalid } else { ResultType::StsPolicyFetchError };
+            let words = match why {
+                NoPolicy::Status(status) => format!("{host} answered with status {status}"),
+                NoPolicy::Http(error) => format!("{host}: {error}"),
+            };
+            FetchError { result, words }
+        })
     }
 }
 
@@ -131,7 +113,7 @@ mod tests {
     use crate::{
         clock::Clock,
         config,
-        deliver::tests::certificate,
+        deliver::{sts_policy::POLICY_OCTETS_MAX, tests::certificate},
         metrics::Metrics,
         net::{
             dns::testserver::{Says, TestServer},

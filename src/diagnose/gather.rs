@@ -28,7 +28,7 @@ use crate::{
     config::{Delivery, InForce},
     deliver::{
         counted::WarmUpState,
-        provider::{Provider, is_below},
+        provider::Provider,
         rule_history::{self, RuleChange, Way},
         rules::Rules,
         streams::{self, Counts, DayCounts},
@@ -39,6 +39,7 @@ use crate::{
         told::DomainChange,
     },
     event::{AttemptDetail, ErrorClass, EventKind},
+    lookup::is_below,
     store::{Lane, LogQuery, LogRow, Memos, Message, Page, Store, StoreError},
     suppress::{Suppressions, incidents::HoldState},
 };

@@ -1,42 +1,26 @@
-//! The little DER that keys need: elements, one after the other.
+//! The DER of keys: their algorithm, and what is in them.
 //!
 //! In: octets that somebody pasted or published.  Out: slices of them.
-//! Always: lengths are checked against what is there; nothing is copied, nothing recurses.
-//! Sources: X.690 §8.1 and §10.1 (definite, shortest lengths), RFC 5280 §4.1.2.7, RFC 5958 §2, RFC 8017 §A.1.
+//! Always: as for [`crate::der`].
+//! Sources: RFC 5280 §4.1.2.7, RFC 5958 §2, RFC 8017 §A.1.
 
-pub(super) const INTEGER: u8 = 0x02;
+use crate::der;
+pub(super) use crate::der::{INTEGER, SEQUENCE};
+
+/// Octets of a length at most: 64 KiB are more than any key has.
+const LENGTH_OCTETS: u8 = 2;
 pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const OBJECT_ID: u8 = 0x06;
-pub(super) const SEQUENCE: u8 = 0x30;
 
 /// Takes an element of that tag off the front; its value.
 pub(super) fn take<'a>(rest: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
-    let all = *rest;
-    let (&found, after_tag) = all.split_first()?;
-    let (&first, after_first) = after_tag.split_first()?;
-    if found != tag {
-        return None;
-    }
-    // Up to 127 in one octet; else that many octets follow. Two of them are 64 KiB: more than any key.
-    let (len, header) = match first {
-        0..=0x7f => (usize::from(first), 2),
-        0x81 | 0x82 => {
-            let octets = after_first.get(..usize::from(first & 0x7f))?;
-            (octets.iter().fold(0, |len, octet| len << 8 | usize::from(*octet)), 2 + octets.len())
-        }
-        _ => return None,
-    };
-    let value = all.get(header..header + len)?;
-    *rest = &all[header + len..];
-    Some(value)
+    der::element(rest, tag, LENGTH_OCTETS).map(|(_, value)| value)
 }
 
 /// The value of a sequence that takes up all of `der`; `None`: it does not, or is none.
 pub(super) fn whole_sequence(der: &[u8]) -> Option<&[u8]> {
-    let mut rest = der;
-    let value = take(&mut rest, SEQUENCE)?;
-    rest.is_empty().then_some(value)
+    der::whole_sequence(der, LENGTH_OCTETS)
 }
 
 /// Takes an integer that is not negative off the front, without zeros in front of it; zero is empty.

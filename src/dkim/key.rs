@@ -14,7 +14,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-pub use super::public::Algorithm;
+pub use super::public::{Algorithm, RSA_BITS_GOOD};
 use super::{
     der, pem,
     public::{self, PublicKey},
@@ -24,8 +24,6 @@ use crate::secret::Secret;
 
 /// Bits of a new RSA key when nobody says.
 pub const RSA_BITS_DEFAULT: usize = 2048;
-/// The fewest bits that are good today; smaller keys sign, and whoever loads one is warned.
-pub const RSA_BITS_GOOD: usize = 2048;
 /// The most bits that every receiver has to take.
 pub const RSA_BITS_MAX: usize = 4096;
 /// The fewest bits that the cryptography library signs with.
@@ -191,7 +189,7 @@ impl SigningKey {
 
     /// It signs, and should be replaced: an RSA key below [`RSA_BITS_GOOD`].
     pub fn is_weak(&self) -> bool {
-        self.algorithm() == Algorithm::RsaSha256 && self.bits() < RSA_BITS_GOOD
+        self.public.is_weak()
     }
 
     /// The public half.
@@ -206,7 +204,7 @@ impl SigningKey {
 
     /// The key record to publish: `v=DKIM1; k=rsa; p=…`.
     pub fn record(&self) -> String {
-        format!("v=DKIM1; k={}; p={}", self.algorithm().key_type(), self.public_key_base64())
+        self.public.record()
     }
 
     /// The signature on a digest; `None`: the cryptography failed.

@@ -13,6 +13,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::der;
+use crate::ids::hex;
 
 /// Bits of the largest RSA key that is worked on.
 const RSA_BITS_MAX: usize = 8192;
@@ -20,6 +21,9 @@ const RSA_BITS_MAX: usize = 8192;
 const EXPONENT_OCTETS_MAX: usize = 5;
 /// The fewest bits of an RSA key whose signatures count (RFC 8301 §3.2).
 pub const RSA_BITS_MIN: usize = 1024;
+
+/// The fewest bits of an RSA key that are good today (RFC 8301 §3.2); smaller keys sign, and whoever has one is warned.
+pub const RSA_BITS_GOOD: usize = 2048;
 
 /// 1.2.840.113549.1.1.1.
 pub(super) const RSA_ID: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
@@ -53,6 +57,11 @@ impl Algorithm {
             Algorithm::RsaSha256 => "rsa",
             Algorithm::Ed25519Sha256 => "ed25519",
         }
+    }
+
+    /// The algorithm of a `k=`; `None`: of neither.
+    pub fn from_key_type(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.key_type() == word)
     }
 }
 
@@ -142,10 +151,20 @@ impl PublicKey {
         }
     }
 
+    /// An RSA key that should be replaced: below [`RSA_BITS_GOOD`].
+    pub fn is_weak(&self) -> bool {
+        self.algorithm() == Algorithm::RsaSha256 && self.bits() < RSA_BITS_GOOD
+    }
+
+    /// The key record to publish: `v=DKIM1; k=rsa; p=…`.
+    pub fn record(&self) -> String {
+        format!("v=DKIM1; k={}; p={}", self.algorithm().key_type(), self.base64())
+    }
+
     /// A short name by which people tell keys apart: the first eight octets of the SHA-256 of `p=`.
     pub fn fingerprint(&self) -> String {
         let hash = digest(&SHA256, self.base64().as_bytes());
-        hash.as_ref().iter().take(8).map(|octet| format!("{octet:02x}")).collect()
+        hex(&hash.as_ref()[..8])
     }
 }
 

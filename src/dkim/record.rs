@@ -18,7 +18,7 @@ use super::{
 /// Octets of a record that are looked at. A key of 8,192 bits takes 1.4 KiB.
 const RECORD_OCTETS_MAX: usize = 8 * 1024;
 /// Octets of one TXT string.
-const TXT_STRING_OCTETS: usize = 255;
+pub const TXT_STRING_OCTETS: usize = 255;
 
 /// What is wrong with a key record. Each is a sentence for whoever publishes it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,11 +81,8 @@ impl KeyRecord {
             return Err(RecordFault::Version);
         }
         let p = without_blanks(tags.get("p").ok_or(RecordFault::NoKey)?);
-        let algorithm = match tags.get("k").unwrap_or("rsa") {
-            "rsa" => Algorithm::RsaSha256,
-            "ed25519" => Algorithm::Ed25519Sha256,
-            other => return Err(RecordFault::KeyType(bounded(other))),
-        };
+        let word = tags.get("k").unwrap_or("rsa");
+        let algorithm = Algorithm::from_key_type(word).ok_or_else(|| RecordFault::KeyType(bounded(word)))?;
         let key = if p.is_empty() {
             None
         } else {

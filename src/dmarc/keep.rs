@@ -32,6 +32,7 @@ use super::{
 use crate::{
     clock::{Clock, DAY_MILLIS, Timestamp},
     config::{Config, InForce},
+    lookup::is_below,
     metrics::Metrics,
     store::{MEMOS_A_CALL_MAX, MEMOS_A_CALL_OCTETS_MAX, MemoChange, MemoKind, Memos, Store, StoreError},
 };
@@ -355,12 +356,11 @@ pub fn oldest_day(config: &Config, now: Timestamp) -> u32 {
 /// By mail, reports come only about these: a domain of the config, a name above one (whose policy it may inherit), or below one.
 /// Where the config names no domain, about all.
 fn is_watched(config: &Config, domain: &str) -> bool {
-    let below = |name: &str, of: &str| name.strip_suffix(of).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     config.domains.is_empty()
-        || config.domains.iter().any(|ours| {
-            let ours = ours.name.to_ascii_lowercase();
-            below(domain, &ours) || (domain.contains('.') && below(&ours, domain))
-        })
+        || config
+            .domains
+            .iter()
+            .any(|ours| is_below(domain, &ours.name) || (domain.contains('.') && is_below(&ours.name, domain)))
 }
 
 impl<M: Memory> Keeper<M> {

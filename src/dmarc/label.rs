@@ -23,7 +23,7 @@ use super::views::{Label, Who};
 use crate::{
     clock::{Clock, Timestamp},
     config::{Config, InForce},
-    lookup::{DnsError, Lookup},
+    lookup::{DnsError, Lookup, is_below},
     runtime::{Runtime, Shutdown, Stage},
     spf,
 };
@@ -250,8 +250,8 @@ fn includes(config: &Config) -> impl Iterator<Item = &str> {
 
 /// A name is a suffix's own, or stands below it: `.outlook.com`.
 fn is_under(name: &str, suffix: &str) -> bool {
-    let suffix = suffix.trim_start_matches('.').to_ascii_lowercase();
-    !suffix.is_empty() && name.strip_suffix(&*suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    let suffix = suffix.trim_start_matches('.');
+    !suffix.is_empty() && is_below(name, suffix)
 }
 
 /// The name of an address that leads back to it, a known sender's before others; and how long that holds.

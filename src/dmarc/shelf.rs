@@ -15,10 +15,11 @@ use smol::block_on;
 use super::{
     keep::{Keeper, Memory, forget, oldest_day},
     row::{self, KeptFailure, KeptReport, day_name, day_of_key, domain_of_key, reversed},
-    views::{Asked, View, is_at_or_below},
+    views::{Asked, View},
 };
 use crate::{
     clock::Timestamp,
+    lookup::is_below,
     store::{MemoKind, StoreError},
 };
 
@@ -138,7 +139,7 @@ impl<M: Memory> Keeper<M> {
         looked_at: &mut usize,
     ) -> Result<HashMap<String, Slim>, StoreError> {
         let mut slim = HashMap::new();
-        let is_within = is_at_or_below(stored, &view.asked.domain);
+        let is_within = is_below(stored, &view.asked.domain);
         let kind = MemoKind::DmarcReports;
         self.each_memo(kind, stored, (from, to), REPORTS_PAGE, &mut |key, value| {
             if *looked_at >= REPORTS_MAX {
@@ -173,7 +174,7 @@ impl<M: Memory> Keeper<M> {
         looked_at: &mut u64,
     ) -> Result<(), StoreError> {
         let kind = MemoKind::DmarcRecords;
-        let is_within = is_at_or_below(stored, &view.asked.domain);
+        let is_within = is_below(stored, &view.asked.domain);
         let mut last_group = String::new();
         self.each_memo(kind, stored, (from, to), PIECES_PAGE, &mut |key, value| {
             let (Some(day), Some((group, piece))) = (day_of_key(key), row::group_of_key(key)) else {

@@ -14,6 +14,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::lookup::is_below;
+
 use super::{
     row::{KeptReport, KeptRow, Mark, Tally, day_name},
     words::Advice,
@@ -262,7 +264,7 @@ impl View {
 
     /// Whether a row of a report about `domain` belongs here.
     pub fn has(&self, domain: &str, row: &KeptRow) -> bool {
-        is_at_or_below(domain, &self.asked.domain) || is_at_or_below(&row.header_from, &self.asked.domain)
+        is_below(domain, &self.asked.domain) || is_below(&row.header_from, &self.asked.domain)
     }
 
     /// Adds a row of a report that counts.
@@ -442,11 +444,6 @@ fn bounded<'m, V: Default>(map: &'m mut BTreeMap<String, V>, name: &str, max: us
         return None;
     }
     Some(map.entry(name.to_owned()).or_default())
-}
-
-/// `name` is `domain`, or stands below it.
-pub fn is_at_or_below(name: &str, domain: &str) -> bool {
-    name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// A day of a domain, for people and programs.

@@ -4,22 +4,24 @@
 //! Always: no redirect is followed; size and time are bounded; addresses were found and allowed by the caller.
 //! Sources: RFC 8461 §3.3.
 
-use std::{future::Future, net::IpAddr, pin::Pin, time::Duration};
+use std::{
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crate::{
-    deliver::sts_policy::POLICY_OCTETS_MAX,
+    deliver::sts_fetch::{self, HTTPS_PORT},
     net::{
-        https::{Client, Fetch, HttpError},
-        tls::{TlsFailure, Trust},
+        https::{Client, HttpError},
+        tls::Trust,
     },
 };
 
 /// How long the policy host may take; RFC 8461 §3.3 suggests a minute, which is more than a check has.
 const FETCH_WITHIN: Duration = Duration::from_secs(12);
-/// The port of policy hosts.
-const HTTPS_PORT: u16 = 443;
-/// Where the policy is (RFC 8461 §3.3).
-const POLICY_PATH: &str = "/.well-known/mta-sts.txt";
 
 /// Why there is no policy.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,34 +43,36 @@ pub trait Policies: Send + Sync + 'static {
 
 /// The internet.
 #[derive(Clone)]
-pub struct PolicyHosts(Result<Client, String>);
+pub struct PolicyHosts {
+    trust: Trust,
+    /// Made when the first policy is asked for: most domains have none, and the roots take time to read.
+    client: Arc<OnceLock<Result<Client, String>>>,
+}
 
 impl PolicyHosts {
-    /// Hosts must have a certificate that these vouch for. Reads the system's roots from disk.
+    /// Hosts must have a certificate that these vouch for.
     pub fn new(trust: Trust) -> Self {
-        PolicyHosts(Client::new(trust))
+        PolicyHosts { trust, client: Arc::default() }
     }
 
-    async fn get(&self, domain: &str, mut addresses: Vec<IpAddr>) -> Result<Vec<u8>, NoPolicy> {
-        let client = self.0.as_ref().map_err(|why| NoPolicy::NotFetched(why.clone()))?;
-        // IPv4 first: one dead address must not take the time of all.
-        addresses.sort_by_key(IpAddr::is_ipv6);
-        let fetch = Fetch {
-            host: format!("mta-sts.{domain}"),
-            port: HTTPS_PORT,
-            path: POLICY_PATH.into(),
-            addresses,
-            expect: Some("text/plain".into()),
-            body_max: POLICY_OCTETS_MAX,
-            within: FETCH_WITHIN,
-        };
-        match client.get(&fetch).await {
-            Ok(response) if response.status == 200 => Ok(response.body),
-            Ok(response) => Err(NoPolicy::NotFetched(format!("it answered with status {}", response.status))),
-            Err(HttpError::Tls { failure: TlsFailure::Protocol(_), words }) => Err(NoPolicy::NotFetched(words)),
-            Err(HttpError::Tls { words, .. }) => Err(NoPolicy::Certificate(words)),
-            Err(error) => Err(NoPolicy::NotFetched(error.to_string())),
-        }
+    async fn get(&self, domain: &str, addresses: Vec<IpAddr>) -> Result<Vec<u8>, NoPolicy> {
+        let this = self.clone();
+        let made = smol::unblock(move || this.client.get_or_init(|| Client::new(this.trust.clone())).clone());
+        let client = made.await.map_err(NoPolicy::NotFetched)?;
+        let fetched = sts_fetch::fetch(&client, domain, HTTPS_PORT, addresses, FETCH_WITHIN).await;
+        fetched.map_err(|why| {
+            let is_certificate = why.is_certificate();
+            match why {
+                sts_fetch::NoPolicy::Status(status) => {
+                    NoPolicy::NotFetched(format!("it answered with status {status}"))
+                }
+                sts_fetch::NoPolicy::Http(HttpError::Tls { words, .. }) if is_certificate => {
+                    NoPolicy::Certificate(words)
+                }
+                sts_fetch::NoPolicy::Http(HttpError::Tls { words, .. }) => NoPolicy::NotFetched(words),
+                sts_fetch::NoPolicy::Http(error) => NoPolicy::NotFetched(error.to_string()),
+            }
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
         generate,
         tree_walk::{Discovery, Whence, discover},
     },
-    lookup::{DnsError, Lookup},
+    lookup::{DnsError, Lookup, is_below},
     tls_report::record as tls_rpt,
 };
 
@@ -55,8 +55,7 @@ impl Gathering<'_, '_> {
             return;
         }
         let published = self.published(&record).await;
-        let below = record.name.strip_suffix(&self.zone);
-        let own_zone = below.is_some_and(|lead| lead.is_empty() || lead.ends_with('.'));
+        let own_zone = is_below(&record.name, &self.zone);
         self.wanted.push(Wanted { purpose, record, published, own_zone });
     }
 

@@ -1,14 +1,15 @@
 //! The few parts of a certificate that DANE compares, found by walking its DER.
 //!
 //! In: octets that a stranger sent.  Out: slices of them.
-//! Always: lengths are checked against what is there; nothing is copied, nothing recurses. Whether a certificate is *valid*
-//! is for the TLS library to say: this only finds the fields.
-//! Sources: X.690 §8.1 and §10.1 (definite, shortest lengths), RFC 5280 §4.1.
+//! Always: as for [`crate::der`]. Whether a certificate is *valid* is for the TLS library to say: this only finds the fields.
+//! Sources: RFC 5280 §4.1.
 
-const SEQUENCE: u8 = 0x30;
+use crate::der::{self, Element, INTEGER, SEQUENCE};
+
 /// `[0]`, the version, which certificates of version 1 leave out.
 const VERSION: u8 = 0xa0;
-const INTEGER: u8 = 0x02;
+/// Octets of a length at most: 16 MiB are more than any handshake carries.
+const LENGTH_OCTETS: u8 = 3;
 
 /// Parts of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,31 +38,11 @@ pub(super) fn parts(certificate: &[u8]) -> Option<Parts<'_>> {
 
 /// The value of a sequence that takes up all of `der`; `None`: it does not, or is none.
 pub(super) fn whole_sequence(der: &[u8]) -> Option<&[u8]> {
-    let mut rest = der;
-    let (_, value) = expect(&mut rest, SEQUENCE)?;
-    rest.is_empty().then_some(value)
+    der::whole_sequence(der, LENGTH_OCTETS)
 }
 
-/// Takes an element of that tag off the front: all of it, and its value.
-fn expect<'a>(rest: &mut &'a [u8], tag: u8) -> Option<(&'a [u8], &'a [u8])> {
-    let all = *rest;
-    let (&found, after_tag) = all.split_first()?;
-    let (&first, after_first) = after_tag.split_first()?;
-    if found != tag {
-        return None;
-    }
-    // Up to 127 in one octet; else that many octets follow. Three of them are 16 MiB: more than any handshake carries.
-    let (len, header) = match first {
-        0..=0x7f => (usize::from(first), 2),
-        0x81..=0x83 => {
-            let octets = after_first.get(..usize::from(first & 0x7f))?;
-            (octets.iter().fold(0, |len, octet| len << 8 | usize::from(*octet)), 2 + octets.len())
-        }
-        _ => return None,
-    };
-    let element = all.get(..header + len)?;
-    *rest = &all[header + len..];
-    Some((element, &element[header..]))
+fn expect<'a>(rest: &mut &'a [u8], tag: u8) -> Option<Element<'a>> {
+    der::element(rest, tag, LENGTH_OCTETS)
 }
 
 #[cfg(test)]

@@ -251,7 +251,7 @@ impl Life {
 
     /// The record that has to be published.
     pub fn record(&self) -> String {
-        format!("v=DKIM1; k={}; p={}", self.algorithm().key_type(), self.public.base64())
+        self.public.record()
     }
 
     /// It is on its way to sign.

@@ -162,7 +162,7 @@ pub fn forget(key: &str) -> MemoChange {
 pub fn read(value: &[u8]) -> Result<Kept, String> {
     // The words of the JSON reader may quote what it read.
     let row: Row = serde_json::from_slice(value).map_err(|_| "the row is damaged".to_owned())?;
-    let algorithm = Algorithm::ALL.into_iter().find(|a| a.key_type() == row.algorithm);
+    let algorithm = Algorithm::from_key_type(&row.algorithm);
     let algorithm = algorithm.ok_or_else(|| format!("its algorithm is unknown: {:.20}", row.algorithm))?;
     let public = BASE64.decode(&row.public).ok().and_then(|octets| PublicKey::read(algorithm, &octets));
     let public = public.ok_or("its public key is damaged")?;

@@ -7,7 +7,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -155,14 +155,9 @@ impl Keyring {
 
 impl Ring {
     fn of(sources: &Sources) -> Self {
-        let replaced = |key: &Managed| {
-            let alike = |m: &&Managed| {
-                m.signs
-                    && m.key.algorithm() == key.key.algorithm()
-                    && a_labels(&m.domain).eq_ignore_ascii_case(&a_labels(&key.domain))
-            };
-            sources.managed.iter().any(|m| alike(&m))
-        };
+        let family = |key: &Managed| (a_labels(&key.domain).into_owned(), key.key.algorithm());
+        let taken_over: HashSet<(String, Algorithm)> = sources.managed.iter().filter(|m| m.signs).map(family).collect();
+        let replaced = |key: &Managed| taken_over.contains(&family(key));
         let known = |key: &Managed, managed: bool, signs: bool| KeyInForce {
             domain: a_labels(&key.domain).into_owned(),
             selector: key.selector.clone(),

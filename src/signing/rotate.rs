@@ -262,7 +262,10 @@ impl Rotation {
                 self.commit(&mut book, std::mem::take(&mut pending)).await?;
             }
         }
-        self.commit(&mut book, pending).await
+        self.commit(&mut book, pending).await?;
+        // The config may have another list of domains, though no key of theirs has changed.
+        self.put_in_force(&book);
+        Ok(())
     }
 
     fn is_sandbox(&self) -> bool {
@@ -448,6 +451,8 @@ impl Rotation {
     /// On disk first, then in force, then told.
     async fn commit(&self, book: &mut MutexGuard<'_, Book>, pending: Pending) -> Result<(), StoreError> {
         let Pending { changes, put, gone, told } = pending;
+        // Most looks find what is known: what signs stays as it is.
+        let is_moved = !put.is_empty() || !gone.is_empty();
         if !changes.is_empty() {
             self.0.parts.shelf.put_memos(changes).await?;
         }
@@ -462,7 +467,9 @@ impl Rotation {
                 }
             }
         }
-        self.put_in_force(book);
+        if is_moved {
+            self.put_in_force(book);
+        }
         self.show(book);
         for told in told {
             // The ring has told these, and nothing about them was decided here.

@@ -75,17 +75,6 @@ pub enum Unsigned {
     LongHeader,
 }
 
-impl Unsigned {
-    /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Unsigned::NoFrom => "its header has no From",
-            Unsigned::SeveralFrom => "its header has several From fields",
-            Unsigned::LongHeader => "its header is too long",
-        }
-    }
-}
-
 /// Why there are no fields.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SignError {
@@ -198,15 +187,15 @@ fn work(tasks: &channel::Receiver<Task>, clock: &Clock, metrics: &Metrics) {
 /// Does one job.
 fn run(request: Request) -> Result<Signed, SignError> {
     let Request { above, content, body_hash, identities, at } = request;
-    let disk;
-    let (stored, body_hash) = match &content {
+    let (ram, disk);
+    let (stored, body_hash) = match content {
         Content::Ram(bytes) => {
-            let end = head_end(bytes).ok_or(SignError::Unsigned(Unsigned::LongHeader))?;
-            let (head, body) = bytes.split_at(end);
+            ram = bytes;
+            let end = head_end(&ram).ok_or(SignError::Unsigned(Unsigned::LongHeader))?;
+            let (head, body) = ram.split_at(end);
             (head, body_hash.unwrap_or_else(|| hash(body)))
         }
-        Content::Disk(_) => {
-            let Content::Disk(open) = content else { return Err(SignError::Failed(String::new())) };
+        Content::Disk(open) => {
             let (head, hash) = read(open, body_hash)?;
             disk = head;
             (&disk[..], hash)

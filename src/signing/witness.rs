@@ -13,15 +13,13 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use crate::{
     clock::Timestamp,
-    dkim::record::{KeyRecord, looks_like_key},
+    dkim::record::{KeyRecord, TXT_STRING_OCTETS, looks_like_key},
 };
 
 /// How long a silent server holds a key back when all others have its record.
 pub const SILENCE_HOLDS: Duration = Duration::from_secs(24 * 3600);
 /// Characters of a foreign record that are shown.
 const SHOWN_MAX: usize = 60;
-/// Octets of one TXT string: what a form keeps that knows no second one.
-const TXT_STRING_OCTETS: usize = 255;
 
 /// What a server says of the record.
 #[derive(Clone, PartialEq, Eq, Debug)]

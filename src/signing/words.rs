@@ -6,10 +6,7 @@
 use std::time::Duration;
 
 use super::life::{Life, Origin, RECORD_STAYS, Stage, What};
-use crate::{clock::Timestamp, dkim::public::Algorithm, when::human};
-
-/// The fewest bits of an RSA key that are good today (RFC 8301 §3.2).
-pub const RSA_BITS_GOOD: usize = 2048;
+use crate::{clock::Timestamp, dkim::public::RSA_BITS_GOOD, when::human};
 
 /// What surrounds a key.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +117,7 @@ fn alarms(life: &Life, around: &Around, words: &mut Words) {
         words.todo = format!("publish the TXT record at {} again", life.record_name());
     }
     let Some(age) = life.age(around.now) else { return };
-    if life.algorithm() == Algorithm::RsaSha256 && life.public.bits() < RSA_BITS_GOOD {
+    if life.public.is_weak() {
         words.alarms.push(format!("has {} bits: receivers ask for {RSA_BITS_GOOD}", life.public.bits()));
     }
     if let Some(max) = around.age_max.filter(|max| age > *max) {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    lookup::{Answer, DnsError, Lookup},
+    lookup::{Answer, DnsError, Lookup, is_below},
 };
 
 /// Octets of an explanation that are kept.
@@ -244,7 +244,7 @@ impl<'a> Checking<'a> {
                 self.count_lookup(&directive.text)?;
                 let target = self.target_or(target.as_ref(), domain).await;
                 let names = self.validated().await?;
-                Ok(names.iter().any(|name| is_within(name, &target)))
+                Ok(names.iter().any(|name| is_below(name, &target)))
             }
             Mechanism::Exists(target) => {
                 self.count_lookup(&directive.text)?;
@@ -340,7 +340,7 @@ impl<'a> Checking<'a> {
         let best = names
             .iter()
             .find(|name| *name == domain)
-            .or_else(|| names.iter().find(|name| is_within(name, domain)))
+            .or_else(|| names.iter().find(|name| is_below(name, domain)))
             .or_else(|| names.first());
         best.cloned().unwrap_or_else(|| "unknown".to_owned())
     }
@@ -369,11 +369,6 @@ impl<'a> Checking<'a> {
         let is_plain = !words.is_empty() && words.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
         (is_plain && words.len() <= EXPLANATION_OCTETS_MAX).then_some(words)
     }
-}
-
-/// `name` is `domain` or below it.
-fn is_within(name: &str, domain: &str) -> bool {
-    name.strip_suffix(domain).is_some_and(|lead| lead.is_empty() || lead.ends_with('.'))
 }
 
 #[cfg(test)]

@@ -108,11 +108,11 @@ fn owe(work: &mut Work<'_, '_>, row: &mut RecipientRow, number: u64, kind: Notic
 
 /// Drops the leads when nobody waits, and the body when nothing is owed, either.
 pub(super) fn body_if_done(work: &mut Work<'_, '_>, id: MessageId) -> Result<(), StoreError> {
-    if work.message(id)?.is_some_and(|m| m.head.waiting == 0 && m.head.leads) {
+    let Some(MessageHead { waiting: 0, owed, leads, .. }) = work.message(id)?.map(|m| m.head) else { return Ok(()) };
+    if leads {
         leads::forget_all(work, id)?;
     }
-    let done = work.message(id)?.is_some_and(|m| m.head.waiting == 0 && m.head.owed == 0);
-    if done { work.body_unneeded(id) } else { Ok(()) }
+    if owed == 0 { work.body_unneeded(id) } else { Ok(()) }
 }
 
 /// The oldest notice owed about this recipient was sent, or will never be.

@@ -45,6 +45,7 @@ const ROOMS: &[Room] = &[
     room("journal", Kind::Word, &[]),
     room("language", Kind::Word, &[]),
     room("when", Kind::Word, &[]),
+    room("der", Kind::Pure, &[]),
     room("lookup", Kind::Pure, &[]),
     room("smtp", Kind::Pure, &[]),
     room("mail", Kind::Pure, &[]),
@@ -125,6 +126,8 @@ const ROOMS: &[Room] = &[
     room("runtime", Kind::Shell, &[]),
     room("net", Kind::Shell, &["runtime"]),
     room("account", Kind::Shell, &["runtime"]),
+    // A question to a policy host, which the doctor asks, too.
+    room("deliver/sts_fetch", Kind::Shell, &["runtime", "net"]),
     // The contract between scheduling and handing over.
     room("deliver/job", Kind::Shell, &[]),
     // What a day of TLS brought, which the reports tell.
@@ -162,7 +165,7 @@ const ROOMS: &[Room] = &[
     ),
     room("dmarc", Kind::Shell, &["runtime", "net", "intake/sink", "authres", "tls_report"]),
     // What changed between two checks, which the webhooks post.
-    room("doctor", Kind::Shell, &["runtime", "net", "signing", "deliver/streams", "dmarc"]),
+    room("doctor", Kind::Shell, &["runtime", "net", "signing", "deliver/streams", "deliver/sts_fetch", "dmarc"]),
     room("diagnose", Kind::Shell, &["deliver/streams", "deliver/rule_history", "doctor", "suppress"]),
     room(
         "webhook",

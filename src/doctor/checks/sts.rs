@@ -8,6 +8,7 @@ use super::{Case, HOSTS_MAX, Outcome};
 use crate::{
     deliver::{
         route::is_public,
+        sts_fetch::host_of,
         sts_policy::{StsMode, StsPolicy, record_id},
     },
     doctor::{
@@ -69,7 +70,7 @@ pub(super) async fn check(case: &Case<'_>, policies: &dyn Policies) -> Outcome {
 async fn policy(case: &Case<'_>, policies: &dyn Policies, outcome: &mut Outcome) -> Option<StsPolicy> {
     let domain = case.domain;
     let mut wrong = |seen| outcome.found(Finding::new(Level::Error, domain, Seen::Sts(seen)));
-    let host = format!("mta-sts.{domain}");
+    let host = host_of(domain);
     let mut addresses = match case.dns.addresses(&host).await {
         Ok(addresses) => addresses,
         Err(why) if why.is_temporary() => {

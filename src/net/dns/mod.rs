@@ -263,12 +263,6 @@ impl Resolver {
         trial.validation
     }
 
-    /// The servers of a zone.
-    pub async fn ns(&self, zone: &str) -> Result<Vec<String>, DnsError> {
-        let records = self.lookup(zone, Type::Ns).await.result?;
-        Ok(records.iter().filter_map(|r| if let Record::Ns(n) = r { Some(n.clone()) } else { None }).collect())
-    }
-
     /// The names of an address.
     pub async fn ptr(&self, address: IpAddr) -> Result<Vec<String>, DnsError> {
         let records = self.lookup(&reverse_name(address), Type::Ptr).await.result?;

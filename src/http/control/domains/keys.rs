@@ -64,7 +64,7 @@ fn name(request: &Request) -> Result<&str, Refused> {
 fn algorithm(request: &Request) -> Result<Option<Algorithm>, Refused> {
     match request.param("algorithm") {
         "" => Ok(None),
-        word => match Algorithm::ALL.into_iter().find(|a| a.key_type() == word) {
+        word => match Algorithm::from_key_type(word) {
             Some(algorithm) => Ok(Some(algorithm)),
             None => Err(Refused::new(400, "the algorithm is rsa or ed25519", "algorithm")),
         },
