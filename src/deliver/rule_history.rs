@@ -208,11 +208,7 @@ pub async fn note(memos: &dyn Memos, delivery: &Delivery, now: Timestamp) -> Res
 /// Keys of changes that are past their time, or too many beside `more` new ones.
 fn too_old(memos: &dyn Memos, more: usize, now: Timestamp) -> Result<Vec<String>, StoreError> {
     let oldest = format!("{CHANGE}{:015}", now.minus(KEPT_FOR).as_millis());
-    let keys: Vec<String> = memos
-        .memos(MemoKind::RuleChanges, CHANGE, None, 2 * (CHANGES_MAX + RULES_MAX))?
-        .into_iter()
-        .map(|(key, _)| key)
-        .collect();
+    let keys = memos.memo_keys(MemoKind::RuleChanges, CHANGE, None, 2 * (CHANGES_MAX + RULES_MAX))?;
     let over = (keys.len() + more).saturating_sub(CHANGES_MAX);
     Ok(keys.into_iter().enumerate().filter(|(n, key)| *n < over || *key < oldest).map(|(_, key)| key).collect())
 }

@@ -207,6 +207,16 @@ pub trait Memos: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+    /// See [`Store::memo_keys`].
+    fn memo_keys(
+        &self,
+        kind: MemoKind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(self.memos(kind, prefix, after, limit)?.into_iter().map(|(key, _)| key).collect())
+    }
     /// See [`Store::put_memos`].
     fn put_memos(&self, changes: Vec<MemoChange>) -> Writing<'_>;
 }
@@ -224,6 +234,16 @@ impl Memos for Store {
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         Store::memos(self, kind, prefix, after, limit)
+    }
+
+    fn memo_keys(
+        &self,
+        kind: MemoKind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        Store::memo_keys(self, kind, prefix, after, limit)
     }
 
     fn put_memos(&self, changes: Vec<MemoChange>) -> Writing<'_> {

@@ -175,6 +175,31 @@ pub(super) fn list(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    each(db, kind, prefix, after, limit, |key, row| match read_value(row) {
+        Ok(value) => Ok((key, value.to_vec())),
+        Err(e) => Err(bad_row(format_args!("the {} memo {key}", kind.word()), e)),
+    })
+}
+
+/// Their keys alone.
+pub(super) fn keys(
+    db: &Database,
+    kind: MemoKind,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    each(db, kind, prefix, after, limit, |key, _| Ok(key))
+}
+
+fn each<T>(
+    db: &Database,
+    kind: MemoKind,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+    take: impl Fn(String, &[u8]) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
     let txn = db.begin_read().reading()?;
     let table = txn.open_table(MEMOS).reading()?;
     let prefix = memo_key(kind, prefix);
@@ -190,9 +215,7 @@ pub(super) fn list(
         if out.len() >= limit || !key.value().starts_with(&prefix) {
             break;
         }
-        let key = String::from_utf8_lossy(&key.value()[1..]).into_owned();
-        let value = read_value(row.value()).map_err(|e| bad_row(format_args!("the {} memo {key}", kind.word()), e))?;
-        out.push((key, value.to_vec()));
+        out.push(take(String::from_utf8_lossy(&key.value()[1..]).into_owned(), row.value())?);
     }
     Ok(out)
 }

@@ -452,6 +452,17 @@ impl Store {
         memos::list(&self.0.db, kind, prefix, after, limit)
     }
 
+    /// Their keys alone: for whoever forgets, or counts.
+    pub fn memo_keys(
+        &self,
+        kind: MemoKind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        memos::keys(&self.0.db, kind, prefix, after, limit)
+    }
+
     /// Writes memos, all in one transaction or none; waits for the commit, which waits for company and comes behind verdicts
     /// and mail. Of changes of the same key the last counts.
     ///

@@ -35,7 +35,7 @@ const ROW_CHANGES: usize = 100;
 const REASON_MAX: usize = 200;
 /// Rows that one read brings.
 const READ_ROWS: usize = 50;
-/// Rows that one step of the pruning forgets.
+/// Rows of which one step reads the names, and that one step of the pruning forgets.
 const PRUNE_ROWS: usize = 500;
 /// How long rows are kept at least.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
@@ -93,10 +93,10 @@ impl Outbox {
         let mut last = floor;
         let mut after: Option<String> = None;
         loop {
-            let rows = store.memos(MemoKind::WebhookEvents, "", after.as_deref(), READ_ROWS)?;
-            let Some((key, _)) = rows.last() else { break };
-            last = last.max(number_of(key));
-            after = Some(key.clone());
+            let keys = store.memo_keys(MemoKind::WebhookEvents, "", after.as_deref(), PRUNE_ROWS)?;
+            let Some(key) = keys.into_iter().next_back() else { break };
+            last = last.max(number_of(&key));
+            after = Some(key);
         }
         Ok(Arc::new(Outbox { store, clock, config, last: AtomicU64::new(last), turn: Mutex::new(()) }))
     }
@@ -232,11 +232,11 @@ pub async fn prune(store: &Store, passed: u64, now: Timestamp) -> Result<(), Sto
     let end = passed.min(number_at(now.minus(KEPT)));
     loop {
         let there = store.clone();
-        let rows = smol::unblock(move || there.memos(MemoKind::WebhookEvents, "", None, PRUNE_ROWS)).await?;
-        let old: Vec<MemoChange> = rows
+        let keys = smol::unblock(move || there.memo_keys(MemoKind::WebhookEvents, "", None, PRUNE_ROWS)).await?;
+        let old: Vec<MemoChange> = keys
             .into_iter()
-            .filter(|(key, _)| number_of(key) <= end)
-            .map(|(key, _)| MemoChange { kind: MemoKind::WebhookEvents, key, value: None })
+            .filter(|key| number_of(key) <= end)
+            .map(|key| MemoChange { kind: MemoKind::WebhookEvents, key, value: None })
             .collect();
         if old.is_empty() {
             return Ok(());

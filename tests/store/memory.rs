@@ -44,7 +44,9 @@ fn memos_are_kept_by_kind_and_listed_in_order() {
         assert_eq!(store.memo(MtaSts, "d08.example").unwrap(), Some(b"8".to_vec()));
         let keys = |prefix: &str, after: Option<&str>, limit| {
             let memos = store.memos(MtaSts, prefix, after, limit).unwrap();
-            memos.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+            let keys = memos.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+            assert_eq!(store.memo_keys(MtaSts, prefix, after, limit).unwrap(), keys);
+            keys
         };
         assert_eq!(keys("", None, 100).len(), 19);
         assert_eq!(keys("d1", None, 3), ["d10.example", "d11.example", "d12.example"]);
