@@ -34,7 +34,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_795_527_310_000);
 const MESSAGES: u64 = 1_000;
 
 fn run(core: &mut Core<Arc<[u8]>>, lanes: &[Arc<str>], payload: &Arc<[u8]>) {
-    let end = End { feedback: Feedback::Healthy, said: None, push: None };
+    let end = End { feedback: Feedback::Healthy, said: None, push: None, delivered: 1, deferred: 0 };
     for n in 0..MESSAGES {
         let key = RecipientKey { message: MessageId::from_u64(n), index: 0 };
         let (user, expires_at) = (UserKey::default(), Timestamp::MAX);
@@ -117,7 +117,12 @@ impl Deliver for Taker {
         Box::pin(async move {
             let detail = AttemptDetail { phase: Some(Phase::Content), ..AttemptDetail::default() };
             let verdict = Verdict::Delivered { peer_does_dsn: false, peer_does_by: false };
-            let result = RecipientResult { index: job.recipients[0].key.index, verdict, detail: Box::new(detail) };
+            let result = RecipientResult {
+                index: job.recipients[0].key.index,
+                verdict,
+                detail: Box::new(detail),
+                conversation: None,
+            };
             Outcome { results: vec![result], feedback: SiteFeedback::Healthy, interrupted: false, push: None }
         })
     }

@@ -3,7 +3,7 @@
 //! `cargo bench --bench store` prints criterion's times; before them, for each batch: messages a second, and the CPU time of
 //! the writer's thread for one message (accept and succeeded, one recipient, 10 KiB), read from /proc. Then the scenes of what
 //! comes back: a million suppressions looked up (`HIKYAKU_BENCH_SUPPRESSIONS`), bounces written, the log followed. And what it costs
-//! to keep a lead for the next try (`HIKYAKU_BENCH_LEADS=1`: that alone).
+//! to keep a lead for the next try (`HIKYAKU_BENCH_LEADS=1`: that alone). `HIKYAKU_BENCH_SAID=1`: what the conversations of deliveries cost.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a measuring program: it prints, and stops at trouble
 
@@ -19,6 +19,7 @@ use hikyaku::{
     mail::header::Facts,
     smtp::{
         address::Mailbox,
+        conversation::{CONVERSATION_OCTETS_MAX, Conversation, Said},
         params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
     },
     store::{
@@ -248,6 +249,79 @@ fn deferrals() {
     }
 }
 
+/// What an attempt over a kept connection says, and with its opening the one that made it.
+fn talk(with_opening: bool) -> Conversation {
+    let opening = [
+        (Said::Host, "mx1.example.org[192.0.2.25]:25"),
+        (Said::Peer, "220 mx1.example.org ESMTP Postfix"),
+        (Said::We, "EHLO relay.example.jp"),
+        (
+            Said::Peer,
+            "250-mx1.example.org\n250-PIPELINING\n250-SIZE 52428800\n250-STARTTLS\n250-ENHANCEDSTATUSCODES\n250-8BITMIME\n250-DSN\n250 SMTPUTF8",
+        ),
+        (Said::We, "STARTTLS"),
+        (Said::Peer, "220 2.0.0 Ready to start TLS"),
+        (Said::Tls, "TLSv1.3 TLS13_AES_256_GCM_SHA384 verified"),
+        (Said::We, "EHLO relay.example.jp"),
+        (
+            Said::Peer,
+            "250-mx1.example.org\n250-PIPELINING\n250-SIZE 52428800\n250-ENHANCEDSTATUSCODES\n250-8BITMIME\n250-DSN\n250 SMTPUTF8",
+        ),
+    ];
+    let kept = [(Said::Host, "mx1.example.org[192.0.2.25]:25"), (Said::Reused, "17 4")];
+    let said = [
+        (
+            Said::We,
+            "MAIL FROM:<b-06bhv7q9z2k4m-0-k3x9q2v8r5t1@return.example.jp> SIZE=10521 BODY=8BITMIME RET=HDRS ENVID=06BHV7Q9Z2K4M",
+        ),
+        (Said::Peer, "250 2.1.0 Ok"),
+        (Said::We, "RCPT TO:<hanako.yamada@example.org> NOTIFY=FAILURE ORCPT=rfc822;hanako.yamada@example.org"),
+        (Said::Peer, "250 2.1.5 Ok"),
+        (Said::We, "DATA"),
+        (Said::Peer, "354 End data with <CR><LF>.<CR><LF>"),
+        (Said::Content, "10521"),
+        (Said::Peer, "250 2.0.0 Ok: queued as 4XyZ123"),
+    ];
+    let mut out = Conversation::default();
+    let front: &[(Said, &str)] = if with_opening { &opening } else { &kept };
+    for (at, (said, text)) in (0..).zip(front.iter().chain(&said)) {
+        assert!(out.push(Some(at * 7), *said, text, CONVERSATION_OCTETS_MAX));
+    }
+    out
+}
+
+/// Deliveries without a conversation, with the short one of a kept connection, and with a whole one: alternating, thrice.
+fn conversations() {
+    const MESSAGES: usize = 12_800;
+    const BATCH: usize = 32;
+    let kinds = [("none", None), ("short", Some(talk(false))), ("whole", Some(talk(true)))];
+    for (name, conversation) in kinds.iter().cycle().take(3 * kinds.len()) {
+        let mut bench = Bench::new();
+        let mut keys = Vec::with_capacity(MESSAGES);
+        for _ in 0..MESSAGES / 64 {
+            let submissions: Vec<Submission> = (0..64).map(|_| bench.submission()).collect();
+            let all = submissions.into_iter().map(|s| bench.store.submit(s));
+            keys.extend(smol::block_on(futures(all)).into_iter().map(|r| r.unwrap().loaded().recipients[0].key));
+        }
+        let (octets, cpu, written) = (bench.store.totals().database_octets, thread_cpu("hikyaku-store"), written());
+        for part in keys.chunks(BATCH) {
+            let change = |key: &RecipientKey| {
+                let conversation = conversation.clone();
+                Change { conversation, ..bench.succeeded(*key) }
+            };
+            smol::block_on(bench.store.apply(part.iter().map(change).collect())).unwrap();
+        }
+        let each = |n: f64| n / MESSAGES as f64;
+        println!(
+            "conversation: {name:<5} ({:>4} octets) verdict {:>5.1} µs of the writer, {:>6.0} octets written; database {:>5.0} octets more a message",
+            conversation.as_ref().map_or(0, |c| c.octets().len()),
+            each((thread_cpu("hikyaku-store") - cpu).as_secs_f64() * 1e6),
+            each((self::written() - written) as f64),
+            each(bench.store.totals().database_octets.saturating_sub(octets) as f64),
+        );
+    }
+}
+
 /// All of them, at once.
 async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let executor = smol::LocalExecutor::new();
@@ -382,6 +456,9 @@ fn store(c: &mut Criterion) {
     let only_lists = std::env::var("HIKYAKU_BENCH_SCENE").is_ok_and(|scene| scene == "lists");
     if std::env::var_os("HIKYAKU_BENCH_LEADS").is_some() {
         return deferrals();
+    }
+    if std::env::var_os("HIKYAKU_BENCH_SAID").is_some() {
+        return conversations();
     }
     if !only_lists {
         writer_cpu();

@@ -167,6 +167,21 @@ pub enum WaitReason {
 }
 
 impl WaitReason {
+    /// Every reason, in the order of their stored numbers.
+    pub const ALL: [WaitReason; 6] = [
+        WaitReason::Fresh,
+        WaitReason::Retry,
+        WaitReason::Site,
+        WaitReason::Held,
+        WaitReason::Damaged,
+        WaitReason::Scheduled,
+    ];
+
+    /// The reason of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|wait| wait.word() == word)
+    }
+
     /// The word in logs.
     pub fn word(self) -> &'static str {
         match self {
@@ -211,6 +226,22 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// Every class, in the order of CMC's numbers.
+    pub const ALL: [ErrorClass; 12] = [
+        ErrorClass::UnknownHost,
+        ErrorClass::UnknownUser,
+        ErrorClass::ResendTimeout,
+        ErrorClass::Rejected,
+        ErrorClass::OverCapacity,
+        ErrorClass::ForwardingError,
+        ErrorClass::ReceivingServerError,
+        ErrorClass::TooLarge,
+        ErrorClass::BadAddress,
+        ErrorClass::Blocked,
+        ErrorClass::Unsubscribed,
+        ErrorClass::Other,
+    ];
+
     /// Its name, as the log and the config write it.
     pub fn word(self) -> &'static str {
         match self {
@@ -330,6 +361,11 @@ pub enum Class {
 impl Class {
     /// Every class, in the order of service, which is also that of their stored numbers.
     pub const ALL: [Class; 3] = [Class::High, Class::Normal, Class::Low];
+
+    /// The class of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.word() == word)
+    }
 
     /// The word in config and logs.
     pub fn word(self) -> &'static str {

@@ -105,6 +105,10 @@ pub struct RecipientKey {
 /// not counted for reports: a report about a report would never end (RFC 8460 §5.4).
 pub const REPORT_USER: &str = "tls-report";
 
+/// The user of mail that the console sends to people who sign in: no account has this name. Its content opens an account, so it is
+/// for its recipient alone: nobody downloads it.
+pub const CONSOLE_USER: &str = "console-mail";
+
 /// A submitter in short: what fairness between API users is keyed by, in RAM and in the due index.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct UserKey(u64);

@@ -19,7 +19,7 @@
 //!         ▲                          event log      (state + event, one commit)
 //!         └── bounce/notice ◄── notices owed ──┘
 //!                                         │
-//!              http/page · http/metrics · http/control ─ control.sock ─ cli        (readers of the log)
+//!              http/console · http/metrics · http/control ─ control.sock ─ cli        (readers of the log)
 //! ```
 //!
 //! # By HTTP, and out by HTTP
@@ -31,6 +31,15 @@
 //!   event log ─► webhook/page ─► webhook/endpoint (a task each) ─► webhook/sender ─► net/kept ─HTTPS─► your program
 //!   suppress ──(same commit)──► webhook/outbox ──┘    └─► memos: place, history
 //!   inbound mail ─► webhook/inbound ─► queue, lane webhook/NAME ─► webhook/inbound_deliver ─► your program
+//! ```
+//!
+//! # By the browser
+//!
+//! ```text
+//!   browser ─► http/front ─► http/server ─► console/gate (cookie → session, form's token) ─► console/place: the table of pages, who may
+//!      console/{door, overview, owner, mail, logs, queue, lists, domains, dmarc, users, webhooks, sandbox, audit, settings}
+//!         └─► daemon: store, scheduler, account, suppress, signing … ─► layout, parts, http/chart ─► HTML in two languages
+//!   smtp/client/tape ─► deliver/talk ─► verdict ─► store/conversations (same commit) ─► console/mail, bounce/plain (plain words)
 //! ```
 //!
 //! # What comes back

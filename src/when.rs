@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{civil, tz::TimeZone};
 
-use crate::clock::Timestamp;
+use crate::clock::{DAY_MILLIS, Timestamp};
 
 /// The zone that people read times in: `[server].time_zone`.
 #[derive(Clone, Debug)]
@@ -145,6 +145,21 @@ fn moment(at: &jiff::Zoned) -> Option<Timestamp> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no time: write 2h, 3d, 2026-11-24, 2026-11-24T09:00 or 2026-11-24T09:00:00Z")]
 pub struct NotATime(String);
+
+/// Characters of a day's name, `YYYY-MM-DD`.
+const DAY_NAME_LEN: usize = 10;
+
+/// A day of UTC (days since 1970) as keys and rows name it: `2026-11-24`.
+pub fn day_name(day: u32) -> String {
+    Timestamp::from_millis(u64::from(day) * DAY_MILLIS).rfc3339().chars().take(DAY_NAME_LEN).collect()
+}
+
+/// The day of such a name.
+pub fn day_named(name: &str) -> Option<u32> {
+    let date: civil::Date = (name.len() == DAY_NAME_LEN).then(|| name.parse().ok()).flatten()?;
+    let midnight = date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond();
+    u32::try_from(u64::try_from(midnight).ok()? / DAY_MILLIS).ok()
+}
 
 /// The time of an RFC 3339 text, as our own rows have it.
 pub fn of_rfc3339(text: &str) -> Option<Timestamp> {

@@ -22,6 +22,7 @@ const FILE_LINES_MAX: usize = 600;
 const FIELDS_WITHOUT_KEY: &[(&str, &str)] = &[
     ("smarthost_password", "what smarthost_password_file says"),
     ("key", "what private_key says"),
+    ("origin", "where the file is, and its lines"),
     ("run_at_minute", "key: run"),
     ("reject_on_submit", "key: on_submit"),
     ("form", "key: format"),

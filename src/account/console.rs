@@ -1,6 +1,6 @@
 //! Logins of people, and the way back for who forgot the password.
 //!
-//! In: name, password, code, source; tokens of reset mails.  Out: [`Login`] or [`ConsoleRefusal`].
+//! In: name and password, then a code, with their source; tokens of reset mails.  Out: [`Login`] or [`ConsoleRefusal`].
 //! Always: wrong passwords in a row are counted on disk and lock the account (R15), and each costs at most one small
 //! transaction, so that a guesser makes no more of them than `failed_logins_max`; once locked, no password is looked at any
 //! more; unknown, locked and wrong sound alike and cost the same hash; a code counts once; a reset by mail never unlocks the
@@ -11,10 +11,12 @@ use std::{net::IpAddr, time::Duration};
 use super::{
     AccountError, Accounts, Actor, Inner, Login, NAME_MAX, holds, is_group_administrator,
     log::Outcome,
-    manage::{hashed, refused},
+    manage::hashed,
     password,
     sessions::{digest_of, new_token},
+    tickets::Ticket,
     totp,
+    words::refused,
 };
 use crate::{
     clock::Timestamp,
@@ -23,9 +25,9 @@ use crate::{
 };
 
 /// The word for the console in the login log.
-const DOOR: &str = "console";
+pub(super) const DOOR: &str = "console";
 /// How long the link of a reset mail counts.
-const RESET_LIFETIME: Duration = Duration::from_secs(3600);
+pub(super) const RESET_LIFETIME: Duration = Duration::from_secs(3600);
 /// One reset mail an account in this time: strangers ask for them, too.
 const RESET_EVERY: Duration = Duration::from_secs(300);
 /// A refused login is answered this long after it came, or later: the write that counts a wrong password takes its time, and
@@ -43,8 +45,13 @@ pub enum ConsoleRefusal {
         /// How long the answer still waits.
         after: Duration,
     },
-    /// The password is right, and a code is needed beside it.
-    CodeNeeded,
+    /// The password is right, and a code is needed beside it: [`Accounts::enter_code`].
+    CodeNeeded {
+        /// Stands for the password until the code is entered; counts for some minutes, for this account.
+        ticket: Secret<String>,
+    },
+    /// The ticket is too old, or the account has another password since: sign in from the beginning.
+    TicketOver,
     /// The code is wrong or was used; counts as a wrong password.
     CodeWrong {
         /// How long the answer waits.
@@ -63,26 +70,58 @@ pub enum ConsoleRefusal {
     Store(StoreError),
 }
 
+impl ConsoleRefusal {
+    /// Makes the answer come [`REFUSED_AFTER`] the question at least, of which this has passed.
+    pub(super) fn wait_at_least(&mut self, passed: Duration) {
+        if let ConsoleRefusal::Wrong { after } | ConsoleRefusal::CodeWrong { after } = self {
+            *after = (*after).max(REFUSED_AFTER).saturating_sub(passed);
+        }
+    }
+}
+
 impl Accounts {
-    /// Checks the login of a person. `code`: the second factor, if one was entered.
+    /// Checks name and password of a person.
     ///
     /// # Errors
-    /// Why nobody is let in.
-    pub async fn log_in(
-        &self,
-        source: IpAddr,
-        name: &str,
-        password: &Secret<String>,
-        code: Option<&str>,
-    ) -> Result<Login, ConsoleRefusal> {
+    /// Why nobody is let in; [`ConsoleRefusal::CodeNeeded`]: half of the way is done.
+    pub async fn log_in(&self, source: IpAddr, name: &str, password: &Secret<String>) -> Result<Login, ConsoleRefusal> {
         let inner = &*self.0;
         let began = inner.clock.instant();
-        let (outcome, mut decided) = inner.log_in(source, &name.to_lowercase(), password, code).await;
-        if let Err(ConsoleRefusal::Wrong { after } | ConsoleRefusal::CodeWrong { after }) = &mut decided {
-            *after = (*after).max(REFUSED_AFTER).saturating_sub(inner.clock.instant() - began);
+        let (outcome, mut decided) = inner.log_in(source, &name.to_lowercase(), password).await;
+        if let Err(refusal) = &mut decided {
+            refusal.wait_at_least(inner.clock.instant() - began);
         }
         inner.log.note(name, source, DOOR, outcome, inner.clock.now(), inner.clock.instant());
         decided
+    }
+
+    /// Checks the code of who has entered the password; the ticket goes on counting after a wrong one.
+    ///
+    /// # Errors
+    /// Why nobody is let in.
+    pub async fn enter_code(
+        &self,
+        source: IpAddr,
+        ticket: &Secret<String>,
+        code: &str,
+    ) -> Result<Login, ConsoleRefusal> {
+        let inner = &*self.0;
+        let began = inner.clock.instant();
+        let Some(held) = inner.tickets.find(ticket, inner.clock.now()) else { return Err(ConsoleRefusal::TicketOver) };
+        let (outcome, mut decided) = inner.enter_code(source, &held, code).await;
+        if let Err(refusal) = &mut decided {
+            refusal.wait_at_least(inner.clock.instant() - began);
+        } else {
+            inner.tickets.forget(ticket);
+        }
+        inner.log.note(&held.name, source, DOOR, outcome, inner.clock.now(), inner.clock.instant());
+        decided
+    }
+
+    /// The token of a reset mail counts now.
+    pub fn reset_fits(&self, name: &str, token: &Secret<String>) -> bool {
+        let now = self.0.clock.now();
+        self.0.person(&name.to_lowercase()).is_some_and(|account| counts(&account, token, now))
     }
 
     /// Begins a reset by mail: the token for the link, to be mailed to the account's address and to nobody else. `None`: there
@@ -127,8 +166,7 @@ impl Accounts {
         let _alone = inner.changes.lock().await;
         let now = inner.clock.now();
         let account = inner.person(&name.to_lowercase()).filter(|account| counts(account, token, now));
-        let mut account =
-            account.ok_or_else(|| refused("the link is not valid any more: ask for another mail".into()))?;
+        let mut account = account.ok_or_else(link_is_over)?;
         let (_, hash) = hashed(&account.name, Some(password), false).await?;
         inner.give_key(&mut account, hash);
         let was_locked = account.person.locked_at.is_some();
@@ -149,6 +187,13 @@ impl Accounts {
     }
 }
 
+fn link_is_over() -> AccountError {
+    refused(
+        "the link is not valid any more: ask for another mail",
+        "このリンクは無効です。もう一度メールを請求してください。",
+    )
+}
+
 /// The token of the account's last reset mail, in time.
 fn counts(account: &Account, token: &Secret<String>, now: Timestamp) -> bool {
     account
@@ -159,20 +204,25 @@ fn counts(account: &Account, token: &Secret<String>, now: Timestamp) -> bool {
 }
 
 type Decided = (Outcome, Result<Login, ConsoleRefusal>);
+/// A person whose password is right, with the lock on changes under which that was found.
+type Verified<'a> = (Account, smol::lock::MutexGuard<'a, ()>);
 
 impl Inner {
     /// The console account of this name.
-    fn person(&self, name: &str) -> Option<Account> {
+    pub(super) fn person(&self, name: &str) -> Option<Account> {
         let account = self.account(name).filter(|account| account.kind == AccountKind::Console)?;
         Some((*account).clone())
     }
 
-    async fn log_in(&self, source: IpAddr, name: &str, password: &Secret<String>, code: Option<&str>) -> Decided {
-        if !holds(&self.config().allowed_ips.console, source) {
-            return (Outcome::NotAllowed, Err(ConsoleRefusal::NotAllowed));
-        }
-        if let Some(refusing) = self.guard.refuses(source, self.clock.instant()) {
-            return (Outcome::Busy, Err(ConsoleRefusal::Busy { again_after: refusing.again_after }));
+    /// The password of a person, by all the rules for wrong ones.
+    pub(super) async fn verify(
+        &self,
+        source: IpAddr,
+        name: &str,
+        password: &Secret<String>,
+    ) -> (Outcome, Result<Verified<'_>, ConsoleRefusal>) {
+        if let Err((outcome, refusal)) = self.may_try(source) {
+            return (outcome, Err(refusal));
         }
         if name.len() > NAME_MAX || password.reveal().len() > password::KEY_LEN_MAX {
             return (Outcome::Wrong, Err(ConsoleRefusal::Wrong { after: self.failed(source) }));
@@ -187,7 +237,7 @@ impl Inner {
         let Some(seen) = account else {
             return (Outcome::Wrong, Err(ConsoleRefusal::Wrong { after: self.failed(source) }));
         };
-        let _alone = self.changes.lock().await;
+        let alone = self.changes.lock().await;
         // Others may have guessed, or the operator acted, while we hashed.
         match self.current(&seen).map(|now| (*now).clone()) {
             None => (Outcome::Wrong, Err(ConsoleRefusal::Wrong { after: self.failed(source) })),
@@ -199,31 +249,82 @@ impl Inner {
                 let wrong = ConsoleRefusal::Wrong { after: self.failed(source) };
                 (Outcome::Wrong, Err(stored.err().unwrap_or(wrong)))
             }
-            Some(now) => self.second_factor(now, source, code).await,
+            Some(now) => (Outcome::Success, Ok((now, alone))),
         }
     }
 
-    /// The password fits.
-    async fn second_factor(&self, mut account: Account, source: IpAddr, code: Option<&str>) -> Decided {
+    /// Who comes from there may try at all.
+    fn may_try(&self, source: IpAddr) -> Result<(), (Outcome, ConsoleRefusal)> {
+        if !holds(&self.config().allowed_ips.console, source) {
+            return Err((Outcome::NotAllowed, ConsoleRefusal::NotAllowed));
+        }
+        match self.guard.refuses(source, self.clock.instant()) {
+            Some(refusing) => Err((Outcome::Busy, ConsoleRefusal::Busy { again_after: refusing.again_after })),
+            None => Ok(()),
+        }
+    }
+
+    async fn log_in(&self, source: IpAddr, name: &str, password: &Secret<String>) -> Decided {
+        let (outcome, verified) = self.verify(source, name, password).await;
+        match verified {
+            Err(refusal) => (outcome, Err(refusal)),
+            Ok((account, _alone)) => {
+                if let Err((outcome, refusal)) = self.may_enter(&account, source) {
+                    return (outcome, Err(refusal));
+                }
+                if account.person.totp.is_none() {
+                    return self.let_in(account).await;
+                }
+                // The count of wrong passwords stays: it ends with a whole login.
+                match self.tickets.give(&account, self.clock.now()) {
+                    Ok(ticket) => (Outcome::Totp, Err(ConsoleRefusal::CodeNeeded { ticket })),
+                    Err(_) => (Outcome::Busy, Err(ConsoleRefusal::Busy { again_after: LINE_AGAIN_AFTER })),
+                }
+            }
+        }
+    }
+
+    async fn enter_code(&self, source: IpAddr, held: &Ticket, code: &str) -> Decided {
+        if let Err((outcome, refusal)) = self.may_try(source) {
+            return (outcome, Err(refusal));
+        }
+        let _alone = self.changes.lock().await;
+        let account = self.person(&held.name).filter(|account| account.password_set_at == held.password_set_at);
+        let Some(mut account) = account else { return (Outcome::Totp, Err(ConsoleRefusal::TicketOver)) };
+        if account.person.locked_at.is_some() {
+            return (Outcome::Locked, Err(ConsoleRefusal::CodeWrong { after: self.failed(source) }));
+        }
+        if let Err((outcome, refusal)) = self.may_enter(&account, source) {
+            return (outcome, Err(refusal));
+        }
+        // Turned off meanwhile, there is nothing left to ask; but the way begins anew, so that nobody wonders.
+        let Some(secret) = &account.person.totp else { return (Outcome::Totp, Err(ConsoleRefusal::TicketOver)) };
+        let Some(step) = totp::step_of(secret, code, self.clock.now(), account.person.totp_step) else {
+            let stored = self.count_failure(account, source).await;
+            let wrong = ConsoleRefusal::CodeWrong { after: self.failed(source) };
+            return (Outcome::Totp, Err(stored.err().unwrap_or(wrong)));
+        };
+        account.person.totp_step = step;
+        self.let_in(account).await
+    }
+
+    /// The password fits; the account may be used from there, now.
+    fn may_enter(&self, account: &Account, source: IpAddr) -> Result<(), (Outcome, ConsoleRefusal)> {
         if !holds(&account.rights.networks, source) {
-            return (Outcome::NotAllowed, Err(ConsoleRefusal::NotAllowed));
+            return Err((Outcome::NotAllowed, ConsoleRefusal::NotAllowed));
         }
-        if self.has_expired(&account) {
-            return (Outcome::Expired, Err(ConsoleRefusal::Expired));
+        if self.has_expired(account) {
+            return Err((Outcome::Expired, ConsoleRefusal::Expired));
         }
-        let used = account.person.totp_step;
-        if let Some(secret) = &account.person.totp {
-            // The count of wrong passwords stays: it ends with a whole login.
-            let Some(code) = code else { return (Outcome::Totp, Err(ConsoleRefusal::CodeNeeded)) };
-            let Some(step) = totp::step_of(secret, code, self.clock.now(), used) else {
-                let stored = self.count_failure(account, source).await;
-                let wrong = ConsoleRefusal::CodeWrong { after: self.failed(source) };
-                return (Outcome::Totp, Err(stored.err().unwrap_or(wrong)));
-            };
-            account.person.totp_step = step;
-        }
+        Ok(())
+    }
+
+    /// Lets a person in, and writes what that changed.
+    async fn let_in(&self, mut account: Account) -> Decided {
         let login = Login::from(&account);
-        if account.person.failed_logins > 0 || account.person.totp_step != used {
+        let is_known =
+            self.account(&account.name).is_some_and(|known| known.person.totp_step == account.person.totp_step);
+        if account.person.failed_logins > 0 || !is_known {
             account.person.failed_logins = 0;
             if let Err(error) = self.save(vec![account], Vec::new()).await {
                 return (Outcome::Busy, Err(ConsoleRefusal::Store(error)));

@@ -5,12 +5,12 @@ use super::{
     *,
 };
 
-const PASSWORD: &str = "correct horse battery";
-const USER: &str = "user@example.jp";
-const ADMIN: &str = "admin@example.jp";
-const HERE: &str = "192.0.2.1";
+pub(super) const PASSWORD: &str = "correct horse battery";
+pub(super) const USER: &str = "user@example.jp";
+pub(super) const ADMIN: &str = "admin@example.jp";
+pub(super) const HERE: &str = "192.0.2.1";
 
-async fn peopled() -> House {
+pub(super) async fn peopled() -> House {
     let house = house(10);
     for (name, role) in [(ADMIN, Role::GroupAdministrator), (USER, Role::User)] {
         let changes = Changes { role: Some(role), ..Changes::default() };
@@ -22,15 +22,26 @@ async fn peopled() -> House {
 }
 
 /// What came of a login, in a word.
-async fn log_in(house: &House, source: &str, name: &str, password: &str, code: Option<&str>) -> &'static str {
-    match house.accounts.log_in(ip(source), name, &secret(password), code).await {
+pub(super) async fn log_in(
+    house: &House,
+    source: &str,
+    name: &str,
+    password: &str,
+    code: Option<&str>,
+) -> &'static str {
+    let mut decided = house.accounts.log_in(ip(source), name, &secret(password)).await;
+    if let (Err(ConsoleRefusal::CodeNeeded { ticket }), Some(code)) = (&decided, code) {
+        decided = house.accounts.enter_code(ip(source), ticket, code).await;
+    }
+    match decided {
         Ok(login) => {
             assert_eq!(login.name, name.to_lowercase());
             "in"
         }
         Err(ConsoleRefusal::Wrong { .. }) => "wrong",
-        Err(ConsoleRefusal::CodeNeeded) => "code needed",
+        Err(ConsoleRefusal::CodeNeeded { .. }) => "code needed",
         Err(ConsoleRefusal::CodeWrong { .. }) => "code wrong",
+        Err(ConsoleRefusal::TicketOver) => "ticket over",
         Err(ConsoleRefusal::NotAllowed) => "not allowed",
         Err(ConsoleRefusal::Expired) => "expired",
         Err(ConsoleRefusal::Busy { .. }) => "busy",
@@ -39,7 +50,7 @@ async fn log_in(house: &House, source: &str, name: &str, password: &str, code: O
 }
 
 /// Guesses so often, each from another address, so that no address is refused.
-async fn guess(house: &House, name: &str, times: u32, from: u32) {
+pub(super) async fn guess(house: &House, name: &str, times: u32, from: u32) {
     for n in 0..times {
         let source = IpAddr::V4((0x0a00_0000 + from + n).into()).to_string();
         assert_eq!(log_in(house, &source, name, "a wrong guess", None).await, "wrong");
@@ -107,7 +118,7 @@ fn guesses_at_once_are_counted_one_by_one_and_none_is_looked_at_after_the_lock()
         .map(|n| {
             let accounts = house.accounts.clone();
             let guess = secret("a wrong guess");
-            executor.spawn(async move { accounts.log_in(IpAddr::V4(n.into()), USER, &guess, None).await.is_ok() })
+            executor.spawn(async move { accounts.log_in(IpAddr::V4(n.into()), USER, &guess).await.is_ok() })
         })
         .collect();
     smol::block_on(executor.run(async {
@@ -133,7 +144,7 @@ fn an_unknown_and_a_locked_name_cost_what_a_wrong_password_costs_and_sound_alike
         }
         // The answers come at the same time, whatever was written meanwhile.
         for name in [ADMIN, "nobody@example.jp"] {
-            let refusal = house.accounts.log_in(ip("192.0.2.99"), name, &secret("a wrong guess"), None).await;
+            let refusal = house.accounts.log_in(ip("192.0.2.99"), name, &secret("a wrong guess")).await;
             let Err(ConsoleRefusal::Wrong { after }) = refusal else { panic!("{name}: {refusal:?}") };
             assert_eq!(after, Duration::from_secs(1), "{name}: this clock stands still");
         }
@@ -275,10 +286,11 @@ fn sessions_outlive_a_restart_and_end_with_time_password_and_account() {
     smol::block_on(async {
         let house = peopled().await;
         let enter = async |house: &House, name: &str| {
-            let login = house.accounts.log_in(ip(HERE), name, &secret(PASSWORD), None).await.unwrap();
-            house.accounts.open_session(&login).await.unwrap()
+            let login = house.accounts.log_in(ip(HERE), name, &secret(PASSWORD)).await.unwrap();
+            house.accounts.open_session(&login, ip(HERE), "a browser").await.unwrap()
         };
-        let is_open = |house: &House, token: &Secret<String>| house.accounts.session(token).map(|login| login.name);
+        let is_open =
+            |house: &House, token: &Secret<String>| house.accounts.session(token, ip(HERE)).map(|login| login.name);
         let (user, admin) = (enter(&house, USER).await, enter(&house, ADMIN).await);
         assert_eq!((is_open(&house, &user).as_deref(), is_open(&house, &admin).as_deref()), (Some(USER), Some(ADMIN)));
         for bad in ["", "x", &"A".repeat(43), &"A".repeat(100_000)] {
@@ -291,7 +303,7 @@ fn sessions_outlive_a_restart_and_end_with_time_password_and_account() {
         assert_eq!(is_open(&house, &user).as_deref(), Some(USER));
         // Its rights are those of now.
         house.accounts.make_admin(&operator(), USER).await.unwrap();
-        assert_eq!(house.accounts.session(&user).unwrap().rights.role, Role::GroupAdministrator);
+        assert_eq!(house.accounts.session(&user, ip(HERE)).unwrap().rights.role, Role::GroupAdministrator);
         house.accounts.close_session(&user).await.unwrap();
         assert_eq!(is_open(&house, &user), None);
         house.accounts.set_key(&operator(), ADMIN, Some(secret(PASSWORD)), false).await.unwrap();
@@ -316,19 +328,22 @@ fn sessions_outlive_a_restart_and_end_with_time_password_and_account() {
 fn sessions_of_one_are_bounded_and_close_together() {
     smol::block_on(async {
         let house = peopled().await;
-        let login = house.accounts.log_in(ip(HERE), USER, &secret(PASSWORD), None).await.unwrap();
+        let login = house.accounts.log_in(ip(HERE), USER, &secret(PASSWORD)).await.unwrap();
         let mut tokens = Vec::new();
         for _ in 0..25 {
             house.clock.advance(Duration::from_millis(1));
-            tokens.push(house.accounts.open_session(&login).await.unwrap());
+            tokens.push(house.accounts.open_session(&login, ip(HERE), "a browser").await.unwrap());
         }
-        let open: Vec<bool> = tokens.iter().map(|token| house.accounts.session(token).is_some()).collect();
+        let open: Vec<bool> = tokens.iter().map(|token| house.accounts.session(token, ip(HERE)).is_some()).collect();
         assert_eq!(open.iter().filter(|open| **open).count(), 20);
         assert!(!open[4] && open[5], "the oldest go");
         assert_eq!(house.shelf.session_rows().len(), 20);
         assert_eq!(house.accounts.close_all(USER).await.unwrap(), 20);
         assert!(house.shelf.session_rows().is_empty());
         house.accounts.set_key(&operator(), USER, None, false).await.unwrap();
-        assert!(house.accounts.open_session(&login).await.is_err(), "a login of the password before");
+        assert!(
+            house.accounts.open_session(&login, ip(HERE), "a browser").await.is_err(),
+            "a login of the password before"
+        );
     });
 }

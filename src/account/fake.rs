@@ -37,6 +37,10 @@ impl Shelf {
         self.0.sessions.lock().expect("no panic before").clone().into_iter().collect()
     }
 
+    pub fn put_session(&self, key: &str, row: &[u8]) {
+        self.0.sessions.lock().expect("no panic before").insert(key.to_owned(), row.to_vec());
+    }
+
     pub fn audit(&self) -> Vec<AuditEntry> {
         self.0.audit.lock().expect("no panic before").clone()
     }

@@ -11,16 +11,18 @@ use super::{
     AccountError, Accounts, Actor, Inner, NAME_MAX, is_group_administrator, password,
     rights::{self, Changes},
     totp,
+    words::{Said, refused},
 };
 use crate::{
-    ids::REPORT_USER,
+    ids::{CONSOLE_USER, REPORT_USER},
+    language::Language,
     secret::Secret,
     smtp::address::Mailbox,
     store::{Account, AccountChange, AccountKind, Person, Rights, Role},
 };
 
-/// What everybody else hears.
-const NOT_A_MANAGER: &str = "only the group administrator manages users";
+/// By these names goes mail of our own.
+const RESERVED: [&str; 2] = [REPORT_USER, CONSOLE_USER];
 
 /// An account to add.
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ impl Accounts {
             AccountKind::Console => new.name.to_lowercase(),
         };
         if let Some(words) = name_flaw(&name, new.kind) {
-            return Err(refused(format!("{name:?} cannot be a user's name: {words}")));
+            return Err(flawed(&name, &words));
         }
         inner.must_have_room(&name)?;
         let now = inner.clock.now();
@@ -73,13 +75,19 @@ impl Accounts {
             person: Person::default(),
         };
         let mut account = usual.clone();
-        new.changes.apply(&mut account).map_err(refused)?;
+        new.changes.apply(&mut account).map_err(AccountError::Refused)?;
         if is_group_administrator(&account) {
             if let Some(holder) = inner.group_administrator() {
-                return Err(refused(format!(
-                    "{} is the group administrator: there is one (hand the role over with make-admin)",
-                    holder.name
-                )));
+                return Err(refused(
+                    format!(
+                        "{} is the group administrator: there is one (hand the role over with make-admin)",
+                        holder.name
+                    ),
+                    format!(
+                        "グループ管理者は1人だけで、現在は {} です（権限の移譲は運用者がコマンド make-admin で行います）。",
+                        holder.name
+                    ),
+                ));
             }
             inner.must_operate(by)?;
         }
@@ -98,7 +106,7 @@ impl Accounts {
         let audit = vec![inner.entry(by, "user.add", &name, detail)];
         let change = AccountChange { put: vec![account.clone()], replace: false, remove: None, audit };
         if !inner.store.change(change).await? {
-            return Err(refused(format!("there is a user {name} already")));
+            return Err(taken(&name));
         }
         inner.learn(account);
         Ok(key)
@@ -139,9 +147,12 @@ impl Accounts {
         let before = inner.must_exist(name)?;
         inner.must_operate_on(by, &before)?;
         let mut after = before.clone();
-        changes.apply(&mut after).map_err(refused)?;
+        changes.apply(&mut after).map_err(AccountError::Refused)?;
         if is_group_administrator(&before) != is_group_administrator(&after) {
-            return Err(refused("the role of the group administrator is handed over with make-admin".into()));
+            return Err(refused(
+                "the role of the group administrator is handed over with make-admin",
+                "グループ管理者の権限は、運用者がコマンド make-admin で移譲します。",
+            ));
         }
         let detail = rights::difference(&before, &after);
         if !detail.is_empty() {
@@ -180,10 +191,16 @@ impl Accounts {
         inner.must_operate(by)?;
         let mut new = inner.must_exist(name)?;
         if new.kind != AccountKind::Console {
-            return Err(refused(format!("{} is an API user: the group administrator is a console user", new.name)));
+            return Err(refused(
+                format!("{} is an API user: the group administrator is a console user", new.name),
+                format!("{} はAPIユーザーです。グループ管理者になれるのはアカウント（人）だけです。", new.name),
+            ));
         }
         if is_group_administrator(&new) {
-            return Err(refused(format!("{} is the group administrator already", new.name)));
+            return Err(refused(
+                format!("{} is the group administrator already", new.name),
+                format!("{} はすでにグループ管理者です。", new.name),
+            ));
         }
         let role = new.rights.role.word();
         new.rights.role = Role::GroupAdministrator;
@@ -213,10 +230,16 @@ impl Accounts {
         inner.must_manage(by)?;
         let mut account = inner.must_exist(name)?;
         if account.kind == AccountKind::Api {
-            return Err(refused(format!("{} is an API user: those are never locked", account.name)));
+            return Err(refused(
+                format!("{} is an API user: those are never locked", account.name),
+                format!("{} はAPIユーザーです。APIユーザーはロックされません。", account.name),
+            ));
         }
         if is_group_administrator(&account) && !matches!(by, Actor::Operator { .. }) {
-            return Err(refused("the group administrator is unlocked by the operator".into()));
+            return Err(refused(
+                "the group administrator is unlocked by the operator",
+                "グループ管理者のロックは運用者だけが解除できます。",
+            ));
         }
         if account.person.locked_at.is_none() && account.person.failed_logins == 0 {
             return Ok(false);
@@ -240,7 +263,10 @@ impl Accounts {
         let mut account = inner.must_exist(name)?;
         inner.must_operate_on(by, &account)?;
         if account.kind == AccountKind::Api {
-            return Err(refused(format!("{} is an API user: programs have no second factor", account.name)));
+            return Err(refused(
+                format!("{} is an API user: programs have no second factor", account.name),
+                format!("{} はAPIユーザーです。プログラムに二段階認証はありません。", account.name),
+            ));
         }
         let was = if account.person.totp.is_some() { "on" } else { "off" };
         account.person.totp = if on { Some(totp::new_secret().ok_or(password::HashError)?) } else { None };
@@ -266,19 +292,22 @@ impl Inner {
         self.find(name).ok_or_else(|| AccountError::Unknown(name.to_owned()))
     }
 
-    fn must_have_room(&self, name: &str) -> Result<(), AccountError> {
+    pub(super) fn must_have_room(&self, name: &str) -> Result<(), AccountError> {
         let (taken, count) = {
             let known = self.known();
             (known.keys().find(|taken| taken.eq_ignore_ascii_case(name)).cloned(), known.len())
         };
         if let Some(taken) = taken {
-            return Err(refused(format!("there is a user {taken} already")));
+            return Err(self::taken(&taken));
         }
         let users_max = self.config().users_max;
         if count >= users_max {
-            return Err(refused(format!(
-                "there are {count} users, and users_max in [accounts] is {users_max}: remove one or raise it"
-            )));
+            return Err(refused(
+                format!("there are {count} users, and users_max in [accounts] is {users_max}: remove one or raise it"),
+                format!(
+                    "ユーザーは {count} 人います。上限は {users_max} 人（設定ファイルの [accounts] users_max）です。1人削除するか、上限を上げてください。"
+                ),
+            ));
         }
         Ok(())
     }
@@ -289,18 +318,19 @@ impl Inner {
             Actor::Operator { .. } => Ok(()),
             Actor::Person { name, .. } => match self.account(name) {
                 Some(account) if is_group_administrator(&account) => Ok(()),
-                Some(_) | None => Err(refused(NOT_A_MANAGER.into())),
+                Some(_) | None => Err(not_a_manager()),
             },
-            Actor::Stranger { .. } => Err(refused(NOT_A_MANAGER.into())),
+            Actor::Stranger { .. } => Err(not_a_manager()),
         }
     }
 
     fn must_operate(&self, by: &Actor) -> Result<(), AccountError> {
         match by {
             Actor::Operator { .. } => Ok(()),
-            Actor::Person { .. } | Actor::Stranger { .. } => {
-                Err(refused("the group administrator's role is given and handed over by the operator".into()))
-            }
+            Actor::Person { .. } | Actor::Stranger { .. } => Err(refused(
+                "the group administrator's role is given and handed over by the operator",
+                "グループ管理者の権限の付与と移譲は、運用者だけが行えます。",
+            )),
         }
     }
 
@@ -336,8 +366,21 @@ fn usual_rights(kind: AccountKind) -> Rights {
     }
 }
 
-pub(super) fn refused(words: String) -> AccountError {
-    AccountError::Refused(words)
+/// What everybody else hears.
+fn not_a_manager() -> AccountError {
+    refused("only the group administrator manages users", "ユーザーの管理はグループ管理者だけが行えます。")
+}
+
+fn taken(name: &str) -> AccountError {
+    refused(format!("there is a user {name} already"), format!("ユーザー {name} はすでにあります。"))
+}
+
+/// A name that cannot be one.
+pub(super) fn flawed(name: &str, why: &Said) -> AccountError {
+    refused(
+        format!("{name:?} cannot be a user's name: {why}"),
+        format!("「{name}」はユーザー名にできません。{}", why.words(Language::Japanese)),
+    )
 }
 
 fn key_words(given: bool, imported: bool) -> &'static str {
@@ -357,7 +400,7 @@ pub(super) async fn hashed(
     let weakness = if imported { password::import_weakness } else { password::weakness };
     let key = match key {
         Some(key) => match weakness(&key, name) {
-            Some(words) => return Err(refused(words)),
+            Some(words) => return Err(AccountError::Refused(words)),
             None => key,
         },
         None => password::generate()?,
@@ -368,18 +411,22 @@ pub(super) async fn hashed(
 }
 
 /// What is wrong with a name; `None`: it will do.
-fn name_flaw(name: &str, kind: AccountKind) -> Option<&'static str> {
+pub(super) fn name_flaw(name: &str, kind: AccountKind) -> Option<Said> {
+    let flaw = |english: &str, japanese: &str| Some(Said::new(english, japanese));
     if name.is_empty() || name.len() > NAME_MAX {
-        return Some("it needs 1 to 64 letters");
+        return flaw("it needs 1 to 64 letters", "1～64文字で指定してください。");
     }
     if !name.bytes().all(|b| b.is_ascii_graphic()) {
-        return Some("use ASCII letters, digits and signs, without blanks");
+        return flaw(
+            "use ASCII letters, digits and signs, without blanks",
+            "半角の英数字と記号を、空白なしで指定してください。",
+        );
     }
-    if name == REPORT_USER {
-        return Some("Hikyaku's own reports go by it");
+    if RESERVED.contains(&name) {
+        return flaw("Hikyaku's own mail goes by it", "Hikyaku自身が使う名前です。");
     }
     if name.starts_with('-') {
-        return Some("it would look like an option");
+        return flaw("it would look like an option", "「-」で始まる名前は使えません。");
     }
     // Where names are listed, quoted and put into paths and headers, these have a meaning of their own.
     let signs = [
@@ -387,10 +434,12 @@ fn name_flaw(name: &str, kind: AccountKind) -> Option<&'static str> {
         '|', '^', '!',
     ];
     if name.contains(signs) {
-        return Some("use letters, digits and . - _ + = @ ~");
+        return flaw("use letters, digits and . - _ + = @ ~", "英数字と . - _ + = @ ~ だけが使えます。");
     }
     match kind {
         AccountKind::Api => None,
-        AccountKind::Console => Mailbox::parse(name).err().map(|_| "a console user's name is its e-mail address"),
+        AccountKind::Console => Mailbox::parse(name).err().and_then(|_| {
+            flaw("a console user's name is its e-mail address", "アカウント名にはメールアドレスを指定してください。")
+        }),
     }
 }

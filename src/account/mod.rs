@@ -18,14 +18,22 @@ mod login;
 mod manage;
 #[cfg(test)]
 mod manage_tests;
+mod own;
+#[cfg(test)]
+mod own_tests;
 mod password;
 mod rate;
+mod reset_letter;
+pub mod reset_mail;
 pub mod rights;
 mod sessions;
+mod set_up;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod totp;
+mod words;
 
 use std::{
     collections::HashMap,
@@ -48,18 +56,27 @@ use crate::{
 use cache::Cache;
 use guard::Guard;
 use log::LoginLog;
+use own::Offers;
 use password::HashError;
 use rate::Buckets;
 use sessions::Sessions;
+use set_up::SetUp;
 use store::AccountStore;
+use tickets::Tickets;
 
 pub use console::ConsoleRefusal;
 pub use manage::NewUser;
+pub use own::{OwnChanges, OwnRefusal, TotpOffer};
 pub use rate::RetryAfter;
 pub use rights::Changes;
+pub use sessions::SessionView;
+pub use set_up::FirstPerson;
+pub use words::Said;
 
 /// Verifications at once: each takes 19 MiB and a core for tens of milliseconds.
 const VERIFICATIONS_MAX: usize = 2;
+/// Letters of a given password at least.
+pub const PASSWORD_LEN_MIN: usize = password::GIVEN_LEN_MIN;
 /// Letters of a name at most.
 const NAME_MAX: usize = 64;
 /// How often the login log is written: soon enough for `--follow`, seldom enough for the disk.
@@ -83,6 +100,9 @@ struct Inner {
     buckets: Buckets,
     log: LoginLog,
     sessions: Sessions,
+    set_up: SetUp,
+    tickets: Tickets,
+    offers: Offers,
     turns: Arc<Semaphore>,
     line: Arc<Mutex<HashMap<IpAddr, usize>>>,
     /// What an unknown name is compared with.
@@ -192,7 +212,7 @@ const STRANGER: &str = "(not logged in)";
 pub enum AccountError {
     /// The name is taken, malformed, or there are `users_max` already; the key is weak; the text says so.
     #[error("{0}")]
-    Refused(String),
+    Refused(Said),
     /// There is no such user.
     #[error("there is no user {0:?}")]
     Unknown(String),
@@ -203,7 +223,7 @@ pub enum AccountError {
 
 impl From<HashError> for AccountError {
     fn from(error: HashError) -> Self {
-        AccountError::Refused(error.to_string())
+        words::refused(error.to_string(), "パスワードを処理できません。システムの乱数かメモリが不足しています。")
     }
 }
 
@@ -239,6 +259,9 @@ impl Accounts {
             guard: Guard::default(),
             buckets: Buckets::default(),
             log: LoginLog::default(),
+            set_up: SetUp::default(),
+            tickets: Tickets::default(),
+            offers: Offers::default(),
             turns: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             line: Arc::default(),
             nobody: password::nobody(),
@@ -257,13 +280,15 @@ impl Accounts {
                 };
                 pause.or(shutdown.drained()).await;
                 accounts.write_log(false).await;
+                accounts.write_seen(false).await;
             }
         });
     }
 
-    /// Writes what the login log still gathers. Called once no session runs any more.
+    /// Writes what the login log still gathers, and when sessions were last used. Called once no session runs any more.
     pub async fn flush(&self) {
         self.write_log(true).await;
+        self.write_seen(true).await;
     }
 
     async fn write_log(&self, all: bool) {
@@ -324,6 +349,21 @@ impl Accounts {
     /// The limit is reached.
     pub fn could_submit(&self, name: &str, recipients: usize) -> Result<(), RetryAfter> {
         self.0.rate(name, recipients, false)
+    }
+
+    /// How long a session of the console lasts.
+    pub fn session_lifetime(&self) -> Duration {
+        self.0.config().session_lifetime
+    }
+
+    /// Wrong passwords in a row that lock a person's account (R15).
+    pub fn failed_logins_max(&self) -> u32 {
+        self.0.config().failed_logins_max
+    }
+
+    /// The console may be used from there (`accounts.allowed_ips.console`).
+    pub fn lets_in_from(&self, source: IpAddr) -> bool {
+        holds(&self.0.config().allowed_ips.console, source)
     }
 
     /// New settings, at reload.

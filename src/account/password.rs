@@ -6,6 +6,7 @@
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
+use super::words::Said;
 use crate::secret::Secret;
 
 /// Memory of one hash, in KiB.
@@ -17,7 +18,7 @@ const LANES: u32 = 1;
 /// Letters of a generated key: 5 bits each, 160 bits.
 const GENERATED_LEN: usize = 32;
 /// Letters of a given key at least.
-const GIVEN_LEN_MIN: usize = 12;
+pub(super) const GIVEN_LEN_MIN: usize = 12;
 /// Letters of a key that comes from CMC at least.
 const IMPORTED_LEN_MIN: usize = 8;
 /// Octets of any key at most: what AUTH and hashing must bear.
@@ -63,16 +64,20 @@ pub(super) fn nobody() -> Secret<String> {
 }
 
 /// What is wrong with a key that a customer of CMC brings along: its rule is 8 characters with letters and digits.
-pub(super) fn import_weakness(key: &Secret<String>, name: &str) -> Option<String> {
+pub(super) fn import_weakness(key: &Secret<String>, name: &str) -> Option<Said> {
     let text = key.reveal();
     if let Some(words) = unusable(text) {
         return Some(words);
     }
     let has = |what: fn(&char) -> bool| text.chars().any(|c| what(&c));
     if text.chars().count() < IMPORTED_LEN_MIN || !has(char::is_ascii_alphabetic) || !has(char::is_ascii_digit) {
-        return Some(format!("an imported key has at least {IMPORTED_LEN_MIN} letters, with letters and digits"));
+        return Some(Said::new(
+            format!("an imported key has at least {IMPORTED_LEN_MIN} letters, with letters and digits"),
+            format!("移行したキーは {IMPORTED_LEN_MIN} 文字以上で、英字と数字を含む必要があります。"),
+        ));
     }
-    text.eq_ignore_ascii_case(name).then(|| "the key is the account's name".into())
+    text.eq_ignore_ascii_case(name)
+        .then(|| Said::new("the key is the account's name", "キーがアカウント名と同じです。"))
 }
 
 /// Makes a key of 160 random bits.
@@ -84,39 +89,56 @@ pub(super) fn generate() -> Result<Secret<String>, HashError> {
 }
 
 /// What no key may be.
-fn unusable(key: &str) -> Option<String> {
+fn unusable(key: &str) -> Option<Said> {
     if key.len() > KEY_LEN_MAX {
-        return Some(format!("the key is longer than {KEY_LEN_MAX} bytes"));
+        return Some(Said::new(
+            format!("the key is longer than {KEY_LEN_MAX} bytes"),
+            format!("{KEY_LEN_MAX} バイトより長いものは使えません。"),
+        ));
     }
     if key.chars().any(char::is_control) {
-        return Some("the key has a control character; keep it on one line".into());
+        return Some(Said::new(
+            "the key has a control character; keep it on one line",
+            "制御文字が含まれています。1行で入力してください。",
+        ));
     }
-    (key.trim() != key).then(|| "the key begins or ends with a blank; programs lose it".into())
+    (key.trim() != key)
+        .then(|| Said::new("the key begins or ends with a blank; programs lose it", "先頭または末尾に空白があります。"))
 }
 
 /// What is wrong with a key that somebody chose for the account `name`; `None`: it will do.
-pub(super) fn weakness(key: &Secret<String>, name: &str) -> Option<String> {
+pub(super) fn weakness(key: &Secret<String>, name: &str) -> Option<Said> {
     let key = key.reveal();
     if let Some(words) = unusable(key) {
         return Some(words);
     }
     let letters = key.chars().count();
     if letters < GIVEN_LEN_MIN {
-        return Some(format!("the key has {letters} letters; at least {GIVEN_LEN_MIN} are needed"));
+        return Some(Said::new(
+            format!("the key has {letters} letters; at least {GIVEN_LEN_MIN} are needed"),
+            format!("{letters} 文字しかありません。{GIVEN_LEN_MIN} 文字以上にしてください。"),
+        ));
     }
     let mut different: Vec<char> = key.chars().collect();
     different.sort_unstable();
     different.dedup();
     if different.len() < GIVEN_LETTERS_MIN {
-        return Some(format!("the key has only {} different letters", different.len()));
+        return Some(Said::new(
+            format!("the key has only {} different letters", different.len()),
+            format!("使われている文字が {} 種類しかありません。", different.len()),
+        ));
     }
     let mut rest = key.to_lowercase();
     let local = name.split('@').next().unwrap_or(name).to_lowercase();
     for word in COMMON.iter().copied().chain([local.as_str()]).filter(|word| word.len() > 3) {
         rest = rest.replace(word, "");
     }
-    (rest.chars().count() < BESIDE_COMMON_MIN)
-        .then(|| "the key is made of the account's name or of common words".into())
+    (rest.chars().count() < BESIDE_COMMON_MIN).then(|| {
+        Said::new(
+            "the key is made of the account's name or of common words",
+            "アカウント名や、よくある言葉だけでできています。",
+        )
+    })
 }
 
 #[cfg(test)]
@@ -183,7 +205,7 @@ mod tests {
             (" leading blank here", "blank"),
             (&"xy12".repeat(300), "longer"),
         ] {
-            let told = weakness(&secret(key), "shop-system@example.jp").unwrap_or_default();
+            let told = weakness(&secret(key), "shop-system@example.jp").unwrap().to_string();
             assert!(told.contains(words), "{key}: {told}");
         }
         assert_eq!(weakness(&secret("correct horse battery"), "shop"), None);

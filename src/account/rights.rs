@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::words::Said;
 use crate::{
     clock::Timestamp,
     config::parse_duration,
@@ -64,7 +65,7 @@ impl Changes {
     ///
     /// # Errors
     /// Words for people: what does not fit this kind of account, or is over a bound.
-    pub(super) fn apply(&self, account: &mut Account) -> Result<(), String> {
+    pub(super) fn apply(&self, account: &mut Account) -> Result<(), Said> {
         match account.kind {
             AccountKind::Api => self.fit_program()?,
             AccountKind::Console => self.fit_person()?,
@@ -83,61 +84,87 @@ impl Changes {
             (r.view, r.download) = (view, download);
         }
         if let Some(networks) = &self.networks {
-            r.networks = bounded(networks, NETWORKS_MAX, "networks")?;
+            r.networks = bounded(networks, NETWORKS_MAX, ["networks", "ネットワーク"])?;
         }
         if let Some(senders) = &self.senders {
             let senders = senders.iter().map(|text| sender(text)).collect::<Result<Vec<_>, _>>()?;
-            r.senders = bounded(&senders, SENDERS_MAX, "senders")?;
+            r.senders = bounded(&senders, SENDERS_MAX, ["senders", "送信元"])?;
         }
         if let Some(zone) = &self.time_zone {
             if !zone.is_empty() && jiff::tz::TimeZone::get(zone).is_err() {
-                return Err(format!("{zone:?} is no time zone: write its IANA name, such as Asia/Tokyo, or {NONE}"));
+                return Err(Said::new(
+                    format!("{zone:?} is no time zone: write its IANA name, such as Asia/Tokyo, or {NONE}"),
+                    format!("「{zone}」というタイムゾーンはありません。Asia/Tokyo のようなIANA名を指定してください。"),
+                ));
             }
             r.time_zone.clone_from(zone);
         }
         if let Some(name) = &self.display_name {
-            if name.chars().count() > DISPLAY_NAME_MAX || name.chars().any(char::is_control) {
-                return Err(format!("a name has at most {DISPLAY_NAME_MAX} letters, on one line"));
+            if name.chars().count() > DISPLAY_NAME_MAX || name.chars().any(|c| c.is_control() || reorders(c)) {
+                return Err(Said::new(
+                    format!("a name has at most {DISPLAY_NAME_MAX} letters, on one line"),
+                    format!("名前は1行で、{DISPLAY_NAME_MAX} 文字以内にしてください。"),
+                ));
             }
             name.trim().clone_into(&mut p.display_name);
         }
         if let Some(language) = &self.language {
             if !language.is_empty() && !LANGUAGES.contains(&language.as_str()) {
-                return Err(format!("{language:?} is no language of the console: {}", LANGUAGES.join(" or ")));
+                return Err(Said::new(
+                    format!("{language:?} is no language of the console: {}", LANGUAGES.join(" or ")),
+                    format!("「{language}」は管理画面の言語ではありません（{}）。", LANGUAGES.join("、")),
+                ));
             }
             p.language.clone_from(language);
         }
         Ok(())
     }
 
-    fn fit_program(&self) -> Result<(), String> {
+    fn fit_program(&self) -> Result<(), Said> {
         if self.role == Some(Role::ReportViewer) {
-            return Err("report-viewer is a role of console users".into());
+            return Err(Said::new(
+                "report-viewer is a role of console users",
+                "レポート閲覧者はアカウント（人）の権限です。",
+            ));
         }
         if self.display_name.is_some() || self.language.is_some() {
-            return Err("a name and a language are for console users".into());
+            return Err(Said::new(
+                "a name and a language are for console users",
+                "名前と言語はアカウント（人）だけのものです。",
+            ));
         }
         Ok(())
     }
 
     /// What a person may do follows from the role; that of the group administrator is handed over (R17).
-    fn fit_person(&self) -> Result<(), String> {
+    fn fit_person(&self) -> Result<(), Said> {
         let of_programs = [
-            (self.class.is_some(), "a class"),
-            (self.access.is_some(), "access"),
-            (self.own_data_only.is_some(), "own data only"),
-            (self.senders.is_some(), "senders"),
-            (self.rate.is_some(), "a rate"),
-            (self.sandbox.is_some(), "a sandbox"),
+            (self.class.is_some(), "a class", "優先度"),
+            (self.access.is_some(), "access", "アクセス方法"),
+            (self.own_data_only.is_some(), "own data only", "「自分のデータだけ」"),
+            (self.senders.is_some(), "senders", "送信元アドレス"),
+            (self.rate.is_some(), "a rate", "送信数の制限"),
+            (self.sandbox.is_some(), "a sandbox", "サンドボックス"),
         ];
-        if let Some((_, what)) = of_programs.iter().find(|(given, _)| *given) {
-            return Err(format!("{what} is for API users: people send no mail"));
+        if let Some((_, what, in_japanese)) = of_programs.iter().find(|(given, _, _)| *given) {
+            return Err(Said::new(
+                format!("{what} is for API users: people send no mail"),
+                format!("{in_japanese}はAPIユーザーだけの設定です。"),
+            ));
         }
         if self.permissions.is_some_and(|(view, _)| !view) {
-            return Err("people always view what their role lets them; only download can be taken away".into());
+            return Err(Said::new(
+                "people always view what their role lets them; only download can be taken away",
+                "アカウントの閲覧は権限で決まります。個別に外せるのはダウンロードだけです。",
+            ));
         }
         Ok(())
     }
+}
+
+/// Letters that are not seen, and change how those around them are.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
@@ -146,9 +173,13 @@ fn set<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-fn bounded<T: Clone + PartialEq>(list: &[T], max: usize, what: &str) -> Result<Vec<T>, String> {
+fn bounded<T: Clone + PartialEq>(list: &[T], max: usize, what: [&str; 2]) -> Result<Vec<T>, Said> {
     if list.len() > max {
-        return Err(format!("{} {what} are too many: at most {max}", list.len()));
+        let [english, japanese] = what;
+        return Err(Said::new(
+            format!("{} {english} are too many: at most {max}", list.len()),
+            format!("{japanese}が {} 件あります。{max} 件以内にしてください。", list.len()),
+        ));
     }
     let mut out: Vec<T> = Vec::with_capacity(list.len());
     for one in list {
@@ -160,13 +191,16 @@ fn bounded<T: Clone + PartialEq>(list: &[T], max: usize, what: &str) -> Result<V
 }
 
 /// An address, or a domain with all below it, as it is kept: in lower case, a domain without `@`.
-fn sender(text: &str) -> Result<String, String> {
+fn sender(text: &str) -> Result<String, Said> {
     let text = text.trim().to_lowercase();
     let text = text.strip_prefix('@').unwrap_or(&text);
     let address = if text.contains('@') { text.to_owned() } else { format!("a@{text}") };
     match Mailbox::parse(&address) {
         Ok(_) => Ok(text.to_owned()),
-        Err(why) => Err(format!("{text:?} is no sender: write an address or a domain ({why})")),
+        Err(why) => Err(Said::new(
+            format!("{text:?} is no sender: write an address or a domain ({why})"),
+            format!("「{text}」は送信元にできません。メールアドレスかドメインを指定してください。"),
+        )),
     }
 }
 
@@ -347,7 +381,7 @@ mod tests {
             (AccountKind::Console, Changes { language: Some("fr".into()), ..none() }, "en or ja"),
             (AccountKind::Console, Changes { display_name: Some("a\nb".into()), ..none() }, "one line"),
         ] {
-            let told = changes.apply(&mut account(kind)).unwrap_err();
+            let told = changes.apply(&mut account(kind)).unwrap_err().to_string();
             assert!(told.contains(words), "{changes:?}: {told}");
         }
     }

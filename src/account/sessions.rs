@@ -1,38 +1,51 @@
 //! Sessions of the console: who is logged in, by a token that the browser keeps.
 //!
-//! In: a good login, tokens.  Out: who it is, or nobody.
+//! In: a good login, tokens, where they come from.  Out: who it is, or nobody; what an account's sessions are.
 //! Always: the store and RAM hold a token's SHA-256 only; a session outlives a restart; it ends with its time, with another
-//! password, with its account; sessions of one account are bounded, and the oldest goes for a new one.
+//! password, with its account; it counts only from where the account may be used; sessions of one account are bounded, and the
+//! oldest goes for a new one. When one was last used is written seldom, and never brings a closed one back.
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{AccountError, Accounts, Login, manage::refused, password::HashError, store::AccountStore};
+use super::{AccountError, Accounts, Login, holds, password::HashError, store::AccountStore, words::refused};
 use crate::{
     clock::Timestamp,
     secret::Secret,
-    store::{AccountKind, MemoChange, MemoKind, StoreError},
+    store::{Account, AccountKind, MemoChange, MemoKind, StoreError},
 };
 
 /// Sessions of one account at most: a person's browsers and phones.
 const SESSIONS_OF_ONE_MAX: usize = 20;
-/// Sessions that one call forgets at most, beside the one that it opens.
-const FORGOTTEN_AT_ONCE_MAX: usize = 500;
+/// Sessions that one call forgets or writes at most, beside the one that it opens.
+const WRITTEN_AT_ONCE_MAX: usize = 500;
 /// Sessions read at once when the process starts.
 const LOADED_AT_ONCE: usize = 1000;
 /// Octets of a token.
 pub(super) const TOKEN_OCTETS: usize = 32;
 /// Letters of a token.
 const TOKEN_LEN: usize = 43;
-/// The first field of a row.
-const VERSION: &str = "1";
+/// Letters that are kept of what a browser says of itself.
+const BROWSER_MAX: usize = 160;
+/// When a session was last used is written when it is this much later than what is written; a crash forgets no more.
+const SEEN_WRITTEN_EVERY: Duration = Duration::from_secs(600);
+/// The first field of a row; rows of version 1 end behind the password's time.
+const VERSION: &str = "2";
+/// The version before.
+const VERSION_BEFORE: &str = "1";
 
 /// The sessions, by the hash of their tokens.
-pub(super) struct Sessions(Mutex<HashMap<String, Session>>);
+pub(super) struct Sessions {
+    open: Mutex<HashMap<String, Session>>,
+    /// Held by whoever writes rows, so that what was read before a close is not written after it.
+    writing: smol::lock::Mutex<()>,
+}
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Session {
@@ -40,24 +53,57 @@ struct Session {
     opened_at: Timestamp,
     expires_at: Timestamp,
     password_set_at: Timestamp,
+    /// From where it was last used; `None`: it is older than this is noted.
+    from: Option<IpAddr>,
+    seen_at: Timestamp,
+    browser: String,
+    /// The `seen_at` of the row.
+    written: Timestamp,
 }
 
 impl Session {
     fn row(&self) -> Vec<u8> {
-        let Session { name, opened_at, expires_at, password_set_at } = self;
-        let [opened, expires, set] = [opened_at, expires_at, password_set_at].map(|at| at.as_millis());
-        format!("{VERSION}\t{name}\t{opened}\t{expires}\t{set}").into_bytes()
+        let Session { name, opened_at, expires_at, password_set_at, from, seen_at, browser, written: _ } = self;
+        let [opened, expires, set, seen] = [opened_at, expires_at, password_set_at, seen_at].map(|at| at.as_millis());
+        let from = from.map(|from| from.to_string()).unwrap_or_default();
+        format!("{VERSION}\t{name}\t{opened}\t{expires}\t{set}\t{from}\t{seen}\t{browser}").into_bytes()
     }
 
     fn of_row(row: &[u8]) -> Option<Self> {
         let mut fields = std::str::from_utf8(row).ok()?.split('\t');
-        if fields.next()? != VERSION {
-            return None;
-        }
+        let version = fields.next()?;
         let name = fields.next()?.to_owned();
-        let mut time = || fields.next()?.parse().ok().map(Timestamp::from_millis);
-        Some(Session { name, opened_at: time()?, expires_at: time()?, password_set_at: time()? })
+        let time = |field: Option<&str>| field?.parse().ok().map(Timestamp::from_millis);
+        let (opened_at, expires_at) = (time(fields.next())?, time(fields.next())?);
+        let password_set_at = time(fields.next())?;
+        let (from, seen_at, browser) = match version {
+            VERSION => {
+                let from = fields.next()?;
+                let from = if from.is_empty() { None } else { Some(from.parse().ok()?) };
+                (from, time(fields.next())?, fields.next()?.to_owned())
+            }
+            VERSION_BEFORE => (None, opened_at, String::new()),
+            _ => return None,
+        };
+        Some(Session { name, opened_at, expires_at, password_set_at, from, seen_at, browser, written: seen_at })
     }
+}
+
+/// A session as its owner sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionView {
+    /// Names it towards [`Accounts::close_one`]; opens nothing.
+    pub id: String,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// When it was last used.
+    pub seen_at: Timestamp,
+    /// From where it was last used; `None`: not known.
+    pub from: Option<IpAddr>,
+    /// What the browser says of itself: a stranger's words; clipped.
+    pub browser: String,
 }
 
 impl Sessions {
@@ -70,34 +116,47 @@ impl Sessions {
             after = Some(last.clone());
             all.extend(rows.into_iter().filter_map(|(key, row)| Some((key, Session::of_row(&row)?))));
         }
-        Ok(Sessions(Mutex::new(all)))
+        Ok(Sessions { open: Mutex::new(all), writing: smol::lock::Mutex::new(()) })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Accounts {
-    /// Opens a session for a login that [`Accounts::log_in`] took; answers its token.
+    /// Opens a session for a login that [`Accounts::log_in`] took; answers its token. `browser`: what it says of itself.
     ///
     /// # Errors
     /// The account is gone or has another password; the store's failure.
-    pub async fn open_session(&self, login: &Login) -> Result<Secret<String>, AccountError> {
+    pub async fn open_session(
+        &self,
+        login: &Login,
+        from: IpAddr,
+        browser: &str,
+    ) -> Result<Secret<String>, AccountError> {
         let inner = &*self.0;
         let now = inner.clock.now();
         let account = inner.account(&login.name).filter(|account| account.password_set_at == login.key_set_at);
         let Some(account) = account.filter(|account| account.kind == AccountKind::Console) else {
-            return Err(refused("the account is gone or has another password".into()));
+            return Err(refused(
+                "the account is gone or has another password",
+                "アカウントが削除されたか、パスワードが変更されました。",
+            ));
         };
         let session = Session {
             name: account.name.clone(),
             opened_at: now,
             expires_at: now.plus(inner.config().session_lifetime),
             password_set_at: account.password_set_at,
+            from: Some(from.to_canonical()),
+            seen_at: now,
+            browser: browser.chars().filter(|c| !c.is_control()).take(BROWSER_MAX).collect(),
+            written: now,
         };
         let token = new_token()?;
         let key = hash_of(&token);
+        let _alone = inner.sessions.writing.lock().await;
         let goes = self.make_room(&session.name, now);
         let mut changes: Vec<MemoChange> = goes.iter().cloned().map(|key| change(key, None)).collect();
         changes.push(change(key.clone(), Some(session.row())));
@@ -110,19 +169,60 @@ impl Accounts {
         Ok(token)
     }
 
-    /// Who has this session now, and what it may do now.
-    pub fn session(&self, token: &Secret<String>) -> Option<Login> {
+    /// Who has this session now, and what it may do now; `from`: who asks. Notes that it was used.
+    pub fn session(&self, token: &Secret<String>, from: IpAddr) -> Option<Login> {
         let inner = &*self.0;
         if token.reveal().len() != TOKEN_LEN {
             return None;
         }
-        let session = inner.sessions.lock().get(&hash_of(token)).cloned()?;
+        let key = hash_of(token);
+        let session = inner.sessions.lock().get(&key).cloned()?;
+        let account = self.holder(&session)?;
+        // A token that was carried elsewhere opens nothing there.
+        if !holds(&inner.config().allowed_ips.console, from) || !holds(&account.rights.networks, from) {
+            return None;
+        }
+        if let Some(session) = inner.sessions.lock().get_mut(&key) {
+            session.seen_at = session.seen_at.max(inner.clock.now());
+            session.from = Some(from.to_canonical());
+        }
+        Some(Login::from(&*account))
+    }
+
+    /// The account of a session that still counts.
+    fn holder(&self, session: &Session) -> Option<std::sync::Arc<Account>> {
+        let inner = &*self.0;
         let account = inner.account(&session.name).filter(|account| account.kind == AccountKind::Console)?;
-        let now = inner.clock.now();
         // A shorter `session_lifetime` counts for sessions that are open, too.
         let ends = session.expires_at.min(session.opened_at.plus(inner.config().session_lifetime));
-        let counts = now < ends && account.password_set_at == session.password_set_at && !inner.has_expired(&account);
-        counts.then(|| Login::from(&*account))
+        let counts = inner.clock.now() < ends
+            && account.password_set_at == session.password_set_at
+            && !inner.has_expired(&account);
+        counts.then_some(account)
+    }
+
+    /// The open sessions of an account, the last used first.
+    pub fn sessions_of(&self, name: &str) -> Vec<SessionView> {
+        let own: Vec<(String, Session)> = {
+            let sessions = self.0.sessions.lock();
+            let own = sessions.iter().filter(|(_, session)| session.name == name);
+            own.map(|(key, session)| (key.clone(), session.clone())).collect()
+        };
+        let mut views: Vec<SessionView> = own
+            .into_iter()
+            .filter(|(_, session)| self.holder(session).is_some())
+            .map(|(id, s)| {
+                let Session { opened_at, expires_at, seen_at, from, browser, .. } = s;
+                SessionView { id, opened_at, expires_at, seen_at, from, browser }
+            })
+            .collect();
+        views.sort_by(|a, b| (b.seen_at, &a.id).cmp(&(a.seen_at, &b.id)));
+        views
+    }
+
+    /// The id of the session that has this token, as [`SessionView::id`] has it.
+    pub fn session_id(&self, token: &Secret<String>) -> String {
+        hash_of(token)
     }
 
     /// Ends a session.
@@ -131,10 +231,24 @@ impl Accounts {
     /// The store's failure; in this process it has ended all the same.
     pub async fn close_session(&self, token: &Secret<String>) -> Result<(), AccountError> {
         let key = hash_of(token);
-        if self.0.sessions.lock().remove(&key).is_some() {
-            self.0.store.put_sessions(vec![change(key, None)]).await?;
-        }
-        Ok(())
+        self.close_those(|of, _| *of == key).await.map(drop)
+    }
+
+    /// Ends one session of an account; false: it has none of that id.
+    ///
+    /// # Errors
+    /// As for [`Accounts::close_session`].
+    pub async fn close_one(&self, name: &str, id: &str) -> Result<bool, AccountError> {
+        Ok(self.close_those(|of, session| of == id && session.name == name).await? > 0)
+    }
+
+    /// Ends all sessions of an account but the one with this token; answers how many.
+    ///
+    /// # Errors
+    /// As for [`Accounts::close_session`].
+    pub async fn close_others(&self, name: &str, token: &Secret<String>) -> Result<usize, AccountError> {
+        let own = hash_of(token);
+        self.close_those(|of, session| session.name == name && *of != own).await
     }
 
     /// Ends all sessions of an account; answers how many.
@@ -142,19 +256,57 @@ impl Accounts {
     /// # Errors
     /// As for [`Accounts::close_session`].
     pub async fn close_all(&self, name: &str) -> Result<usize, AccountError> {
+        self.close_those(|_, session| session.name == name).await
+    }
+
+    async fn close_those(&self, is_meant: impl Fn(&String, &Session) -> bool) -> Result<usize, AccountError> {
         let keys: Vec<String> = {
             let mut sessions = self.0.sessions.lock();
             let keys: Vec<String> =
-                sessions.iter().filter(|(_, session)| session.name == name).map(|(key, _)| key.clone()).collect();
+                sessions.iter().filter(|(key, session)| is_meant(key, session)).map(|(key, _)| key.clone()).collect();
             keys.iter().for_each(|key| {
                 sessions.remove(key);
             });
             keys
         };
-        for some in keys.chunks(FORGOTTEN_AT_ONCE_MAX) {
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let _alone = self.0.sessions.writing.lock().await;
+        for some in keys.chunks(WRITTEN_AT_ONCE_MAX) {
             self.0.store.put_sessions(some.iter().cloned().map(|key| change(key, None)).collect()).await?;
         }
         Ok(keys.len())
+    }
+
+    /// Writes when sessions were last used; `all`: before a stop, else those whose row is old.
+    pub(super) async fn write_seen(&self, all: bool) {
+        let inner = &*self.0;
+        let old = |session: &Session| {
+            let least = if all { Duration::from_millis(1) } else { SEEN_WRITTEN_EVERY };
+            session.seen_at >= session.written.plus(least)
+        };
+        if !inner.sessions.lock().values().any(old) {
+            return;
+        }
+        let _alone = inner.sessions.writing.lock().await;
+        let due: Vec<(String, Session)> = {
+            let sessions = inner.sessions.lock();
+            let due = sessions.iter().filter(|(_, session)| old(session)).take(WRITTEN_AT_ONCE_MAX);
+            due.map(|(key, session)| (key.clone(), session.clone())).collect()
+        };
+        let rows = due.iter().map(|(key, session)| change(key.clone(), Some(session.row()))).collect();
+        let written = inner.store.put_sessions(rows).await;
+        if let Err(error) = &written {
+            ::log::warn!("act=sessions what=\"when they were last used is not written\" error=\"{error}\"");
+        }
+        let mut sessions = inner.sessions.lock();
+        for (key, session) in due {
+            if let Some(now) = sessions.get_mut(&key) {
+                // After a failure it is tried again when it is due again, not every second.
+                now.written = session.seen_at;
+            }
+        }
     }
 
     /// Sessions that go when one is opened: those that are over, and the oldest of an account that has too many.
@@ -175,7 +327,7 @@ impl Accounts {
                 of_account.push((session.opened_at, key));
             }
         }
-        goes.truncate(FORGOTTEN_AT_ONCE_MAX);
+        goes.truncate(WRITTEN_AT_ONCE_MAX);
         of_account.sort_unstable();
         let too_many = (of_account.len() + 1).saturating_sub(SESSIONS_OF_ONE_MAX);
         goes.extend(of_account.into_iter().take(too_many).map(|(_, key)| key.clone()));

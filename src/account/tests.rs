@@ -3,6 +3,7 @@
 use super::{fake::Shelf, login::LINE_PER_SOURCE_MAX, login::lock, *};
 use crate::{clock::Timestamp, event::Class};
 
+#[derive(Clone)]
 pub(super) struct House {
     pub shelf: Shelf,
     pub clock: Clock,
@@ -103,7 +104,7 @@ fn r16_there_are_users_max_users_and_their_names_are_sound() {
             .add(&operator(), NewUser { key: key.map(secret), ..NewUser::api(name) })
             .await
         {
-            Err(AccountError::Refused(words)) => words,
+            Err(AccountError::Refused(words)) => words.to_string(),
             other => panic!("{name}: {:?}", other.map(|_| ())),
         };
         for bad in ["tls-report", "", "a b", "a\n", "飛脚", "-x", "a/b", "a\"b", &"x".repeat(65)] {

@@ -72,6 +72,11 @@ pub(super) fn uri(name: &str, secret: &Secret<Vec<u8>>) -> Secret<String> {
     ))
 }
 
+/// The secret as people type it.
+pub(super) fn text(secret: &Secret<Vec<u8>>) -> Secret<String> {
+    Secret::new(base32(secret.reveal()))
+}
+
 /// Base32 without padding.
 fn base32(octets: &[u8]) -> String {
     let mut out = String::with_capacity(octets.len().div_ceil(5) * 8);

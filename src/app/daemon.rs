@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    account::Accounts,
+    account::{Accounts, reset_mail},
     app::{Started, dmarc, doctor, explain::Deciders, inbound, lock, reload, tls_reports, unsubscribe, web, webhooks},
     bounce::{classify, keys, notice},
     budget::Budget,
@@ -31,6 +31,8 @@ use crate::{
         api::emails::{Posting, keys::Keys},
         live::Live,
         one_click::OneClick,
+        owner_links::OwnerLinks,
+        views::Views,
     },
     intake::{
         hand_in::HandIn,
@@ -213,13 +215,22 @@ impl Daemon {
         );
         let door =
             Door::new(store.clone(), scheduler.clone(), clock.clone(), metrics.clone(), live.clone(), keys.clone());
+        let notice_door = Arc::new(NoticeDoor::new(door.clone(), budget.clone()));
+        let resets = reset_mail::start(reset_mail::Parts {
+            runtime: runtime.clone(),
+            shutdown: shutdown.clone(),
+            accounts: accounts.clone(),
+            clock: clock.clone(),
+            config: live.clone(),
+            door: notice_door.clone(),
+        });
         notice::start(notice::Parts {
             runtime: runtime.clone(),
             store: store.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
-            door: Arc::new(NoticeDoor::new(door.clone(), budget.clone())),
+            door: notice_door,
             hostname: config.server.hostname.clone(),
         });
         // In the sandbox nothing goes out: there are no signatures, and no sessions to report on.
@@ -330,7 +341,7 @@ impl Daemon {
                 runtime: runtime.clone(),
                 shutdown: shutdown.clone(),
                 activity: web::activity(scheduler.clone()),
-                kick: Box::new(move || kick.kick()),
+                kick: Arc::new(move || kick.kick()),
                 pauses_changed,
                 validation: Box::new({
                     let resolver = resolver.clone();
@@ -363,6 +374,17 @@ impl Daemon {
                 posting,
                 page_marks: Default::default(),
                 signing_keys: rotation.clone(),
+                resets,
+                queue_acts: Default::default(),
+                views: Views::new(Arc::new(store.clone())),
+                troubles: Box::new({
+                    let scheduler = scheduler.clone();
+                    move |limit| scheduler.troubles(limit)
+                }),
+                streams: streams.clone(),
+                budget: budget.clone(),
+                owner_links: OwnerLinks::new(Arc::new(store.clone()), clock.clone()),
+                day_sums: Default::default(),
             },
         )
         .map_err(failed)?;

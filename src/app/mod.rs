@@ -12,6 +12,7 @@ mod explain;
 mod inbound;
 pub(crate) mod lock;
 mod reload;
+mod set_up;
 mod systemd;
 mod tls_reports;
 mod unsubscribe;
@@ -74,6 +75,7 @@ pub fn run(started: Started) -> u8 {
     if demo {
         announce_demo(&daemon);
     }
+    set_up::announce(&daemon);
     systemd::ready("Taking mail");
     systemd::watch(daemon.runtime(), daemon.store().clone(), daemon.clock().clone());
     async_io::block_on(attend(&daemon))
@@ -96,6 +98,7 @@ async fn attend(daemon: &Daemon) -> u8 {
             Ok(Some(Ok(Signal::Hup))) => {
                 systemd::reloading();
                 daemon.reload().await;
+                set_up::announce(daemon);
                 systemd::ready("Taking mail");
             }
             Ok(Some(Ok(signal))) => {

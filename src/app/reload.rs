@@ -44,7 +44,9 @@ pub async fn reload(daemon: &Daemon) {
     let old = daemon.config();
     let mut new = loaded.config;
     let differences = config::difference(&old, &new);
+    let as_read = new.clone();
     keep_what_needs_a_restart(&old, &mut new);
+    config::lines::note_waiting(&mut new, &as_read);
     put_in_force(daemon, new);
     if let Err(error) = daemon.rotation.follow_config().await {
         log::error!("act=config.reload error=\"{error}\" what=\"the keys of dkim-rotate are as they were\"");

@@ -190,8 +190,7 @@ async fn dmarc(dns: &dyn Lookup, author: &Author, results: &Results) -> DmarcRes
     if results.spf.result == SpfResult::Pass {
         candidates.push(("spf", &results.spf.domain, aspf));
     }
-    let mut is_uncertain = results.spf.result == SpfResult::TempError
-        || results.dkim.iter().any(|signature| signature.result == DkimResult::TempError);
+    let mut is_uncertain = results.is_uncertain();
     let mut aligned = Vec::new();
     for (by, domain, mode) in candidates {
         match tree_walk::aligned(dns, mode, &found, domain).await {

@@ -179,7 +179,8 @@ impl Results {
         }
     }
 
-    fn is_uncertain(&self) -> bool {
+    /// The DNS did not say of SPF, or of a signature.
+    pub(super) fn is_uncertain(&self) -> bool {
         self.spf.result == spf::SpfResult::TempError || self.dkim.iter().any(|d| d.result == DkimResult::TempError)
     }
 }

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod mailroom;
 pub mod normalise;
 pub mod notice;
+pub mod plain;
 pub mod read;
 pub mod return_paths;
 pub mod returned;

@@ -17,7 +17,7 @@ use super::{
     client::{Client, DONE, Trouble},
     table::{Output, clean, json_flag, on_terminal},
 };
-use crate::http::page::size;
+use crate::http::words::size;
 
 /// The command.
 pub fn command() -> Command {

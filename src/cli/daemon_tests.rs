@@ -433,6 +433,23 @@ fn the_reasons_are_told_one_topic_a_line() {
         assert!(out.contains("How full@gmail.example goes, and why\n  class "), "{line}: {out}");
         assert!(out.contains("  rule      docomo: recipients matches"), "{line}: {out}");
     }
+    for line in
+        [format!("queue show {} -c --lang en", fake::id(3)), "find full@gmail.example --conversation --lang en".into()]
+    {
+        let out = run(&rig, &line).out;
+        for words in [
+            "The mailbox is full.",
+            "0.022 > EHLO relay.example.jp",
+            "1.090 < 550-5.7.1",
+            "credentials, which are not kept",
+        ] {
+            assert!(out.contains(words), "{words}: {out}");
+        }
+        assert!(!out.contains(['\u{1b}', '\u{202e}', '\u{7}']), "what a peer said drives no terminal");
+    }
+    assert!(run(&rig, &format!("queue show {} -c --lang ja", fake::id(3))).out.contains("容量超過"));
+    let json = run(&rig, &format!("queue show {} --json", fake::id(3))).out;
+    assert!(json.contains("\"said\":\"host\"") && json.contains("\"after_ms\":1090"), "{json}");
     let done = run(&rig, &format!("queue show {}", fake::id(1))).out;
     assert!(!done.contains("and why"), "delivered mail has no open question: {done}");
 }

@@ -23,8 +23,8 @@ use crate::{
     },
     http::{
         control::dmarc::{FailureOut, ReportOut, SourceLine},
-        page::number,
         when::of_rfc3339,
+        words::number,
     },
 };
 

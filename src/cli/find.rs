@@ -4,10 +4,11 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::{
     Target,
-    args::text,
+    args::{language_flag, text},
     client::{Client, DONE, NO, Query, Trouble},
     log::{link_words, trouble_words, word},
     queue::{next_try, print_reasons, state_word},
+    said,
     table::{Output, Table, clean, json_flag, on_terminal},
 };
 use crate::{
@@ -36,6 +37,8 @@ pub fn command() -> Command {
                 .value_parser(clap::value_parser!(u64).range(1..=1000))
                 .help("Messages at most; default 20"),
         )
+        .arg(said::flag())
+        .arg(language_flag())
         .arg(json_flag())
 }
 
@@ -47,7 +50,8 @@ pub fn run(matches: &ArgMatches, target: &Target) -> u8 {
 pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let key = text(args, "key");
     let limit = args.get_one::<u64>("limit").map_or_else(String::new, u64::to_string);
-    let answer = Client::new(target).get("find", &Query::default().with("key", key).with("limit", &limit))?;
+    let answer =
+        Client::new(target).get("find", &said::asked(Query::default().with("key", key).with("limit", &limit), args))?;
     let stories = answer.rows::<StoryOut>()?;
     if args.get_flag("json") {
         output.out.write_all(&answer.body)?;
@@ -91,6 +95,10 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
         }
         for story in &stories {
             print_reasons(&story.recipients, output)?;
+            if said::wanted(args) {
+                output.line(&format!("\nMessage {}", clean(&story.message.queue_id)))?;
+                said::print(story, &zone, output)?;
+            }
         }
     }
     Ok(if stories.is_empty() { NO } else { DONE })

@@ -9,7 +9,7 @@ use super::{
     suppress::class_words,
     table::{Output, Table, json_flag, on_terminal},
 };
-use crate::http::{page::number, rows_lists::TroubleOut, when::of_rfc3339};
+use crate::http::{rows_lists::TroubleOut, when::of_rfc3339, words::number};
 
 /// Rows when nothing is said.
 const ROWS: &str = "50";

@@ -99,12 +99,19 @@ fn events(command: Command) -> Command {
         .arg(value("sender", "TEXT", "Part of the envelope sender or the From address"))
         .arg(value("message-id", "TEXT", "Part of the Message-ID"))
         .arg(value("api-data", "TEXT", "Part of X-Api-Data"))
+        .arg(value("subject", "TEXT", "Part of the subject"))
         .arg(value(
             "status",
             "LIST",
             "Only these, with commas: queued, deferred, succeeded, failed, dropped, bounced, complained",
         ))
         .arg(value("user", "NAME", "The API user"))
+        .arg(value("domain", "DOMAIN", "The recipient's domain, whole"))
+        .arg(value(
+            "class",
+            "LIST",
+            "Only errors of these classes, with commas: unknown_user, rejected … or CMC's numbers",
+        ))
         .arg(value("id", "QUEUE-ID", "One message"))
         .arg(
             Arg::new("exact")
@@ -148,9 +155,12 @@ fn pairs(args: &ArgMatches) -> Vec<(&'static str, String)> {
         ("since", "since"),
         ("until", "until"),
         ("recipient", "recipient"),
+        ("domain", "domain"),
+        ("class", "class"),
         ("sender", "sender"),
         ("message-id", "message_id"),
         ("api-data", "api_data"),
+        ("subject", "subject"),
         ("status", "status"),
         ("user", "user"),
         ("id", "id"),

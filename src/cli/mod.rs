@@ -20,6 +20,7 @@ pub mod log;
 mod pauses;
 pub mod queue;
 mod restore;
+mod said;
 mod sendmail;
 mod serve;
 pub mod stats;

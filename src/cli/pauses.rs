@@ -8,9 +8,9 @@ use super::{
     table::{Output, Table, clean},
 };
 use crate::http::{
-    page::number,
     rows::{LiftOut, PauseOut},
     when::of_rfc3339,
+    words::number,
 };
 
 /// The three verbs.

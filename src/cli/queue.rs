@@ -4,20 +4,21 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{
     Target,
-    args::{rows_wanted, text},
+    args::{language_flag, rows_wanted, text},
     client::{Answer, Client, DONE, NO, Query, Trouble},
     explain::print_facts,
     log::word,
-    pauses,
+    pauses, said,
     table::{Output, Table, clean, json_flag, on_terminal},
 };
 use crate::{
     clock::Timestamp,
+    event::{Class, WaitReason},
     http::{
         control::PAGE_ROWS_MAX,
-        page::{number, size},
         rows::{ActOut, DestinationOut, QueueOut, RecipientOut, StoryOut},
         when::{Zone, human, of_rfc3339},
+        words::{number, size},
     },
     ids::MessageId,
 };
@@ -46,7 +47,17 @@ pub fn command() -> Command {
                         .long("destinations")
                         .short('d')
                         .action(ArgAction::SetTrue)
-                        .conflicts_with_all(["id", "recipient", "sender", "destination", "user", "held"])
+                        .conflicts_with_all([
+                            "id",
+                            "recipient",
+                            "sender",
+                            "destination",
+                            "user",
+                            "class",
+                            "wait",
+                            "reply",
+                            "held",
+                        ])
                         .help("Counts by destination"),
                 )
                 .arg(
@@ -60,7 +71,9 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("show")
                 .about("One message: its recipients and everything that happened")
-                .arg(Arg::new("id").value_name("QUEUE-ID").required(true)),
+                .arg(Arg::new("id").value_name("QUEUE-ID").required(true))
+                .arg(said::flag())
+                .arg(language_flag()),
         )
         .subcommand(
             verb("flush", "Try now; back-off is ignored, limits are not")
@@ -88,6 +101,12 @@ fn filters(command: Command) -> Command {
         .arg(value("sender", "TEXT", "Part of the envelope sender"))
         .arg(value("destination", "DOMAIN", "The destination, whole"))
         .arg(value("user", "NAME", "The API user"))
+        .arg(value("class", "CLASS", "The priority: high, normal or low").value_parser(Class::ALL.map(Class::word)))
+        .arg(
+            value("wait", "REASON", "Why it waits: fresh, retry, site, held, damaged or scheduled")
+                .value_parser(WaitReason::ALL.map(WaitReason::word)),
+        )
+        .arg(value("reply", "TEXT", "Part of what the last try heard"))
 }
 
 /// Runs one of them.
@@ -111,7 +130,7 @@ pub(super) fn run_to(matches: &ArgMatches, target: &Target, output: &mut Output<
 
 fn filter_query(args: &ArgMatches) -> Query {
     let mut query = Query::default();
-    for name in ["id", "recipient", "sender", "destination", "user"] {
+    for name in ["id", "recipient", "sender", "destination", "user", "class", "wait", "reply"] {
         query = query.with(name, text(args, name));
     }
     match args.get_one::<u32>("index") {
@@ -135,7 +154,7 @@ fn flush_query(args: &ArgMatches) -> Result<Query, Trouble> {
         return Err(Trouble::Usage(format!("{:?} is a {named}, and --{named} names another one", clean(word))));
     }
     query = query.with(named, if named == "all" { "1" } else { word });
-    for name in ["recipient", "sender", "destination", "user"] {
+    for name in ["recipient", "sender", "destination", "user", "class", "wait", "reply"] {
         query = query.with(name, text(args, name));
     }
     match args.get_one::<u32>("index") {
@@ -256,13 +275,16 @@ fn show(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u
             clean(id)
         )));
     }
-    let answer = client.get(&format!("message/{id}"), &Query::default())?;
+    let answer = client.get(&format!("message/{id}"), &said::asked(Query::default(), args))?;
     if args.get_flag("json") {
         output.out.write_all(&answer.body)?;
         return Ok(DONE);
     }
     for story in answer.rows::<StoryOut>()? {
         print_story(&story, &answer, output)?;
+        if said::wanted(args) {
+            said::print(&story, &answer.zone(), output)?;
+        }
     }
     Ok(DONE)
 }

@@ -9,7 +9,7 @@ use super::{
     table::{Csv, Output, Table, json_flag, on_terminal},
 };
 use crate::{
-    http::{page::number, stats::StatsOut},
+    http::{stats::StatsOut, words::number},
     sheet::Style,
 };
 

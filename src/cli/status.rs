@@ -12,10 +12,10 @@ use super::{
 };
 use crate::http::{
     domain_status::DomainStatusOut,
-    page::{number, size},
     rows::StatusOut,
     rows_keys::DkimOut,
     when::{human, of_rfc3339},
+    words::{number, size},
 };
 
 /// The command.

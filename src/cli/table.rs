@@ -9,7 +9,7 @@ use std::io::{self, BufWriter, Write};
 use clap::{Arg, ArgAction};
 
 use super::client::{DONE, NO, Trouble};
-pub use crate::{http::page::clean, sheet::Sheet as Csv};
+pub use crate::{http::words::clean, sheet::Sheet as Csv};
 
 /// `--json`, before or after a noun's verb.
 pub fn json_flag() -> Arg {

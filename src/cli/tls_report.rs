@@ -19,13 +19,12 @@ use crate::{
         control::tls_reports::{ImportOut, TlsReportOut},
         when::of_rfc3339,
     },
+    mail::inflate::is_gzip,
     tls_report::{gzip, receive::RAW_OCTETS_MAX},
 };
 
 /// Days that `list` shows when nothing is said.
 const DAYS: &str = "14";
-/// How a gzip file begins (RFC 1952 §2.3.1).
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// The commands.
 pub fn command() -> Command {
@@ -212,7 +211,7 @@ fn octets(file: &Path) -> Result<Vec<u8>, Trouble> {
     if octets.len() > RAW_OCTETS_MAX {
         return Err(Trouble::Usage(format!("it is over {} MiB", RAW_OCTETS_MAX >> 20)));
     }
-    Ok(if octets.starts_with(&GZIP_MAGIC) { octets } else { gzip(&octets) })
+    Ok(if is_gzip(&octets) { octets } else { gzip(&octets) })
 }
 
 #[cfg(test)]

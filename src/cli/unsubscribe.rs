@@ -13,9 +13,9 @@ use super::{
     table::{Csv, Output, Table, json_flag, on_terminal},
 };
 use crate::http::{
-    page::number,
     rows_lists::{UnsubscribeIn, UnsubscribeOut, UnsubscribedOut},
     when::of_rfc3339,
+    words::number,
 };
 
 /// Rows of a table when nothing is said.

@@ -1,4 +1,4 @@
-//! `hikyaku webhook list|history|replay|resume|test`: what is posted to URLs of ours, and what could not be.
+//! `hikyaku webhook list|history|replay|pause|resume|test`: what is posted to URLs of ours, and what could not be.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     http::{
-        page::number,
         rows_webhooks::{ReplayOut, TestOut, TriedOut, WebhookOut},
         when::{human, of_rfc3339},
+        words::number,
     },
     when::Zone,
 };
@@ -41,7 +41,7 @@ pub fn command() -> Command {
         )
         .subcommand(
             Command::new("replay")
-                .about("Post again: from an event on, or what was set aside")
+                .about("Post again: from an event on, one post, or what was set aside")
                 .arg(name())
                 .arg(
                     Arg::new("from")
@@ -50,15 +50,27 @@ pub fn command() -> Command {
                         .help("An event's number (as history and event_ids have it), or a time: 2h, 2026-11-24T09:00"),
                 )
                 .arg(
+                    Arg::new("post")
+                        .long("post")
+                        .value_name("ID")
+                        .conflicts_with_all(["from", "parked"])
+                        .help("What was in one post, by its webhook-id (history --json has it)"),
+                )
+                .arg(
                     Arg::new("parked")
                         .long("parked")
                         .action(ArgAction::SetTrue)
                         .conflicts_with("from")
-                        .required_unless_present("from")
+                        .required_unless_present_any(["from", "post"])
                         .help("What was set aside after failing for retry_for"),
                 ),
         )
-        .subcommand(Command::new("resume").about("Try at once, also one that answered 410 (gone)").arg(name()))
+        .subcommand(
+            Command::new("pause").about("Post nothing more until it is resumed; nothing is lost meanwhile").arg(name()),
+        )
+        .subcommand(
+            Command::new("resume").about("Try at once, also one that is paused or answered 410 (gone)").arg(name()),
+        )
         .subcommand(Command::new("test").about("Post a made-up delivery, now and once").arg(name()))
 }
 
@@ -73,9 +85,10 @@ pub(super) fn run_to(matches: &ArgMatches, target: &Target, output: &mut Output<
         Some(("list", args)) => list(&client, args, output),
         Some(("history", args)) => history(&client, args, output),
         Some(("replay", args)) => replay(&client, args, output),
+        Some(("pause", args)) => pause(&client, args, output),
         Some(("resume", args)) => resume(&client, args, output),
         Some(("test", args)) => test(&client, args, output),
-        _ => Err(Trouble::Usage("list, history, replay, resume or test?".into())),
+        _ => Err(Trouble::Usage("list, history, replay, pause, resume or test?".into())),
     }
 }
 
@@ -109,7 +122,11 @@ fn list(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u
     }
     table.print(output, "")?;
     for row in &rows {
-        if row.state != "ok" {
+        if let Some(since) = &row.paused_at {
+            let (name, by, since) = (clean(&row.name), clean(&row.paused_by), time(&zone, Some(since)));
+            output.line(&format!("\n{name}: paused since {since} by {by}\n  hikyaku webhook resume {name}"))?;
+        }
+        if row.tries > 0 || row.state == "gone" {
             let since = time(&zone, row.failing_since.as_deref());
             let name = clean(&row.name);
             output.line(&format!("\n{name}: failing since {since}, {} tries: {}", row.tries, clean(&row.error)))?;
@@ -165,6 +182,7 @@ fn replay(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result
     let query = Query::default()
         .with("name", text(args, "name"))
         .with("from", text(args, "from"))
+        .with("post", text(args, "post"))
         .flag("parked", args.get_flag("parked"));
     let answer = client.post("webhooks/replay", &query, b"")?;
     if args.get_flag("json") {
@@ -182,6 +200,20 @@ fn replay(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result
     };
     output.line(&words)?;
     Ok(if done.from.is_none() && done.ranges == 0 && !done.later { NO } else { DONE })
+}
+
+fn pause(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    let answer = client.post("webhooks/pause", &Query::default().with("name", text(args, "name")), b"")?;
+    if args.get_flag("json") {
+        output.out.write_all(&answer.body)?;
+        return Ok(DONE);
+    }
+    let later = answer.row::<ReplayOut>()?.later;
+    let when = if later { ", as soon as the post that is on its way has ended" } else { "" };
+    output.line(&format!(
+        "Nothing is posted until hikyaku webhook resume{when}. What happens meanwhile waits in the log."
+    ))?;
+    Ok(DONE)
 }
 
 fn resume(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {

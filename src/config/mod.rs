@@ -20,6 +20,7 @@ mod keys_delivery;
 mod kinds;
 mod kinds_mail;
 mod kinds_net;
+pub mod lines;
 mod not_yet;
 mod problem;
 mod read;
@@ -35,6 +36,8 @@ mod tests_delivery;
 #[cfg(test)]
 mod tests_example;
 #[cfg(test)]
+mod tests_lines;
+#[cfg(test)]
 mod tests_retention;
 #[cfg(test)]
 mod tests_unsubscribe;
@@ -48,6 +51,7 @@ mod types_service;
 use std::{
     io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 pub use in_force::InForce;
@@ -110,6 +114,7 @@ pub fn read_str(path: &Path, text: &str, around: &Surroundings<'_>) -> Result<Lo
     errors.sort_by_key(|problem| problem.place);
     warnings.sort_by_key(|problem| problem.place);
     if errors.is_empty() {
+        config.origin = Arc::new(lines::Origin::of(path, text, &facts, &warnings));
         Ok(Loaded { config, warnings })
     } else {
         Err(ConfigErrors { file: path.to_owned(), errors, warnings })

@@ -9,10 +9,7 @@ use super::{
 };
 
 /// The first part of a key, and what does not happen yet.
-const NOT_YET: &[(&str, &str)] = &[
-    ("delivery.downgrade_8bit", "8-bit mail is passed on as it is"),
-    ("accounts.allowed_ips.console", "there is no console login"),
-];
+const NOT_YET: &[(&str, &str)] = &[("delivery.downgrade_8bit", "8-bit mail is passed on as it is")];
 
 /// Warns of each such key that the file sets to something else than its default, once for each entry.
 pub(super) fn warn(checks: &mut Checks<'_>) {

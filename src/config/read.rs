@@ -40,6 +40,11 @@ impl Facts<'_> {
         self.given.contains_key(path)
     }
 
+    /// Every key and table that the file gives, with its place.
+    pub fn given(&self) -> impl Iterator<Item = (&str, &Range<usize>)> {
+        self.given.iter().map(|(path, span)| (path.as_str(), span))
+    }
+
     /// The first place at which the file gives a key, in any row: `domain.name` finds `domain[0].name`.
     pub fn first_given(&self, key: &str) -> Option<String> {
         let named = self.given.iter().filter(|(path, _)| without_numbers(path) == key);

@@ -7,6 +7,7 @@ use super::{
     Config, DkimKey, Domain, keys,
     keys::Visit,
     kinds::{Kind, quoted},
+    lines::without_query,
 };
 use crate::secret::Secret;
 
@@ -100,7 +101,12 @@ pub(super) fn entries(config: &Config) -> Vec<Entry> {
 /// One setting.
 #[derive(Clone)]
 pub(super) struct Entry {
-    head: Head,
+    /// The bracketed line above it.
+    pub head: Head,
+    /// The last part of its key.
+    pub name: &'static str,
+    /// With row numbers, as the file's places have them: `listener[0].tls`.
+    pub place: String,
     /// With row names: `listener[127.0.0.1:2525].tls`.
     pub path: String,
     /// Without them: `listener.tls`.
@@ -117,9 +123,12 @@ pub(super) struct Entry {
 
 /// The bracketed line above some settings; two rows of an array are told apart by their number.
 #[derive(Clone, PartialEq, Eq)]
-struct Head {
-    text: String,
+pub(super) struct Head {
+    /// As the file writes it.
+    pub text: String,
     number: usize,
+    /// The rows around it, so that the first key pair of one domain is not that of the next.
+    place: String,
 }
 
 impl Entry {
@@ -133,6 +142,11 @@ impl Entry {
             true => HIDDEN.into(),
             false => value.reveal().clone(),
         }
+    }
+
+    /// For people on a web page: a secret in a URL is hidden, too. `None`: it is not set.
+    pub fn shown_to_people(&self) -> Option<String> {
+        self.setting.as_ref().map(|(_, value)| without_query(&self.shown(value)))
     }
 
     fn shown_value(&self) -> String {
@@ -174,7 +188,8 @@ fn changed_keys(old: &Config, new: &Config) -> Vec<Diff> {
     keys(new).into_iter().filter(is_changed).map(diff).collect()
 }
 
-fn needs_restart(key: &str) -> bool {
+/// A running daemon does not change it.
+pub(super) fn needs_restart(key: &str) -> bool {
     let covers = |known: &str| key.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     NEEDS_RESTART.iter().any(|known| covers(known))
 }
@@ -235,6 +250,8 @@ struct Frame {
     key: String,
     /// `listener[127.0.0.1:2525]`.
     path: String,
+    /// `listener[0]`.
+    place: String,
     /// The number of the row, from 1; 0 in a table.
     number: usize,
     /// The row's first key was not seen yet.
@@ -263,11 +280,14 @@ impl Printer {
             frame.row.clone_from(&frame.path);
         }
         let brackets = if frame.number > 0 { ("[[", "]]") } else { ("[", "]") };
-        let head = Head { text: format!("{}{}{}", brackets.0, frame.key, brackets.1), number: frame.number };
-        let (key, path) = (format!("{}.{name}", frame.key), format!("{}.{name}", frame.path));
+        let text = format!("{}{}{}", brackets.0, frame.key, brackets.1);
+        let head = Head { text, number: frame.number, place: frame.place.clone() };
+        let [key, path, place] = [&frame.key, &frame.path, &frame.place].map(|table| format!("{table}.{name}"));
         let setting = value.map(|value| (name, Secret::new(value)));
         self.out.push(Entry {
             head,
+            name,
+            place,
             path,
             key,
             setting,
@@ -281,8 +301,11 @@ impl Printer {
     fn enter(&mut self, name: &str, number: usize) {
         let outer = self.frames.last().cloned().unwrap_or_default();
         let join = |outer: &str| if outer.is_empty() { name.to_owned() } else { format!("{outer}.{name}") };
-        let (key, path) = (join(&outer.key), join(&outer.path));
-        self.frames.push(Frame { key, path, number, unnamed: number > 0, row: outer.row });
+        let (key, path, mut place) = (join(&outer.key), join(&outer.path), join(&outer.place));
+        if let Some(index) = number.checked_sub(1) {
+            place = format!("{place}[{index}]");
+        }
+        self.frames.push(Frame { key, path, place, number, unnamed: number > 0, row: outer.row });
     }
 }
 

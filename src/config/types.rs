@@ -1,12 +1,12 @@
 //! The typed config: the file's shape, with its defaults. `config.example.toml` says the same in words, and a test compares them.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
 use super::{
     Accounts, Bounce, Delivery, Dkim, Dmarc, Dns, Domain, DomainCheck, EnvelopeFrom, Forward, Http, InboundWebhook,
-    Log, Retention, Suppression, TlsReport, Unsubscribe, Webhook,
+    Log, Retention, Suppression, TlsReport, Unsubscribe, Webhook, lines::Origin,
 };
 use crate::mail::watched::Watch;
 
@@ -64,6 +64,8 @@ pub struct Config {
     pub dns: Dns,
     /// The header fields that filters look at: no key, [`super::InForce`] gathers them of the filters.
     pub watch: Watch,
+    /// Where it was read: no key.
+    pub origin: Arc<Origin>,
 }
 
 /// `[server]`: who this machine is.

@@ -408,7 +408,7 @@ impl Default for Brake {
 }
 
 /// `[suppression.thresholds]`: errors of a class within the window; 0: never.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)] // the names are CMC's classes
 pub struct Thresholds {
     pub unknown_host: u32,

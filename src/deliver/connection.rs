@@ -19,9 +19,11 @@ use smol::{
 use super::{
     body::{Body, SendError},
     host_tls::Agreed,
+    talk::Talk,
     tls_policy::{Check, Plan},
 };
 use crate::{
+    clock::Clock,
     event::Phase,
     metrics::Metrics,
     net::{
@@ -30,7 +32,8 @@ use crate::{
         tls::{self, ClientTls, TlsFailure},
     },
     smtp::{
-        client::{Client, End, Fault, Login, Setup, Timeouts, TlsMode, Transaction, Trouble},
+        client::{Client, End, Fault, Login, Setup, Timeouts, TlsMode, Transaction, Trouble, words},
+        conversation::Said,
         step::Step,
     },
 };
@@ -116,6 +119,8 @@ pub(super) struct NotOpened {
     pub tls: String,
     /// Why the handshake failed.
     pub tls_failure: Option<TlsFailure>,
+    /// What was said; taken by the trial.
+    pub talk: Option<Box<Talk>>,
 }
 
 impl NotOpened {
@@ -163,6 +168,9 @@ pub(super) struct Connection {
     /// It goes in clear because a handshake broke.
     pub after_break: bool,
     pub opened: Instant,
+    /// When its opening began, the handshake of TCP with it.
+    began: Instant,
+    clock: Clock,
     pub generation: u64,
     /// It served a message before this one.
     pub reused: bool,
@@ -190,14 +198,25 @@ impl Drop for OpenCount {
 impl Connection {
     /// Connects, greets, and goes through EHLO, STARTTLS and AUTH as the plan says.
     pub(super) async fn open(o: Opening<'_>) -> Result<Self, NotOpened> {
+        let clock = o.deadlines.clock();
+        let began = clock.instant();
         let stream = Stream::connect(o.key.address, o.key.source, o.connect, o.deadlines).await.map_err(|e| {
-            let trouble = match e.kind() {
-                io::ErrorKind::TimedOut => Trouble::TimedOut(o.connect),
-                _ => Trouble::Closed(io_words(&e)),
+            let (trouble, said, why) = match e.kind() {
+                io::ErrorKind::TimedOut => (Trouble::TimedOut(o.connect), Said::Silent, words(o.connect)),
+                _ => (Trouble::Closed(io_words(&e)), Said::Closed, io_words(&e)),
             };
+            let after = clock.instant().saturating_duration_since(began);
+            let talk = Talk::unreached(o.key.clone(), began, after, said, &why);
             let fault = Fault { phase: Phase::Connect, trouble };
             let ours = stream::is_our_trouble(&e);
-            NotOpened { fault, ours, sender_ip: o.key.source, tls: String::new(), tls_failure: None }
+            NotOpened {
+                fault,
+                ours,
+                sender_ip: o.key.source,
+                tls: String::new(),
+                tls_failure: None,
+                talk: Some(Box::new(talk)),
+            }
         })?;
         let setup = Setup {
             hello: o.hello.to_owned(),
@@ -221,7 +240,9 @@ impl Connection {
             verified_by: o.verified_by,
             verified: false,
             after_break: o.after_break,
-            opened: o.deadlines.clock().instant(),
+            opened: clock.instant(),
+            began,
+            clock: clock.clone(),
             generation: o.generation,
             reused: false,
             place: Some(o.place),
@@ -230,6 +251,7 @@ impl Connection {
         if o.implicit_tls
             && let Err(why) = connection.handshake().await
         {
+            connection.client.tls_failed(&why);
             let fault = Fault { phase: Phase::StartTls, trouble: Trouble::TlsBroken(why) };
             return Err(connection.not_opened(fault));
         }
@@ -240,18 +262,49 @@ impl Connection {
         }
     }
 
-    fn not_opened(self, fault: Fault) -> NotOpened {
-        NotOpened { fault, ours: false, sender_ip: self.sender_ip, tls: self.tls, tls_failure: self.tls_failure }
+    fn not_opened(mut self, fault: Fault) -> NotOpened {
+        let talk = Talk {
+            key: self.key.clone(),
+            began: self.began,
+            opening: self.client.opening().clone(),
+            said: self.client.take_said(),
+            before: None,
+            whose: None,
+        };
+        let Connection { sender_ip, tls, tls_failure, .. } = self;
+        NotOpened { fault, ours: false, sender_ip, tls, tls_failure, talk: Some(Box::new(talk)) }
     }
 
     /// Runs one transaction to its end, with `prefix` before the body; `Err`: our own disk failed, and the connection is of no
     /// more use.
     pub(super) async fn send(&mut self, t: &Transaction<'_>, prefix: &[u8], body: Body) -> Result<Vec<End>, String> {
+        self.tell_time();
         self.client.begin(t);
         match self.drive(&mut Some((prefix, body))).await {
             Some(damage) => Err(damage),
             None => Ok(self.client.take_ends()),
         }
+    }
+
+    /// What was said in the transaction of these recipients, which came behind `before` messages.
+    pub(super) fn talk(&mut self, whose: &[usize], before: u32, open: Duration) -> Talk {
+        Talk {
+            key: self.key.clone(),
+            began: self.began,
+            opening: self.client.opening().clone(),
+            said: self.client.take_said(),
+            before: (before > 0).then_some((before, open)),
+            whose: Some(whose.to_vec()),
+        }
+    }
+
+    /// For how long it has been open.
+    pub(super) fn age(&self) -> Duration {
+        self.clock.instant().saturating_duration_since(self.began)
+    }
+
+    fn tell_time(&mut self) {
+        self.client.at(self.age());
     }
 
     /// What the peer offers.
@@ -337,7 +390,9 @@ impl Connection {
             stream.readable().await?;
             stream.read(&mut self.buffer).await
         };
-        match read.await {
+        let read = read.await;
+        self.tell_time();
+        match read {
             Ok(0) => self.client.closed(""),
             Ok(n) => self.client.receive(&self.buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::TimedOut => self.client.timed_out(),
@@ -347,6 +402,7 @@ impl Connection {
 
     /// A peer that closes in the middle often said why just before.
     async fn write_failed(&mut self, e: &io::Error) {
+        self.tell_time();
         if e.kind() == io::ErrorKind::TimedOut {
             return self.client.timed_out();
         }
@@ -366,7 +422,9 @@ impl Connection {
             self.client.closed("");
             return Ok(());
         };
-        match body.send(stream, prefix, self.block).await {
+        let sent = body.send(stream, prefix, self.block).await;
+        self.tell_time();
+        match sent {
             Ok(()) => self.client.content_sent(),
             Err(SendError::Io(e)) => self.write_failed(&e).await,
             Err(SendError::Damaged(words)) => return Err(words),
@@ -379,7 +437,9 @@ impl Connection {
         let stream = self.stream.take().ok_or("no connection")?;
         let config = self.tls_config.clone().ok_or("no TLS configuration")?;
         stream.set_deadline(Some(self.handshake));
-        let stream = stream.into_tls_client(&config, &self.server_name).await.map_err(|e| {
+        let shaken = stream.into_tls_client(&config, &self.server_name).await;
+        self.tell_time();
+        let stream = shaken.map_err(|e| {
             self.tls_failure = Some(tls::failure_of(&e));
             io_words(&e)
         })?;
@@ -388,6 +448,7 @@ impl Connection {
         if self.verified {
             self.tls.push_str(self.verified_by);
         }
+        self.client.note_tls(&self.tls);
         self.stream = Some(stream);
         Ok(())
     }

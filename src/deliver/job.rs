@@ -5,6 +5,7 @@ use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use crate::{
     event::{AttemptDetail, Class},
     ids::{MessageId, UserKey},
+    smtp::conversation::Conversation,
     store::{Lane, Loaded, Recipient},
 };
 
@@ -136,6 +137,8 @@ pub struct RecipientResult {
     pub verdict: Verdict,
     /// What the try met.
     pub detail: Box<AttemptDetail>,
+    /// What was said at the hosts; `None`: nothing was.
+    pub conversation: Option<Conversation>,
 }
 
 /// What an attempt teaches about its destination (algorithms F2).

@@ -159,7 +159,7 @@ fn deferred(job: &Job, words: &str) -> Outcome {
         let mut detail = failure.detail(job.lane.destination(), Duration::ZERO);
         detail.possible_duplicate = recipient.possible_duplicate;
         let verdict = Verdict::Deferred { site: true, damaged: false };
-        RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail) }
+        RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail), conversation: None }
     };
     Outcome {
         results: job.recipients.iter().map(result).collect(),

@@ -23,6 +23,7 @@
 //!          streams     how much mail of each domain went where, day by day
 //!          envelope    the sender that goes out, and who shares a transaction
 //!          lead        what stands in front of a copy: signatures, and what is a recipient's own
+//!          talk        what was said at the hosts, as each recipient's conversation
 //!          pacing      a rule's interval between the messages of one attempt
 //! ```
 //!
@@ -39,6 +40,7 @@ mod groups;
 pub mod host_tls;
 mod hosts;
 pub mod job;
+pub mod lately;
 pub mod lead;
 mod leave;
 mod memory;
@@ -61,6 +63,7 @@ mod sts;
 pub mod sts_fetch;
 mod sts_host;
 pub mod sts_policy;
+mod talk;
 #[cfg(test)]
 mod tests;
 mod tls_facts;

@@ -386,7 +386,7 @@ fn result(recipient: &Recipient, answer: Answer, kept: &Result<(), Trouble>, dur
         error,
         ..AttemptDetail::default()
     };
-    RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail) }
+    RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail), conversation: None }
 }
 
 #[cfg(test)]

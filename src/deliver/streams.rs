@@ -18,9 +18,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 use smol::Timer;
 
-use super::provider::Provider;
+use super::{
+    lately::{Ended, LastHour, Lately},
+    provider::Provider,
+};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     event::{ErrorClass, EventKind, SANDBOX_HOST},
     runtime::{Runtime, Shutdown, Stage},
     store::{Change, MEMO_KEY_MAX, MemoChange, MemoKind, Memos, Message, Origin, Recipient, StoreError},
@@ -245,6 +248,20 @@ fn each_row(memos: &dyn Memos, prefix: &str, mut each: impl FnMut(&str, &[u8])) 
     Ok(())
 }
 
+fn each_key(memos: &dyn Memos, mut each: impl FnMut(String)) -> Result<(), StoreError> {
+    let mut after: Option<String> = None;
+    for _ in 0..=MemoKind::Streams.max() / PAGE {
+        let page = memos.memo_keys(MemoKind::Streams, "", after.as_deref(), PAGE)?;
+        let (last, is_last) = (page.last().cloned(), page.len() < PAGE);
+        page.into_iter().for_each(&mut each);
+        if is_last {
+            break;
+        }
+        after = last;
+    }
+    Ok(())
+}
+
 /// Counts streams; clones share the counts.
 #[derive(Clone, Default)]
 pub struct Streams(Arc<Mutex<Pending>>);
@@ -262,6 +279,8 @@ struct Pending {
     over: Vec<(u32, Box<str>, Fresh)>,
     /// The day whose start swept the old rows away.
     swept: u32,
+    /// Every provider's last hour.
+    lately: LastHour,
 }
 
 /// Counts by provider, in the order of [`Provider::ALL`].
@@ -345,19 +364,33 @@ impl Streams {
             }
             pending.turn_to(event.at.day());
             let Some(fresh) = pending.of(domain) else { continue };
-            let counts = &mut fresh[Provider::of(&detail.host, recipient.address.domain()) as usize];
-            match event.kind {
+            let provider = Provider::of(&detail.host, recipient.address.domain());
+            let counts = &mut fresh[provider as usize];
+            let ended = match event.kind {
                 EventKind::Succeeded => {
                     counts.delivered += 1;
                     counts.octets = counts.octets.saturating_add(message.len);
                     counts.one_click += u64::from(one_click);
                     counts.tls += u64::from(!detail.tls.is_empty());
+                    Ended::Delivered
                 }
-                EventKind::Failed => counts.add_failed(detail.error.unwrap_or(ErrorClass::Other), 1),
-                EventKind::Deferred => counts.deferred += 1,
-                EventKind::Queued | EventKind::Dropped | EventKind::Bounced | EventKind::Complained => {}
-            }
+                EventKind::Failed => {
+                    counts.add_failed(detail.error.unwrap_or(ErrorClass::Other), 1);
+                    Ended::Failed
+                }
+                EventKind::Deferred => {
+                    counts.deferred += 1;
+                    Ended::Deferred
+                }
+                EventKind::Queued | EventKind::Dropped | EventKind::Bounced | EventKind::Complained => continue,
+            };
+            pending.lately.count(provider, ended, event.at);
         }
+    }
+
+    /// How the large providers took our mail within the last hour, since the start at most.
+    pub fn lately(&self, now: Timestamp) -> Vec<Lately> {
+        self.lock().lately.read(now)
     }
 
     /// Adds what was counted to the memos of its days; what cannot be written is kept for the next time.
@@ -413,13 +446,12 @@ impl Streams {
         let oldest = (today + 1).saturating_sub(KEPT_DAYS);
         let found = smol::unblock(move || {
             let (mut old, mut known) = (Vec::new(), HashSet::new());
-            let read = each_row(&*shelf, "", |key, _| match read_key(key) {
-                Some((_, day)) if day < oldest => old.push(key.to_owned()),
+            each_key(&*shelf, |key| match read_key(&key) {
                 Some((domain, day)) if day == today => drop(known.insert(domain.into_boxed_str())),
-                Some(_) => {}
-                None => old.push(key.to_owned()),
-            });
-            read.map(|()| (old, known))
+                Some((_, day)) if day >= oldest => {}
+                Some(_) | None => old.push(key),
+            })
+            .map(|()| (old, known))
         })
         .await;
         let swept = match found {

@@ -63,7 +63,7 @@ fn ended(kind: EventKind, at: Timestamp, host: &str, class: Option<ErrorClass>) 
     let key = RecipientKey { message: MessageId::from_u64(7), index: 0 };
     let event =
         Event { at, key, kind, attempt: 1, next_try: None, wait: None, operator: None, detail: Some(Box::new(detail)) };
-    Change { event, notice: None, lead: None }
+    Change::of(event, None)
 }
 
 fn count(streams: &Streams, message: &Message, to: &str, change: Change) {

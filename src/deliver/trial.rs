@@ -20,6 +20,7 @@ use super::{
     responses::Heard,
     route::NoWay,
     sts::Known,
+    talk::History,
     tls_policy::{self, AfterBreak, Demand, Level, Past, Wish},
     verdict::{Feedback, Kind, Ruling, judge},
 };
@@ -61,6 +62,8 @@ pub(super) struct Trial<'a> {
     fresh_only: bool,
     /// Response rules that ask something of the site, by their places, each as often as it was met.
     pushes: Vec<usize>,
+    /// What was said so far.
+    history: History,
 }
 
 impl<'a> Trial<'a> {
@@ -83,6 +86,7 @@ impl<'a> Trial<'a> {
             body: None,
             fresh_only: false,
             pushes: Vec::new(),
+            history: History::default(),
             shared,
             settings,
             job,
@@ -295,7 +299,10 @@ impl<'a> Trial<'a> {
                     }
                     return Some(Ok(connection));
                 }
-                Err(not) => {
+                Err(mut not) => {
+                    if let Some(talk) = not.talk.take() {
+                        self.history.add(*talk);
+                    }
                     if not.fault.phase == Phase::StartTls && !not.ours && !counted && !shared.is_cutting() {
                         tls.count_failed(&shared.tls, shared.clock.now(), key, &not);
                         counted = true;
@@ -416,7 +423,10 @@ impl<'a> Trial<'a> {
                 recipients: &recipients,
             };
             let before = self.todo.len();
-            match connection.send(&transaction, &batch.lead.octets, body).await {
+            let (carried, open) = (connection.messages(), connection.age());
+            let sent = connection.send(&transaction, &batch.lead.octets, body).await;
+            self.history.add(connection.talk(&batch.places, carried, open));
+            match sent {
                 Ok(ends) => {
                     self.settle(&batch.places, ends, &connection);
                     if let Some(pace) = self.pace.as_mut().filter(|_| self.todo.len() < before) {
@@ -565,7 +575,10 @@ impl<'a> Trial<'a> {
     fn result(&mut self, at: usize, verdict: Verdict, mut detail: AttemptDetail) {
         let recipient = &self.job.recipients[at];
         detail.possible_duplicate |= recipient.possible_duplicate;
-        self.results.push(RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail) });
+        let taken = matches!(verdict, Verdict::Delivered { .. });
+        let conversation = self.history.of(at, self.job.recipients.len(), self.started, taken);
+        let index = recipient.key.index;
+        self.results.push(RecipientResult { index, verdict, detail: Box::new(detail), conversation });
     }
 
     fn elapsed(&self) -> std::time::Duration {

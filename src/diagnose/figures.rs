@@ -11,7 +11,6 @@ use serde::{Serialize, Serializer};
 use super::{tally::Tally, topic::Topic};
 use crate::{
     clock::Timestamp,
-    deliver::provider::Provider,
     doctor::finding::{Finding, Level},
 };
 
@@ -398,11 +397,6 @@ impl Gathered {
         let before = self.before.patterns.get(pattern).copied().unwrap_or(0);
         (super::tally::share(now, all), super::tally::share(before, self.before.sampled))
     }
-}
-
-/// The providers with their names, for figures.
-pub fn provider_name(provider: Provider) -> String {
-    provider.word().to_owned()
 }
 
 pub(super) fn rfc3339<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {

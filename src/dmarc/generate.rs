@@ -202,6 +202,20 @@ pub struct Authorisation {
 /// What authorises reports elsewhere.
 pub const AUTHORISATION_TEXT: &str = "v=DMARC1;";
 
+/// The name at which a host allows that reports about a domain come to it.
+pub fn authorisation_name(domain: &str, host: &str) -> String {
+    format!("{domain}._report._dmarc.{host}")
+}
+
+/// The host allows it: a record is at that name, whatever else it says; `None`: the DNS did not say.
+pub async fn is_authorised(dns: &dyn Lookup, name: &str) -> Option<bool> {
+    match dns.txt(name).await.records {
+        Ok(texts) => Some(texts.iter().any(|text| super::record::is_record(text))),
+        Err(DnsError::NxDomain | DnsError::NoData | DnsError::BadName) => Some(false),
+        Err(DnsError::Servfail(_) | DnsError::Timeout(_)) => None,
+    }
+}
+
 /// What must be published for the report addresses of a record at `domain` that belong to another organization.
 ///
 /// # Errors
@@ -214,17 +228,13 @@ pub async fn authorisations(dns: &dyn Lookup, domain: &str, record: &Record) -> 
     let mut found: Vec<Authorisation> = Vec::new();
     for address in record.rua.iter().chain(&record.ruf).filter_map(ReportUri::address) {
         let Some(host) = tree_walk::normal(address.domain()) else { continue };
-        let name = format!("{domain}._report._dmarc.{host}");
+        let name = authorisation_name(&domain, &host);
         if found.iter().any(|known| known.name == name)
             || tree_walk::organizational_domain_with(dns, &host, planned).await? == own
         {
             continue;
         }
-        let is_published = match dns.txt(&name).await.records {
-            Ok(texts) => Some(texts.iter().any(|text| super::record::is_record(text))),
-            Err(error) if error.is_temporary() => None,
-            Err(_) => Some(false),
-        };
+        let is_published = is_authorised(dns, &name).await;
         found.push(Authorisation { address, name, text: AUTHORISATION_TEXT, is_published });
     }
     Ok(found)

@@ -191,8 +191,8 @@ impl Refused {
     }
 }
 
-/// Whoever takes TLS reports that come here: what became of it, or the store's fault.
-pub type TakeTls = Arc<dyn Fn(Vec<u8>) -> Result<Taken, StoreError> + Send + Sync>;
+/// Whoever takes TLS reports that come here, with how they came: what became of it, or the store's fault.
+pub type TakeTls = Arc<dyn Fn(Vec<u8>, &Origin) -> Result<Taken, StoreError> + Send + Sync>;
 
 /// Takes reports in; clones share the day's counts.
 #[derive(Clone)]

@@ -12,6 +12,7 @@
 //! In: domains, records, reports.  Out: policies, and what the reports add up to.
 //! Always: what a report says is its sender's word, and counts only as far as its sender is proven.
 
+pub mod board;
 pub mod generate;
 pub mod keep;
 pub mod label;

@@ -6,18 +6,26 @@
 use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use smol::{block_on, lock::Semaphore};
+use smol::{Timer, block_on, future::FutureExt, lock::Semaphore};
 
 use super::{
+    board::{Board, Everyone, Overview},
+    generate::{self, Authorisation},
     keep::{Became, Keeper, Memory, Origin, Taken},
     label::{Labels, ours},
+    record::Record,
     row::{By, KeptFailure, KeptReport, Tally},
     shelf::Page,
-    tree_walk,
+    tree_walk::{self, Discovery},
     views::{Asked, DayOut, LeftOut, NameOut, ReporterOut, SourceOut, View, WhatIf},
     watch::{AlarmOut, Alarms, DeliveredBy},
 };
-use crate::store::{Store, StoreError};
+use crate::{
+    lookup::Lookup,
+    smtp::address::Mailbox,
+    store::{Store, StoreError},
+    when::day_name,
+};
 
 /// Days of a view at most: the longest retention that makes sense, and some.
 pub const DAYS_MAX: u32 = 800;
@@ -25,6 +33,8 @@ pub const DAYS_MAX: u32 = 800;
 pub const DAYS: u32 = 30;
 /// Domains that the list of all of them tells of.
 pub const DOMAINS_TOLD_MAX: usize = 500;
+/// How long the DNS is asked for a domain's policy.
+const LOOK_UP_WITHIN: Duration = Duration::from_secs(5);
 /// How long the names of sources are waited for …
 const SETTLE: Duration = Duration::from_secs(2);
 /// … and of how many, those with the most mails.
@@ -43,6 +53,10 @@ pub struct Monitor<M = Store> {
     pub delivered: DeliveredBy,
     /// Turns of those who read rows.
     pub turns: Turns,
+    /// What pages were shown lately.
+    pub board: Board,
+    /// The DNS, for who asks what is published.
+    pub dns: Arc<dyn Lookup>,
 }
 
 /// Views that read rows at once: each may take seconds of a core, and memory for every source that reports name.
@@ -58,8 +72,16 @@ impl Default for Turns {
     }
 }
 
+#[cfg(test)]
+impl Turns {
+    /// Takes every turn: whoever wants to read rows waits until they are dropped.
+    pub(crate) fn hold_all(&self) -> Vec<smol::lock::SemaphoreGuardArc> {
+        (0..VIEWS_MAX).map(|_| block_on(self.0.acquire_arc())).collect()
+    }
+}
+
 /// What is asked of a domain.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Query {
     /// The domain.
     pub domain: String,
@@ -194,11 +216,8 @@ impl Became {
 pub fn domain_named(text: &str) -> Option<String> {
     let domain = tree_walk::normal(text.trim())?;
     let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (domain.len() <= DOMAIN_MAX && domain.chars().all(is_host)).then_some(domain)
+    domain.chars().all(is_host).then_some(domain)
 }
-
-/// Octets of a domain's name.
-const DOMAIN_MAX: usize = 253;
 
 /// The monitor as the routes see it. Every method may block.
 pub trait Desk: Send + Sync {
@@ -214,10 +233,37 @@ pub trait Desk: Send + Sync {
     fn reports(&self, query: &Query, after: Option<&str>, limit: usize) -> Result<Page<KeptReport>, StoreError>;
     /// Failure reports about a domain, by day.
     fn failures(&self, query: &Query, after: Option<&str>, limit: usize) -> Result<Page<KeptFailure>, StoreError>;
+    /// Reports about a domain, those of the newest day first.
+    fn newest_reports(&self, query: &Query, after: Option<&str>, limit: usize) -> Result<Page<KeptReport>, StoreError>;
+    /// Failure reports about a domain, likewise.
+    fn newest_failures(
+        &self,
+        query: &Query,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<KeptFailure>, StoreError>;
     /// What is wrong with the reports of a domain, or of all where it is empty.
     fn alarms(&self, domain: &str) -> Vec<AlarmOut>;
     /// Takes files that somebody who may change things brings: names and octets.
     fn import(&self, files: &[(String, &[u8])], by: By) -> Result<Vec<FileOut>, StoreError>;
+    /// What a page shows of a domain, if it is there within this time; else it is made meanwhile: ask again.
+    fn overview(&self, query: &Query, within: Duration) -> Result<Option<Arc<Overview>>, StoreError>;
+    /// The same of [`Desk::domains`].
+    fn everyone(&self, days: u32, all: bool, within: Duration) -> Result<Option<Arc<Everyone>>, StoreError>;
+    /// `[bounce] report_address`, where reports come in; `None`: there is none.
+    fn report_address(&self) -> Option<Mailbox>;
+    /// What the DNS says of a domain's policy, and of what must allow the reports of a record that is planned there. Takes some
+    /// seconds at most.
+    fn look_up(&self, domain: &str, planned: Option<&Record>) -> LookedUp;
+}
+
+/// What the DNS says of a domain's policy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LookedUp {
+    /// The record that applies; `None`: nothing came in time.
+    pub found: Option<Discovery>,
+    /// What must be published elsewhere for the reports of the planned record; `None`: nothing came in time.
+    pub authorisations: Option<Vec<Authorisation>>,
 }
 
 impl<M: Memory> Monitor<M> {
@@ -226,12 +272,36 @@ impl<M: Memory> Monitor<M> {
         (today.saturating_sub(days.clamp(1, DAYS_MAX) - 1), today)
     }
 
-    fn view(&self, query: &Query) -> Result<View, StoreError> {
+    pub(super) fn view(&self, query: &Query) -> Result<View, StoreError> {
         let (from, to) = self.span(query.days);
         let domain = tree_walk::normal(&query.domain).unwrap_or_else(|| query.domain.to_ascii_lowercase());
         let _turn = block_on(self.turns.0.acquire());
         let ours: HashSet<IpAddr> = ours(&self.keeper.config.get()).collect();
         self.keeper.view(Asked { domain, from, to, all: query.all }, ours)
+    }
+
+    pub(super) fn report_of(&self, view: &View, sources: &[SourceOut]) -> Result<DomainReport, StoreError> {
+        let Asked { domain, from, to, .. } = view.asked.clone();
+        let days = view.day_rows(&(self.delivered)(&domain, from, to)?);
+        let known = || days.iter().filter(|day| day.relay_delivered.is_some());
+        let delivered = known().filter_map(|day| day.relay_delivered).fold(0, u64::saturating_add);
+        Ok(DomainReport {
+            from: day_name(from),
+            to: day_name(to),
+            total: view.total(),
+            relay_reported: known().map(|day| day.relay_reported).fold(0, u64::saturating_add),
+            relay_delivered: known().next().map(|_| delivered),
+            relay_unaccounted: known().filter_map(|day| day.relay_unaccounted).fold(0, u64::saturating_add),
+            names: view.name_rows(),
+            reporters: view.reporter_rows(),
+            what_if: view.what_if(sources),
+            failures: self.failures_in(&domain, (from, to))?,
+            left_out: view.left_out,
+            is_cut: view.is_cut,
+            alarms: self.alarms.list(&domain),
+            days,
+            domain,
+        })
     }
 
     fn labelled(&self, view: &View) -> Vec<SourceOut> {
@@ -266,27 +336,7 @@ impl<M: Memory> Desk for Monitor<M> {
     fn report(&self, query: &Query) -> Result<DomainReport, StoreError> {
         let view = self.view(query)?;
         let sources = self.labelled(&view);
-        let Asked { domain, from, to, .. } = view.asked.clone();
-        let days = view.day_rows(&(self.delivered)(&domain, from, to)?);
-        let known = || days.iter().filter(|day| day.relay_delivered.is_some());
-        let delivered = known().filter_map(|day| day.relay_delivered).fold(0, u64::saturating_add);
-        Ok(DomainReport {
-            from: super::row::day_name(from),
-            to: super::row::day_name(to),
-            total: view.total(),
-            relay_reported: known().map(|day| day.relay_reported).fold(0, u64::saturating_add),
-            relay_delivered: known().next().map(|_| delivered),
-            relay_unaccounted: known().filter_map(|day| day.relay_unaccounted).fold(0, u64::saturating_add),
-            names: view.name_rows(),
-            reporters: view.reporter_rows(),
-            what_if: view.what_if(&sources),
-            failures: self.failures_in(&domain, (from, to))?,
-            left_out: view.left_out,
-            is_cut: view.is_cut,
-            alarms: self.alarms.list(&domain),
-            days,
-            domain,
-        })
+        self.report_of(&view, &sources)
     }
 
     fn daily(&self, query: &Query) -> Result<Vec<DayOut>, StoreError> {
@@ -302,13 +352,7 @@ impl<M: Memory> Desk for Monitor<M> {
     }
 
     fn domains(&self, days: u32, all: bool) -> Result<Vec<DomainOut>, StoreError> {
-        let config = self.keeper.config.get();
-        let mut domains = self.keeper.domains()?;
-        domains.extend(config.domains.iter().filter_map(|domain| tree_walk::normal(&domain.name)));
-        domains.sort_unstable();
-        domains.dedup();
-        domains.truncate(DOMAINS_TOLD_MAX);
-        domains.into_iter().map(|domain| self.domain_row(domain, self.span(days), all)).collect()
+        self.domain_rows(days, all)
     }
 
     fn reports(&self, query: &Query, after: Option<&str>, limit: usize) -> Result<Page<KeptReport>, StoreError> {
@@ -317,6 +361,19 @@ impl<M: Memory> Desk for Monitor<M> {
 
     fn failures(&self, query: &Query, after: Option<&str>, limit: usize) -> Result<Page<KeptFailure>, StoreError> {
         self.keeper.failures(&query.domain, self.span(query.days), after, limit)
+    }
+
+    fn newest_reports(&self, query: &Query, after: Option<&str>, limit: usize) -> Result<Page<KeptReport>, StoreError> {
+        self.keeper.newest_reports(&query.domain, self.span(query.days), after, limit)
+    }
+
+    fn newest_failures(
+        &self,
+        query: &Query,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<KeptFailure>, StoreError> {
+        self.keeper.newest_failures(&query.domain, self.span(query.days), after, limit)
     }
 
     fn alarms(&self, domain: &str) -> Vec<AlarmOut> {
@@ -336,9 +393,51 @@ impl<M: Memory> Desk for Monitor<M> {
         }
         Ok(out)
     }
+
+    fn overview(&self, query: &Query, within: Duration) -> Result<Option<Arc<Overview>>, StoreError> {
+        self.overview_within(query, within)
+    }
+
+    fn everyone(&self, days: u32, all: bool, within: Duration) -> Result<Option<Arc<Everyone>>, StoreError> {
+        self.everyone_within(days, all, within)
+    }
+
+    fn report_address(&self) -> Option<Mailbox> {
+        Mailbox::parse(&self.keeper.config.get().bounce.report_address).ok()
+    }
+
+    fn look_up(&self, domain: &str, planned: Option<&Record>) -> LookedUp {
+        let within = async {
+            Timer::after(LOOK_UP_WITHIN).await;
+            None
+        };
+        let late = async {
+            Timer::after(LOOK_UP_WITHIN).await;
+            None
+        };
+        let found = async { Some(tree_walk::discover(&*self.dns, domain).await) };
+        let authorisations = async {
+            match planned {
+                Some(record) => generate::authorisations(&*self.dns, domain, record).await.ok(),
+                None => Some(Vec::new()),
+            }
+        };
+        let (found, authorisations) = block_on(smol::future::zip(found.or(within), authorisations.or(late)));
+        LookedUp { found, authorisations }
+    }
 }
 
 impl<M: Memory> Monitor<M> {
+    pub(super) fn domain_rows(&self, days: u32, all: bool) -> Result<Vec<DomainOut>, StoreError> {
+        let config = self.keeper.config.get();
+        let mut domains = self.keeper.domains()?;
+        domains.extend(config.domains.iter().filter_map(|domain| tree_walk::normal(&domain.name)));
+        domains.sort_unstable();
+        domains.dedup();
+        domains.truncate(DOMAINS_TOLD_MAX);
+        domains.into_iter().map(|domain| self.domain_row(domain, self.span(days), all)).collect()
+    }
+
     /// A domain in the list of all: its own reports alone, without their rows.
     fn domain_row(&self, domain: String, days: (u32, u32), all: bool) -> Result<DomainOut, StoreError> {
         let asked = Asked { domain: domain.clone(), from: days.0, to: days.1, all };
@@ -361,12 +460,14 @@ impl<M: Memory> Monitor<M> {
 pub(crate) fn over<M: Memory>(memory: M, clock: &crate::clock::Clock, config: crate::config::Config) -> Monitor<M> {
     use super::views::Delivered;
     let config = crate::config::InForce::new(config);
-    let no_tls = Arc::new(|_| Ok(Taken::nothing()));
+    let no_tls = Arc::new(|_, _: &Origin| Ok(Taken::nothing()));
     Monitor {
         keeper: Keeper::new(memory, clock.clone(), config.clone(), Default::default(), no_tls),
         labels: Labels::new(clock.clone(), config),
         alarms: Alarms::default(),
         delivered: Arc::new(|_, _, _| Ok(Delivered::unknown())),
         turns: Turns::default(),
+        board: Board::default(),
+        dns: Arc::new(crate::lookup::fake::Zones::default()),
     }
 }

@@ -14,14 +14,15 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::report::{self, AuthResult, ReasonKind};
-use crate::clock::{DAY_MILLIS, Timestamp};
+use crate::{
+    mail::inflate,
+    when::{day_name, day_named},
+};
 
 /// Octets of a piece before it is packed: a memo may have 256 KiB, and what cannot be packed grows a little.
 pub const PIECE_OCTETS_MAX: usize = 200 << 10;
 /// Signatures of a row that are kept: mail has one to three.
 pub const SIGNATURES_MAX: usize = 5;
-/// Octets of a day's name, `YYYY-MM-DD`.
-const DAY_NAME_LEN: usize = 10;
 
 /// Whether a report is its sender's word.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -40,9 +41,6 @@ pub enum Mark {
 }
 
 impl Mark {
-    /// Every mark, the least worth first.
-    pub const ALL: [Mark; 5] = [Mark::Forged, Mark::Unverified, Mark::Unknown, Mark::Verified, Mark::Imported];
-
     /// Its reports are summed up where nothing else is asked for.
     pub fn counts(self) -> bool {
         match self {
@@ -342,7 +340,7 @@ fn packed(plain: &[u8]) -> Vec<u8> {
 /// Hands each row of a piece over; what cannot be read is passed over, and counted in the answer.
 pub fn each_row(piece: &[u8], each: &mut dyn FnMut(KeptRow)) -> u64 {
     let mut plain = Vec::new();
-    let plain: &[u8] = if piece.starts_with(&[0x1f, 0x8b]) {
+    let plain: &[u8] = if inflate::is_gzip(piece) {
         // One row may be larger than a piece should be: no row has more than the reader lets through.
         let read = flate2::read::GzDecoder::new(piece).take(4 * PIECE_OCTETS_MAX as u64).read_to_end(&mut plain);
         if read.is_err() {
@@ -380,19 +378,7 @@ pub fn domain_of_key(key: &str) -> Option<String> {
 /// The day in a key.
 pub fn day_of_key(key: &str) -> Option<u32> {
     let name = key.split('/').nth(1)?;
-    day_of_name(name)
-}
-
-/// The day of a name such as `2026-11-24`.
-pub fn day_of_name(name: &str) -> Option<u32> {
-    let date: jiff::civil::Date = (name.len() == DAY_NAME_LEN).then(|| name.parse().ok()).flatten()?;
-    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond();
-    u32::try_from(u64::try_from(midnight).ok()? / DAY_MILLIS).ok()
-}
-
-/// A day (UTC) as keys and rows name it.
-pub fn day_name(day: u32) -> String {
-    Timestamp::from_millis(u64::from(day) * DAY_MILLIS).rfc3339().chars().take(DAY_NAME_LEN).collect()
+    day_named(name)
 }
 
 /// The key of a report: its domain, its day, and the fingerprint of organisation and id.

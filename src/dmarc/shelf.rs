@@ -14,13 +14,14 @@ use smol::block_on;
 
 use super::{
     keep::{Keeper, Memory, forget, oldest_day},
-    row::{self, KeptFailure, KeptReport, day_name, day_of_key, domain_of_key, reversed},
+    row::{self, KeptFailure, KeptReport, day_of_key, domain_of_key, reversed},
     views::{Asked, View},
 };
 use crate::{
     clock::Timestamp,
     lookup::is_below,
     store::{MemoKind, StoreError},
+    when::day_name,
 };
 
 /// Reports that one view looks at.
@@ -261,6 +262,66 @@ impl<M: Memory> Keeper<M> {
         self.page(MemoKind::DmarcFailures, domain, days, after, limit)
     }
 
+    /// Reports about a domain, those of the newest day first, behind `after`; at most `limit`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn newest_reports(
+        &self,
+        domain: &str,
+        days: (u32, u32),
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<KeptReport>, StoreError> {
+        self.newest(MemoKind::DmarcReports, domain, days, after, limit)
+    }
+
+    /// Failure reports about a domain, likewise.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn newest_failures(
+        &self,
+        domain: &str,
+        days: (u32, u32),
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<KeptFailure>, StoreError> {
+        self.newest(MemoKind::DmarcFailures, domain, days, after, limit)
+    }
+
+    fn newest<T: serde::de::DeserializeOwned>(
+        &self,
+        kind: MemoKind,
+        domain: &str,
+        (from, to): (u32, u32),
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<T>, StoreError> {
+        let prefix = format!("{}/", reversed(domain));
+        let cursor = after.filter(|key| key.starts_with(&prefix)).and_then(|key| Some((day_of_key(key)?, key)));
+        let first = cursor.map_or(to, |(day, _)| day.min(to));
+        let mut page = Page { rows: Vec::new(), next: None };
+        for day in (from..=first).rev() {
+            let mut within = cursor.filter(|(of, _)| *of == day).map(|(_, key)| key.to_owned());
+            loop {
+                let some = self.page::<T>(kind, domain, (day, day), within.as_deref(), limit - page.rows.len() + 1)?;
+                page.rows.extend(some.rows);
+                within = some.next;
+                if page.rows.len() > limit {
+                    // One more than asked for: there is a page behind this one.
+                    page.rows.truncate(limit);
+                    page.next = page.rows.last().map(|(key, _)| key.clone());
+                    return Ok(page);
+                }
+                if within.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(page)
+    }
+
     fn page<T: serde::de::DeserializeOwned>(
         &self,
         kind: MemoKind,
@@ -289,11 +350,10 @@ impl<M: Memory> Keeper<M> {
         let oldest = oldest_day(&self.config.get(), now);
         let mut room = FORGET_A_ROUND;
         for kind in [MemoKind::DmarcRecords, MemoKind::DmarcReports, MemoKind::DmarcFailures] {
-            let page = if kind == MemoKind::DmarcRecords { PIECES_PAGE } else { FORGET_PAGE };
             let mut after: Option<String> = None;
             loop {
-                let first = self.memory.memos(kind, "", after.as_deref(), 1)?;
-                let Some((first, _)) = first.first() else { break };
+                let first = self.memory.memo_keys(kind, "", after.as_deref(), 1)?;
+                let Some(first) = first.first() else { break };
                 let domain_end = behind_domain(first);
                 // The domain's days stand in their order: behind the first that is kept, all are.
                 let is_old = |key: &str| key < domain_end.as_str() && day_of_key(key).is_none_or(|day| day < oldest);
@@ -301,9 +361,10 @@ impl<M: Memory> Keeper<M> {
                     after = Some(domain_end);
                     continue;
                 }
-                let rows = self.memory.memos(kind, "", after.as_deref(), page)?;
-                let old: Vec<String> = rows.iter().map(|(key, _)| key.clone()).take_while(|key| is_old(key)).collect();
-                let all_old = old.len() == rows.len();
+                let keys = self.memory.memo_keys(kind, "", after.as_deref(), FORGET_PAGE)?;
+                let read = keys.len();
+                let old: Vec<String> = keys.into_iter().take_while(|key| is_old(key)).collect();
+                let all_old = old.len() == read;
                 after = if all_old { old.last().cloned() } else { Some(domain_end) };
                 room = room.saturating_sub(old.len());
                 block_on(self.memory.put_memos(old.into_iter().map(|key| forget(kind, key)).collect()))?;

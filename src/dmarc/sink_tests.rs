@@ -59,7 +59,7 @@ fn house(postmaster: &str) -> House {
     config.server.postmaster = postmaster.into();
     config.domains.push(Domain { name: "example.jp".into(), ..Domain::default() });
     let (memory, people) = (RamMemos::default(), Arc::new(Noting::default()));
-    let take_tls = Arc::new(|json: Vec<u8>| match json.starts_with(b"{") {
+    let take_tls = Arc::new(|json: Vec<u8>, _: &Origin| match json.starts_with(b"{") {
         true => Ok(Taken { became: Became::New, ..Taken::nothing() }),
         false => Err(StoreError::Closed),
     });

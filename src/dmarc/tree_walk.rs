@@ -210,7 +210,6 @@ async fn ask(dns: &dyn Lookup, name: &str, planned: Option<Planned<'_>>) -> Step
                 }
             }
         }
-        Err(error) if error.is_temporary() => Found::Trouble(error),
         Err(DnsError::NxDomain | DnsError::NoData | DnsError::BadName) => Found::Nothing,
         Err(error @ (DnsError::Servfail(_) | DnsError::Timeout(_))) => Found::Trouble(error),
     };
@@ -229,6 +228,14 @@ async fn walk(dns: &dyn Lookup, domain: &str, planned: Option<Planned<'_>>) -> V
         }
     }
     steps
+}
+
+/// The first step that was not answered.
+fn trouble_of(steps: &[Step]) -> Option<DnsError> {
+    steps.iter().find_map(|step| match &step.found {
+        Found::Trouble(error) => Some(error.clone()),
+        Found::Record { .. } | Found::Nothing | Found::Several(_) => None,
+    })
 }
 
 /// The organizational domain that a walk found (§4.10.2), and the public suffix with a record above it.
@@ -259,10 +266,7 @@ pub async fn discover(dns: &dyn Lookup, domain: &str) -> Discovery {
     };
     let steps = walk(dns, &name, None).await;
     let (organizational_domain, suffix) = organization(&name, &steps);
-    let trouble = steps.iter().find_map(|step| match &step.found {
-        Found::Trouble(error) => Some(error.clone()),
-        Found::Record { .. } | Found::Nothing | Found::Several(_) => None,
-    });
+    let trouble = trouble_of(&steps);
     let at = |wanted: &str| steps.iter().position(|step| step.name == wanted && step.record().is_some());
     let applying = match at(&name) {
         Some(own) => Some((own, Whence::Own)),
@@ -352,11 +356,7 @@ pub async fn organizational_domain_with(
 ) -> Result<String, DnsError> {
     let name = normal(domain).ok_or(DnsError::BadName)?;
     let steps = walk(dns, &name, planned).await;
-    let trouble = steps.iter().find_map(|step| match &step.found {
-        Found::Trouble(error) => Some(error.clone()),
-        Found::Record { .. } | Found::Nothing | Found::Several(_) => None,
-    });
-    match trouble {
+    match trouble_of(&steps) {
         Some(error) => Err(error),
         None => Ok(organization(&name, &steps).0),
     }

@@ -14,10 +14,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::lookup::is_below;
+use crate::{lookup::is_below, when::day_name};
 
 use super::{
-    row::{KeptReport, KeptRow, Mark, Tally, day_name},
+    row::{KeptReport, KeptRow, Mark, Tally},
     words::Advice,
 };
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use smol::{Timer, future::FutureExt};
 
 use super::{
+    generate,
     keep::{Keeper, Memory},
     tree_walk,
     views::Delivered,
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::Config,
-    lookup::{DnsError, Lookup},
+    lookup::Lookup,
     runtime::{Runtime, Shutdown, Stage},
     smtp::address::Mailbox,
     store::StoreError,
@@ -223,18 +224,19 @@ impl<M: Memory> Watch<M> {
         // RFC 9990 §4: within an organization nobody needs to allow anything.
         let to = tree_walk::normal(address.domain())?;
         let theirs = tree_walk::organizational_domain(&*self.dns, &to).await.ok()?;
-        let ours = tree_walk::organizational_domain(&*self.dns, at).await.ok()?;
+        // The walk of the domain itself is behind us.
+        let ours = match *at == found.domain && found.organization_is_known() {
+            true => found.organizational_domain.clone(),
+            false => tree_walk::organizational_domain(&*self.dns, at).await.ok()?,
+        };
         if theirs == ours {
             return Some(Vec::new());
         }
-        let name = format!("{at}._report._dmarc.{to}");
-        match self.dns.txt(&name).await.records {
-            Ok(texts) if texts.iter().any(|text| allows(text)) => Some(Vec::new()),
-            Ok(_) | Err(DnsError::NxDomain | DnsError::NoData | DnsError::BadName) => {
-                Some(vec![Alarm::NotAllowed { name, value: "v=DMARC1".to_owned() }])
-            }
-            Err(DnsError::Servfail(_) | DnsError::Timeout(_)) => None,
-        }
+        let name = generate::authorisation_name(at, &to);
+        Some(match generate::is_authorised(&*self.dns, &name).await? {
+            true => Vec::new(),
+            false => vec![Alarm::NotAllowed { name, value: generate::AUTHORISATION_TEXT.to_owned() }],
+        })
     }
 
     /// No report for two days although mail left. Blocking.
@@ -282,12 +284,6 @@ fn watched(config: &Config) -> Vec<String> {
     domains.sort_unstable();
     domains.dedup();
     domains
-}
-
-/// `v=DMARC1`, alone or with more behind it.
-fn allows(text: &str) -> bool {
-    let (version, _) = text.split_once(';').unwrap_or((text, ""));
-    version.split_once('=').is_some_and(|(tag, value)| tag.trim() == "v" && value.trim() == "DMARC1")
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn rig(zones: Zones, delivered: u64) -> Rig {
     config.bounce.report_address = "dmarc@relay.example.net".into();
     config.domains.push(Domain { name: "Mail.Example.jp".into(), ..Domain::default() });
     let (clock, zones) = (Clock::manual(NOW), Arc::new(zones));
-    let no_tls = Arc::new(|_| Ok(Taken::nothing()));
+    let no_tls = Arc::new(|_, _: &crate::dmarc::keep::Origin| Ok(Taken::nothing()));
     let keeper = Keeper::new(RamMemos::default(), clock.clone(), InForce::new(config), Arc::default(), no_tls);
     let delivered: DeliveredBy = Arc::new(move |_, from, to| {
         let by_day = (from..=to).map(|day| (day, delivered)).collect();
@@ -87,7 +87,7 @@ fn a_record_that_does_not_name_us_is_told_until_it_does() {
     rig.zones.set_txt("_dmarc.mail.example.jp", "v=DMARC1; p=none; rua=mailto:dmarc@relay.example.net");
     assert_eq!(rig.round(), ["mail.example.jp not_allowed"]);
     let alarm = rig.watch.alarms.list("").remove(0);
-    assert!(alarm.words.contains("mail.example.jp._report._dmarc.relay.example.net TXT \"v=DMARC1\""), "{alarm:?}");
+    assert!(alarm.words.contains("mail.example.jp._report._dmarc.relay.example.net TXT \"v=DMARC1;\""), "{alarm:?}");
     rig.zones.set_txt("mail.example.jp._report._dmarc.relay.example.net", "v=DMARC1");
     assert_eq!(rig.round(), QUIET);
 }

@@ -394,11 +394,6 @@ impl Change {
     fn worst(&self) -> Option<Level> {
         self.after.max(self.before)
     }
-
-    /// It got worse: what is new and not fine, or whose level rose.
-    pub fn is_worse(&self) -> bool {
-        self.after > self.before.or(Some(Level::Note))
-    }
 }
 
 /// A text from elsewhere, cut to what is kept.
@@ -452,17 +447,17 @@ mod tests {
         let (bad, fine) = (report(vec![missing(Level::Error)]), report(vec![good.clone()]));
         let change = |now: &Report, then: &Report| {
             let changes = now.changes_since(then);
-            changes.iter().map(|c| (c.check, c.before, c.after, c.is_worse())).collect::<Vec<_>>()
+            changes.iter().map(|c| (c.check, c.before, c.after)).collect::<Vec<_>>()
         };
-        assert_eq!(change(&fine, &bad), [("spf.record", Some(Level::Error), Some(Level::Ok), false)]);
-        assert_eq!(change(&bad, &fine), [("spf.record", Some(Level::Ok), Some(Level::Error), true)]);
+        assert_eq!(change(&fine, &bad), [("spf.record", Some(Level::Error), Some(Level::Ok))]);
+        assert_eq!(change(&bad, &fine), [("spf.record", Some(Level::Ok), Some(Level::Error))]);
         assert_eq!(change(&bad, &bad), []);
         assert_eq!(change(&report(vec![dark(Area::Spf)]), &bad), []);
         assert_eq!(change(&bad, &report(vec![dark(Area::Spf)])), []);
         let other = report(vec![dark(Area::Dkim), missing(Level::Error)]);
-        assert_eq!(change(&other, &fine), [("spf.record", Some(Level::Ok), Some(Level::Error), true)]);
-        assert_eq!(change(&report(vec![]), &bad), [("spf.record", Some(Level::Error), None, false)]);
-        assert_eq!(change(&fine, &report(vec![])), [("spf.record", None, Some(Level::Ok), false)]);
+        assert_eq!(change(&other, &fine), [("spf.record", Some(Level::Ok), Some(Level::Error))]);
+        assert_eq!(change(&report(vec![]), &bad), [("spf.record", Some(Level::Error), None)]);
+        assert_eq!(change(&fine, &report(vec![])), [("spf.record", None, Some(Level::Ok))]);
     }
 
     #[test]

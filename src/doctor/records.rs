@@ -7,7 +7,7 @@
 
 pub use super::finding::{Published, Purpose, Records, Wanted};
 use super::{
-    checks::{Case, dmarc, spf},
+    checks::{Case, dmarc, receiving, spf},
     finding::{RecordKind, RecordToPublish},
 };
 use crate::{
@@ -18,7 +18,6 @@ use crate::{
         tree_walk::{Discovery, Whence, discover},
     },
     lookup::{DnsError, Lookup, is_below},
-    tls_report::record as tls_rpt,
 };
 
 /// Records of one domain at most.
@@ -137,10 +136,8 @@ impl Gathering<'_, '_> {
 
     async fn receiving(&mut self) {
         let domain = self.case.domain;
-        let address = &self.case.config.tls_report.address;
-        if !address.is_empty() {
-            let text = format!("v=TLSRPTv1; rua=mailto:{address}");
-            self.add(Purpose::TlsRpt, RecordToPublish::txt(tls_rpt::name(domain), text)).await;
+        if let Some(record) = receiving::proposed(self.case) {
+            self.add(Purpose::TlsRpt, record).await;
         }
         // A record without a policy behind it would be worse than none: only what is there is told.
         let name = format!("_mta-sts.{domain}");

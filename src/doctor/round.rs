@@ -9,7 +9,13 @@
 //! The keys: `r/DOMAIN` the last report; `b/DOMAIN` what the next one is compared with: the same without what was not answered;
 //! `c/TIME/DOMAIN/N` a change; `round` when the last round began.
 
-use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use smol::{Timer, future::FutureExt, lock::Mutex};
 
@@ -85,6 +91,47 @@ struct Shared<M> {
     parts: Parts<M>,
     /// One report is compared and kept at a time.
     turn: Mutex<()>,
+    /// How the domains stand, as far as somebody asked: pages with all of them read no whole reports.
+    standings: std::sync::Mutex<BTreeMap<String, Standing>>,
+}
+
+/// Findings that a standing names.
+const WORST_MAX: usize = 3;
+
+/// How a domain stands, in short.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// The domain.
+    pub domain: String,
+    /// When it was looked at; `None`: not yet.
+    pub at: Option<Timestamp>,
+    /// Findings because of which mail is refused.
+    pub errors: usize,
+    /// Findings that want work.
+    pub warnings: usize,
+    /// The worst of them, without their records.
+    pub worst: Vec<Finding>,
+}
+
+impl Standing {
+    /// Of a report; `None`: nobody looked yet.
+    pub fn of(domain: &str, report: Option<&Report>) -> Self {
+        let count = |level| report.map_or(0, |report| report.count(level));
+        let findings = report.map_or(&[][..], |report| &report.findings);
+        let bad = findings.iter().filter(|finding| finding.level >= Level::Warning).take(WORST_MAX);
+        Standing {
+            domain: domain.to_owned(),
+            at: report.map(|report| report.at),
+            errors: count(Level::Error),
+            warnings: count(Level::Warning),
+            worst: bad.map(|finding| Finding { records: Vec::new(), ..finding.clone() }).collect(),
+        }
+    }
+
+    /// It wants work.
+    pub fn is_bad(&self) -> bool {
+        self.errors + self.warnings > 0
+    }
 }
 
 /// What was found, as pages and the control socket see it. Every method may block.
@@ -104,6 +151,20 @@ pub trait Findings: Send + Sync {
     /// # Errors
     /// The store's.
     fn all(&self) -> Result<Vec<(String, Option<Report>)>, StoreError>;
+    /// The names of the config's domains, each once.
+    ///
+    /// # Errors
+    /// The store's.
+    fn domains(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.all()?.into_iter().map(|(domain, _)| domain).collect())
+    }
+    /// How each domain of the config stands, in its order.
+    ///
+    /// # Errors
+    /// The store's.
+    fn standings(&self) -> Result<Vec<Standing>, StoreError> {
+        Ok(self.all()?.iter().map(|(domain, report)| Standing::of(domain, report.as_ref())).collect())
+    }
     /// See [`Rounds::changes`].
     ///
     /// # Errors
@@ -126,6 +187,14 @@ impl<M: Memos + Clone> Findings for Rounds<M> {
         Rounds::all(self)
     }
 
+    fn domains(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Rounds::domains(self))
+    }
+
+    fn standings(&self) -> Result<Vec<Standing>, StoreError> {
+        Rounds::standings(self)
+    }
+
     fn changes(&self, domain: &str, since: Timestamp, limit: usize) -> Result<Vec<DomainChange>, StoreError> {
         Rounds::changes(self, domain, since, limit)
     }
@@ -138,7 +207,7 @@ impl<M: Memos + Clone> Findings for Rounds<M> {
 impl<M: Memos + Clone> Rounds<M> {
     /// Without a task: [`Rounds::start`] has one.
     pub fn new(parts: Parts<M>) -> Self {
-        Rounds(Arc::new(Shared { parts, turn: Mutex::new(()) }))
+        Rounds(Arc::new(Shared { parts, turn: Mutex::new(()), standings: std::sync::Mutex::default() }))
     }
 
     /// Starts the daily round.
@@ -197,6 +266,31 @@ impl<M: Memos + Clone> Rounds<M> {
             .collect()
     }
 
+    /// How each domain of the config stands, in its order. Blocking.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn standings(&self) -> Result<Vec<Standing>, StoreError> {
+        let known = self.known_standings().clone();
+        let mut found = Vec::new();
+        for domain in self.domains() {
+            let standing = match known.get(&domain) {
+                Some(standing) => standing.clone(),
+                None => {
+                    let standing = Standing::of(&domain, self.last(&domain)?.as_ref());
+                    // One that was looked at meanwhile knows better.
+                    self.known_standings().entry(domain).or_insert(standing).clone()
+                }
+            };
+            found.push(standing);
+        }
+        Ok(found)
+    }
+
+    fn known_standings(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Standing>> {
+        self.0.standings.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// The changes since a moment, newest first, `limit` at most; of one domain, or of all where it is empty. Blocking.
     ///
     /// # Errors
@@ -239,10 +333,9 @@ impl<M: Memos + Clone> Rounds<M> {
         let began = smol::unblock(move || memory.memo(MemoKind::DomainFindings, ROUND)).await?;
         let began = began.and_then(|value| String::from_utf8(value).ok()?.parse().ok()).map(Timestamp::from_millis);
         let domains = self.domains();
-        let fresh = self.unseen(&domains).await?;
         let is_due = began.is_none_or(|began| began < due);
         // A domain that was just added is not left alone until tomorrow.
-        let todo = if is_due { domains } else { fresh };
+        let todo = if is_due { domains } else { self.unseen(&domains).await? };
         for domain in &todo {
             if shutdown.stage() != Stage::Running {
                 return Ok(());
@@ -292,7 +385,7 @@ impl<M: Memos + Clone> Rounds<M> {
             value: Some(serde_json::to_vec(change).expect("texts have a form in JSON")),
         }));
         let tell = self.0.parts.tell.as_ref().filter(|tell| !changes.is_empty() && tell.wants());
-        match tell {
+        let kept = match tell {
             Some(tell) => {
                 let _numbers = tell.turn().lock().await;
                 let tell = tell.clone();
@@ -300,23 +393,30 @@ impl<M: Memos + Clone> Rounds<M> {
                 self.0.parts.memory.put_memos(rows.into_iter().chain(told).collect()).await
             }
             None => self.0.parts.memory.put_memos(rows).await,
+        };
+        if kept.is_ok() {
+            let standing = Standing::of(&report.domain, Some(report));
+            self.known_standings().insert(report.domain.clone(), standing);
         }
+        kept
     }
 
     /// Forgets changes past their time or number, and domains that left the config.
     async fn forget_old(&self, now: Timestamp) -> Result<(), StoreError> {
         let ours: BTreeSet<String> = self.domains().into_iter().collect();
+        self.known_standings().retain(|domain, _| ours.contains(domain));
         let memory = self.0.parts.memory.clone();
         let oldest = format!("{CHANGE}{:016x}", now.minus(CHANGES_KEPT).as_millis());
         let gone = smol::unblock(move || -> Result<Vec<String>, StoreError> {
             let keys = |prefix: &str| -> Result<Vec<String>, StoreError> {
                 let mut keys: Vec<String> = Vec::new();
                 loop {
-                    let rows = memory.memos(MemoKind::DomainFindings, prefix, keys.last().map(String::as_str), PAGE)?;
-                    if rows.is_empty() {
+                    let after = keys.last().map(String::as_str);
+                    let some = memory.memo_keys(MemoKind::DomainFindings, prefix, after, PAGE)?;
+                    if some.is_empty() {
                         return Ok(keys);
                     }
-                    keys.extend(rows.into_iter().map(|(key, _)| key));
+                    keys.extend(some);
                 }
             };
             let changes = keys(CHANGE)?;
@@ -342,12 +442,20 @@ impl<M: Memos + Clone> Rounds<M> {
     }
 }
 
-/// What the next report is compared with: what was answered now, and of areas that were not, what was known before.
+/// What the next report is compared with: what was answered now, and of areas that were not, what was known before. Where nothing
+/// was known of such an area, it stays marked as unanswered, so that the first answer is no news.
 fn answered(report: &Report, before: Option<&Report>) -> Report {
     let dark: BTreeSet<Area> = report.findings.iter().filter(|f| f.is_unanswered()).map(Finding::area).collect();
     let now = report.findings.iter().filter(|f| !dark.contains(&f.area()));
     let known = before.into_iter().flat_map(|before| &before.findings).filter(|f| dark.contains(&f.area()));
-    Report::new(&report.domain, report.at, now.chain(known).cloned().collect())
+    let mut base: Vec<Finding> = now.chain(known).cloned().collect();
+    for area in dark {
+        if !base.iter().any(|finding| finding.area() == area) {
+            let marker = report.findings.iter().find(|f| f.is_unanswered() && f.area() == area);
+            base.extend(marker.cloned());
+        }
+    }
+    Report::new(&report.domain, report.at, base)
 }
 
 /// The changes that people are told of: something was or is wrong.

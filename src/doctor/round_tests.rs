@@ -150,12 +150,55 @@ fn what_changes_is_told_once_and_an_outage_changes_nothing() {
 }
 
 #[test]
+fn a_first_look_during_an_outage_makes_no_news_of_the_first_answer() {
+    let rig = rig(&["example.jp"]);
+    for findings in [vec![dark()], vec![dark()], vec![missing()], vec![found()]] {
+        rig.script.says("example.jp", findings);
+    }
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        rig.clock.advance(Duration::from_secs(60));
+        smol::block_on(rig.rounds.check("example.jp")).unwrap();
+        told.push(std::mem::take(&mut *rig.ear.heard.lock().unwrap()).len());
+    }
+    assert_eq!(told, [0, 0, 0, 1], "the first answer is the first look; what follows is a change");
+}
+
+#[test]
 fn a_strange_domain_is_looked_at_and_not_kept() {
     let rig = rig(&["example.jp"]);
     rig.script.says("stranger.example", vec![missing()]);
     assert_eq!(smol::block_on(rig.rounds.check("stranger.example")).unwrap().worst(), Level::Error);
     assert_eq!(rig.rounds.last("stranger.example").unwrap(), None);
     assert_eq!(rig.rounds.all().unwrap(), [("example.jp".to_owned(), None)]);
+    assert_eq!(rig.rounds.standings().unwrap(), [Standing::of("example.jp", None)]);
+}
+
+#[test]
+fn how_a_domain_stands_is_what_the_last_look_found_also_after_a_restart() {
+    let rig = rig(&["a.example", "b.example"]);
+    assert!(rig.rounds.standings().unwrap().iter().all(|standing| standing.at.is_none()));
+    for findings in [vec![missing(), found()], vec![found()]] {
+        rig.script.says("a.example", findings);
+    }
+    for errors in [1, 0] {
+        rig.clock.advance(Duration::from_secs(60));
+        smol::block_on(rig.rounds.check("a.example")).unwrap();
+        let standings = rig.rounds.standings().unwrap();
+        let names: Vec<&str> = standings.iter().map(|s| s.domain.as_str()).collect();
+        assert_eq!(names, ["a.example", "b.example"]);
+        let a = &standings[0];
+        assert_eq!((a.errors, a.worst.len(), a.is_bad(), a.at), (errors, errors, errors > 0, Some(rig.clock.now())));
+        assert!(a.worst.iter().all(|finding| finding.records.is_empty()));
+        let again = Rounds::new(Parts {
+            memory: rig.memory.clone(),
+            clock: rig.clock.clone(),
+            config: rig.config.clone(),
+            check: rig.script.clone(),
+            tell: None,
+        });
+        assert_eq!(again.standings().unwrap(), standings);
+    }
 }
 
 #[test]

@@ -8,28 +8,35 @@ use std::{io, net::IpAddr, sync::Arc, time::Duration};
 use crate::{
     account::{self, Accounts, Login, LoginRefusal},
     clock::{Clock, Timestamp},
-    config::{Mode, Suppression},
+    config::{Config, Mode, Suppression},
     deliver::counted::{RuleUse, WarmUpState},
-    deliver::sandbox::SandboxMail,
+    deliver::{lately::Lately, sandbox::SandboxMail},
     diagnose::{Diagnosis, NoDiagnosis, Question},
     dmarc::monitor::Desk,
     doctor::round::Findings,
     fact::Fact,
     http::{
         api::{caller::Calls, emails::Posting, transaction::paging::PageMarks},
+        day_sums::DaySums,
         exchange::Stream,
+        owner_links::OwnerLinks,
+        queue_acts::{ActEnd, ActView},
+        resources::Resources,
+        views::Views,
         when::Zone,
     },
     ids::MessageId,
+    language::Language,
     metrics::Metrics,
     net::dns::Validation,
+    schedule::trouble::SiteTrouble,
     secret::Secret,
     signing::rotate::Rotation,
-    smtp::address::Mailbox,
+    smtp::{address::Mailbox, conversation::Conversation},
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, MemoKind, Message, MinuteCounts, Page,
-        Pause, QuarterCounts, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, Store, StoreError, Story,
-        Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, Found, FoundPage, LaneRow, LogPage, LogQuery, MemoKind, Message,
+        MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueCount, QueueFilter, QueuePage, QueueSums, Recipient,
+        RetentionPeriods, Store, StoreError, Story, Totals,
     },
     suppress::Suppressions,
     tls_report::receive::Shelf,
@@ -181,9 +188,9 @@ pub trait Daemon: Send + Sync + 'static {
     /// The operator's pauses that are in force, by destination.
     fn pauses(&self) -> Result<Vec<Pause>, StoreError>;
     /// Pauses a destination and tells the scheduler; the store writes the operation log's entry.
-    fn pause(&self, pause: Pause) -> Result<(), StoreError>;
+    fn pause(&self, pause: Pause, from: &str) -> Result<(), StoreError>;
     /// Lifts a pause likewise; false: there was none.
-    fn unpause(&self, destination: &str, operator: &str) -> Result<bool, StoreError>;
+    fn unpause(&self, destination: &str, operator: &str, from: &str) -> Result<bool, StoreError>;
     /// Writes an entry of the operation log.
     fn audit(&self, entry: AuditEntry) -> Result<(), StoreError>;
 
@@ -244,6 +251,51 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// The keys that sign, those that are to sign, and those that did.
     fn signing_keys(&self) -> &Rotation;
+
+    /// Mails the account of this name a link to set its password anew, if there is one: later, and nobody is told. `language`:
+    /// that of the page.
+    fn mail_reset(&self, name: &str, from: IpAddr, language: Language);
+    // ---- the queue in sums, and acts that take their time ----
+
+    fn queue_sums(&self) -> Result<QueueSums, StoreError>;
+    fn count_waiting(&self, filter: &QueueFilter, within: Duration) -> Result<QueueCount, StoreError>;
+    /// [`Daemon::act`], which goes on by itself where it is not done after `patience`.
+    fn act_soon(&self, act: QueueAct, patience: Duration) -> Result<ActEnd, StoreError>;
+    /// Acts that go on by themselves, and those that lately ended, the newest first.
+    fn acts(&self) -> Vec<ActView>;
+    /// Filters that people keep under a name.
+    fn views(&self) -> &Views;
+    // What the overview and the page for application owners ask.
+
+    /// Sites in trouble, at most `limit`: those with the most mail in RAM first.
+    fn troubles(&self, limit: usize) -> Vec<SiteTrouble>;
+    /// How the large providers took our mail within the last hour, since the start at most.
+    fn lately(&self) -> Vec<Lately>;
+    /// Disk and memory.
+    fn resources(&self) -> Resources;
+    /// [`Daemon::each_count`] by minute, from [`Daemon::minutes_by_user_from`] on.
+    fn each_minute_count(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        user: Option<&str>,
+        each: &mut dyn FnMut(QuarterCounts),
+    ) -> Result<(), StoreError>;
+    fn minutes_by_user_from(&self) -> Result<Timestamp, StoreError>;
+    /// Links for application owners.
+    fn owner_links(&self) -> &OwnerLinks;
+    /// Sums of days that are over.
+    fn day_sums(&self) -> &DaySums;
+
+    /// The config in force, with the lines of the file that say it.
+    fn config(&self) -> Arc<Config>;
+    // ---- where is my mail ----
+
+    fn search(&self, text: &str, page: &Page) -> Result<FoundPage, StoreError>;
+    fn found(&self, ids: &[MessageId], address: &str) -> Result<Vec<Found>, StoreError>;
+    fn conversations(&self, numbers: &[u64]) -> Result<Vec<Option<Conversation>>, StoreError>;
+    /// The stored body of a message, to be read.
+    fn open_body(&self, message: &Message) -> Result<Box<dyn io::Read + Send>, StoreError>;
 }
 
 /// The logs, as a stream reads them.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     doctor::{
-        finding::{Finding, Level, Report},
+        round::Standing,
         words::{self, Language},
     },
     http::daemon::Daemon,
@@ -17,8 +17,6 @@ use crate::{
 
 /// Domains in a status.
 pub const DOMAINS_MAX: usize = 50;
-/// Findings of each that are named.
-const FINDINGS_MAX: usize = 3;
 
 /// A domain in short.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -49,18 +47,16 @@ pub struct WorstOut {
 }
 
 impl DomainStatusOut {
-    /// Of a report; `None`: nobody looked yet.
-    pub fn new(domain: &str, report: Option<&Report>) -> Self {
-        let count = |level| report.map_or(0, |report| report.count(level));
-        let bad = |finding: &&Finding| finding.level >= Level::Warning;
+    /// The same as a row.
+    pub fn of(standing: &Standing) -> Self {
         DomainStatusOut {
-            domain: domain.to_owned(),
-            checked_at: report.map(|report| report.at).map(Timestamp::rfc3339),
-            errors: count(Level::Error),
-            warnings: count(Level::Warning),
-            worst: report
-                .into_iter()
-                .flat_map(|report| report.findings.iter().filter(bad).take(FINDINGS_MAX))
+            domain: standing.domain.clone(),
+            checked_at: standing.at.map(Timestamp::rfc3339),
+            errors: standing.errors,
+            warnings: standing.warnings,
+            worst: standing
+                .worst
+                .iter()
                 .map(|finding| WorstOut {
                     check: finding.check().to_owned(),
                     level: finding.level.word().to_owned(),
@@ -82,9 +78,7 @@ impl DomainStatusOut {
 /// # Errors
 /// The store's.
 pub fn domains(daemon: &dyn Daemon) -> Result<Vec<DomainStatusOut>, StoreError> {
-    let all = daemon.domain_checks().all()?;
-    let mut rows: Vec<DomainStatusOut> =
-        all.iter().map(|(domain, report)| DomainStatusOut::new(domain, report.as_ref())).collect();
+    let mut rows: Vec<DomainStatusOut> = daemon.domain_checks().standings()?.iter().map(DomainStatusOut::of).collect();
     rows.sort_by_key(|row| std::cmp::Reverse((row.errors, row.warnings)));
     rows.truncate(DOMAINS_MAX);
     Ok(rows)

@@ -4,7 +4,7 @@
 //! Always: a response carries the security headers of [`Response::headers_for_browsers`], whatever the route forgot.
 //! Sources: RFC 9110, RFC 3986 §2.1, CSP Level 3.
 
-use std::{io, net::IpAddr};
+use std::{io, net::IpAddr, time::Duration};
 
 use serde::Serialize;
 
@@ -89,6 +89,36 @@ impl std::str::FromStr for Peer {
     }
 }
 
+/// The headers by which a page knows a browser again, and sees that a request came from a page of its own.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Browser {
+    /// `Host`, or empty.
+    pub host: String,
+    /// `Cookie`, or empty. Never printed.
+    pub cookie: String,
+    /// `Origin`, or empty (RFC 6454).
+    pub origin: String,
+    /// `Sec-Fetch-Site`, or empty (W3C Fetch Metadata).
+    pub fetch_site: String,
+    /// `User-Agent`, or empty.
+    pub user_agent: String,
+    /// The request came by TLS: ours, or that of a proxy that is believed.
+    pub is_secure: bool,
+}
+
+impl std::fmt::Debug for Browser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Browser").field("host", &self.host).field("is_secure", &self.is_secure).finish_non_exhaustive()
+    }
+}
+
+impl Browser {
+    /// The value of a cookie; the first, where there are several of the name.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookie.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+}
+
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -104,6 +134,8 @@ pub struct Request {
     pub content_type: String,
     /// `Idempotency-Key`, or empty.
     pub idempotency_key: String,
+    /// What a browser says of itself and of where the request comes from.
+    pub browser: Browser,
     /// The body, whole; bounded by the front.
     pub body: Vec<u8>,
     /// By which door it came.
@@ -128,10 +160,19 @@ impl Request {
             accept_language: String::new(),
             content_type: String::new(),
             idempotency_key: String::new(),
+            browser: Browser::default(),
             body: Vec::new(),
             door,
             peer,
         })
+    }
+
+    /// The address that asks: of one who came by a socket of this machine, loopback.
+    pub fn source(&self) -> IpAddr {
+        match self.peer {
+            Peer::Address(ip) => ip.to_canonical(),
+            Peer::User(_) => IpAddr::from([127, 0, 0, 1]),
+        }
     }
 
     /// The first value of a query name; empty when it is absent.
@@ -168,8 +209,46 @@ pub struct Response {
     pub body: Body,
     /// Seconds that a browser may keep it; 0: `no-store`.
     pub keep_seconds: u32,
-    /// The sources of styles in its Content-Security-Policy; `None`: our own files.
-    pub styles: Option<String>,
+    /// What a browser may do with it.
+    pub policy: Policy,
+    /// How long the front keeps it back: who guesses passwords waits, and no thread waits with him. At most [`LATE_MAX`].
+    pub late: Duration,
+}
+
+/// How long an answer is kept back at most.
+pub const LATE_MAX: Duration = Duration::from_secs(20);
+
+/// What a browser may do with a response (Content-Security-Policy Level 3).
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub enum Policy {
+    /// Show it: our stylesheet and pictures, no script, no frame.
+    #[default]
+    Bare,
+    /// A page of the console: our stylesheet, our script, frames of our own.
+    Console,
+    /// These sources of styles, nothing else.
+    Styles(String),
+    /// HTML that came with a mail, shown in a frame of ours: no script, no form, nothing from the network.
+    Mail,
+}
+
+impl Policy {
+    fn words(&self) -> String {
+        let (styles, more) = match self {
+            Policy::Bare => ("'self'", "form-action 'self'; frame-ancestors 'none'"),
+            Policy::Console => (
+                "'self'",
+                "script-src 'self'; connect-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'none'",
+            ),
+            Policy::Styles(styles) => (styles.as_str(), "form-action 'self'; frame-ancestors 'none'"),
+            Policy::Mail => {
+                return "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; \
+                        form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+                    .to_owned();
+            }
+        };
+        format!("default-src 'none'; style-src {styles}; img-src 'self'; base-uri 'none'; {more}")
+    }
 }
 
 /// JSON Lines: one value a line.
@@ -198,7 +277,8 @@ impl Response {
             headers: Vec::new(),
             body: Body::Bytes(body.into()),
             keep_seconds: 0,
-            styles: None,
+            policy: Policy::Bare,
+            late: Duration::ZERO,
         }
     }
 
@@ -239,7 +319,8 @@ impl Response {
             headers: Vec::new(),
             body: Body::Stream(stream),
             keep_seconds: 0,
-            styles: None,
+            policy: Policy::Bare,
+            late: Duration::ZERO,
         }
     }
 
@@ -251,23 +332,26 @@ impl Response {
         self
     }
 
-    /// The headers that keep a browser safe: no script at all, no framing, no sniffing, no copies left behind.
+    /// See other: after an act, and where a page is elsewhere (RFC 9110 §15.4.4).
+    pub fn see_other(to: &str) -> Self {
+        Response::text(303, "").with("Location", to)
+    }
+
+    /// The headers that keep a browser safe: no script but ours, no framing, no sniffing, no copies left behind.
     pub fn headers_for_browsers(&self) -> Vec<(&'static str, String)> {
         let cache = match self.keep_seconds {
             0 => "no-store".to_owned(),
             seconds => format!("public, max-age={seconds}, immutable"),
         };
-        let styles = self.styles.as_deref().unwrap_or("'self'");
+        // Other sites never learn an address of ours. Our own forms need it: without any referrer a browser sends them with
+        // `Origin: null`, as if they were somebody else's (Fetch, "append a request Origin header").
+        let referrer = if self.policy == Policy::Console { "same-origin" } else { "no-referrer" };
+        let frames = if self.policy == Policy::Mail { "SAMEORIGIN" } else { "DENY" };
         vec![
-            (
-                "Content-Security-Policy",
-                format!(
-                    "default-src 'none'; style-src {styles}; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-                ),
-            ),
+            ("Content-Security-Policy", self.policy.words()),
             ("X-Content-Type-Options", "nosniff".to_owned()),
-            ("X-Frame-Options", "DENY".to_owned()),
-            ("Referrer-Policy", "no-referrer".to_owned()),
+            ("X-Frame-Options", frames.to_owned()),
+            ("Referrer-Policy", referrer.to_owned()),
             ("Cross-Origin-Opener-Policy", "same-origin".to_owned()),
             ("Cross-Origin-Resource-Policy", "same-origin".to_owned()),
             ("Cache-Control", cache),

@@ -11,20 +11,26 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, Mode},
     deliver::counted::{RuleUse, WarmUpState},
-    deliver::sandbox::SandboxMail,
+    deliver::{lately::Lately, sandbox::SandboxMail},
     dmarc::{self, monitor::Monitor},
     event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     http::{
         api::{caller::Calls, transaction::paging::PageMarks},
         daemon::{LaneActivity, Unready},
+        day_sums::DaySums,
         fake_domains_tests::FakeFindings,
         fake_lists_tests::Lists,
+        owner_links::{OwnerLinks, fake::RamLinks},
+        queue_acts::ActView,
+        resources::Resources,
+        views::Views,
         when::of_rfc3339,
     },
     ids::{MessageId, RecipientKey},
     mail::header::Facts,
     metrics::Metrics,
     net::dns::Validation,
+    schedule::trouble::SiteTrouble,
     secret::Secret,
     smtp::{
         address::Mailbox,
@@ -77,6 +83,18 @@ pub(crate) struct Fake {
     pub lists: Lists,
     pub calls: Calls,
     pub page_marks: PageMarks,
+    /// As it is in force.
+    pub config: Arc<Config>,
+    /// Who asked for a mail to set a password anew.
+    pub resets: Mutex<Vec<String>>,
+    /// Acts that go on by themselves.
+    pub running: Vec<ActView>,
+    pub views: Views,
+    pub troubles: Vec<SiteTrouble>,
+    pub lately: Vec<Lately>,
+    pub resources: Resources,
+    pub owner_links: OwnerLinks,
+    pub day_sums: DaySums,
 }
 
 pub(crate) fn at(text: &str) -> Timestamp {
@@ -95,6 +113,7 @@ fn lane(name: &str, count: u64, due: Option<u64>, reply: &str) -> LaneRow {
     LaneRow {
         lane: Lane(name.into()),
         count,
+        classes: [0, count, 0],
         earliest_due: due.map_or(Timestamp::MAX, |s| now().plus(Duration::from_secs(s))),
         last_reply: reply.into(),
     }
@@ -395,6 +414,15 @@ impl Fake {
             lists: Lists::busy(),
             calls: Calls::default(),
             page_marks: PageMarks::default(),
+            config: Arc::default(),
+            resets: Mutex::default(),
+            running: Vec::new(),
+            views: Views::new(Arc::new(RamMemos::default())),
+            troubles: crate::http::fake_overview::troubles(),
+            lately: crate::http::fake_overview::lately(),
+            resources: crate::http::fake_overview::resources(),
+            day_sums: DaySums::default(),
+            owner_links: OwnerLinks::new(Arc::new(RamLinks::default()), Clock::manual(now())),
             rule_uses: vec![
                 RuleUse {
                     rule: "docomo".into(),
@@ -413,6 +441,7 @@ impl Fake {
         fake.validation = None;
         fake.oldest = [None; 3];
         fake.pauses = Mutex::default();
+        fake.troubles.clear();
         fake.warm_ups.clear();
         fake.domain_checks = FakeFindings::none();
         fake.rule_uses.clear();
@@ -452,6 +481,7 @@ impl Fake {
         let mut fake = Fake::demo();
         fake.stories.clear();
         fake.mails = Some(Vec::new());
+        fake.lately.clear();
         fake.quiet = true;
         fake.shelf = Shelf::default();
         fake.audits = Mutex::default();

@@ -6,26 +6,37 @@ use super::fake::{Fake, HOSTILE, KEY, now};
 use crate::{
     account::{self, Accounts, Login, LoginRefusal},
     clock::{Clock, Timestamp},
-    config::Suppression,
+    config::{Config, Suppression},
     deliver::counted::{RuleUse, WarmUpState},
-    deliver::sandbox::SandboxMail,
+    deliver::{lately::Lately, sandbox::SandboxMail},
+    event::WaitReason,
     fact::Fact,
     http::{
         api::{caller::Calls, transaction::paging::PageMarks},
         daemon::{About, Daemon, ExplainQuery, LaneActivity, Logs, Unready},
+        day_sums::DaySums,
         exchange::Stream,
+        owner_links::OwnerLinks,
+        queue_acts::{ActEnd, ActView},
+        resources::Resources,
+        views::Views,
         when::Zone,
     },
     ids::MessageId,
+    language::Language,
     metrics::Metrics,
     net::dns::Validation,
+    schedule::trouble::SiteTrouble,
     secret::Secret,
     signing::rotate::Rotation,
-    smtp::address::Mailbox,
+    smtp::{
+        address::Mailbox,
+        conversation::{CONVERSATION_OCTETS_MAX, Conversation, Said},
+    },
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, LaneRow, LogPage, LogQuery, LogRow, MemoKind, Message,
-        MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueFilter, QueuePage, QueueRow, Recipient,
-        RecipientState, RetentionPeriods, StoreError, Story, Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, Found, FoundPage, LaneRow, LogPage, LogQuery, LogRow, MemoKind,
+        Message, MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueCount, QueueFilter, QueuePage, QueueRow,
+        QueueSums, Recipient, RecipientState, RetentionPeriods, StoreError, Story, Totals,
     },
     suppress::Suppressions,
     unsubscribe::list::Unsubscribes,
@@ -41,6 +52,31 @@ fn decisions(destination: &str) -> Vec<Fact> {
         Fact::new("rule", "docomo: recipients matches @docomo; 4 connections, 250 ms apart"),
         Fact::new("next try", "in 4 min"),
     ]
+}
+
+/// What was said in every attempt: all kinds of lines, and a peer who tries everything.
+fn conversation() -> Conversation {
+    let hostile = format!("550-5.7.1 {HOSTILE}\n550 5.7.1 <b>you</b>");
+    let mut out = Conversation::default();
+    for (at, said, text) in [
+        (Some(0), Said::Host, "mx1.example.com[198.51.100.7]:25"),
+        (None, Said::Reused, "3 42"),
+        (Some(21), Said::Peer, "220 mx1.example.com ESMTP"),
+        (Some(22), Said::We, "EHLO relay.example.jp"),
+        (Some(43), Said::Peer, "250-mx1.example.com\n250-STARTTLS\n250 SIZE 1000"),
+        (Some(61), Said::Tls, "TLSv1.3 TLS13_AES_256_GCM_SHA384 unverified"),
+        (Some(61), Said::Secret, "AUTH PLAIN"),
+        (Some(80), Said::We, "MAIL FROM:<shop@example.jp>"),
+        (Some(90), Said::Others, "2"),
+        (Some(1_090), Said::Peer, hostile.as_str()),
+        (Some(1_100), Said::Content, "20480"),
+        (Some(1_200), Said::LeftOut, ""),
+        (Some(1_300), Said::Silent, "5m"),
+        (Some(1_400), Said::Closed, ""),
+    ] {
+        out.push(at, said, text, CONVERSATION_OCTETS_MAX);
+    }
+    out
 }
 
 /// A page out of all rows; the cursor is an offset.
@@ -161,6 +197,59 @@ impl Daemon for Fake {
         Ok(())
     }
 
+    fn troubles(&self, limit: usize) -> Vec<SiteTrouble> {
+        self.troubles.iter().take(limit).cloned().collect()
+    }
+
+    fn lately(&self) -> Vec<Lately> {
+        self.lately.clone()
+    }
+
+    fn resources(&self) -> Resources {
+        self.resources
+    }
+
+    fn each_minute_count(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        user: Option<&str>,
+        each: &mut dyn FnMut(QuarterCounts),
+    ) -> Result<(), StoreError> {
+        if !self.counts.is_empty() {
+            return self.each_count(from, to, user, each);
+        }
+        // All of it is one user's.
+        const USER: &str = "shop-app";
+        if user.is_none_or(|user| user == USER) {
+            for minute in self.minutes(from, to)? {
+                each(QuarterCounts {
+                    start: minute.minute,
+                    user: USER.into(),
+                    queued: minute.queued,
+                    deferred: minute.deferred,
+                    succeeded: minute.succeeded,
+                    failed: minute.failed,
+                    ..QuarterCounts::default()
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn minutes_by_user_from(&self) -> Result<Timestamp, StoreError> {
+        self.check()?;
+        Ok(now().minus(Duration::from_secs(20 * 86_400)))
+    }
+
+    fn owner_links(&self) -> &OwnerLinks {
+        &self.owner_links
+    }
+
+    fn day_sums(&self) -> &DaySums {
+        &self.day_sums
+    }
+
     fn archive_trouble(&self) -> Option<String> {
         self.archive_trouble.clone()
     }
@@ -170,12 +259,17 @@ impl Daemon for Fake {
         let mut rows = Vec::new();
         for story in &self.stories {
             for recipient in &story.recipients {
-                let waits = matches!(recipient.state, RecipientState::Waiting { .. });
-                if waits
+                let RecipientState::Waiting { wait, .. } = recipient.state else { continue };
+                let is_held = matches!(wait, WaitReason::Held | WaitReason::Damaged);
+                if filter.index.is_none_or(|n| n == recipient.key.index)
+                    && filter.wait.is_none_or(|wanted| wanted == wait)
+                    && filter.class.is_none_or(|class| class == story.message.class)
+                    && recipient.last_reply.contains(&filter.reply)
+                    && (filter.user.is_empty() || filter.user == story.message.user)
                     && recipient.address.as_str().contains(&filter.recipient)
                     && filter.message.is_none_or(|m| m == story.message.id)
                     && (filter.destination.is_empty() || recipient.lane.destination() == filter.destination)
-                    && !filter.held
+                    && (!filter.held || is_held)
                 {
                     rows.push(QueueRow { message: story.message.clone(), recipient: recipient.clone() });
                 }
@@ -235,13 +329,13 @@ impl Daemon for Fake {
         Ok(self.pauses.lock().expect("no panic").clone())
     }
 
-    fn pause(&self, pause: Pause) -> Result<(), StoreError> {
+    fn pause(&self, pause: Pause, _: &str) -> Result<(), StoreError> {
         self.check()?;
         self.pauses.lock().expect("no panic").push(pause);
         Ok(())
     }
 
-    fn unpause(&self, destination: &str, _: &str) -> Result<bool, StoreError> {
+    fn unpause(&self, destination: &str, _: &str, _: &str) -> Result<bool, StoreError> {
         self.check()?;
         let mut pauses = self.pauses.lock().expect("no panic");
         let before = pauses.len();
@@ -360,6 +454,90 @@ impl Daemon for Fake {
     fn page_marks(&self) -> &PageMarks {
         &self.page_marks
     }
+
+    fn mail_reset(&self, name: &str, from: IpAddr, language: Language) {
+        self.resets.lock().expect("no panic").push(format!("{name} {from} {language:?}"));
+    }
+
+    fn queue_sums(&self) -> Result<QueueSums, StoreError> {
+        let all = Page { rows_max: usize::MAX, ..Page::default() };
+        let mut sums = QueueSums::default();
+        for row in self.queue_page(&QueueFilter::default(), &all)?.rows {
+            let RecipientState::Waiting { wait, .. } = row.recipient.state else { continue };
+            let place = WaitReason::ALL.iter().position(|known| *known == wait).expect("a reason");
+            sums.waits[row.message.class as usize][place] += 1;
+            match sums.users.iter_mut().find(|(name, _)| *name == row.message.user) {
+                Some((_, count)) => *count += 1,
+                None => sums.users.push((row.message.user.clone(), 1)),
+            }
+        }
+        Ok(sums)
+    }
+
+    fn count_waiting(&self, filter: &QueueFilter, _: Duration) -> Result<QueueCount, StoreError> {
+        let all = Page { rows_max: usize::MAX, ..Page::default() };
+        let recipients = self.queue_page(filter, &all)?.rows.len() as u64;
+        Ok(QueueCount { recipients, is_whole: true })
+    }
+
+    fn act_soon(&self, act: QueueAct, _: Duration) -> Result<ActEnd, StoreError> {
+        self.act(act).map(ActEnd::Done)
+    }
+
+    fn acts(&self) -> Vec<ActView> {
+        self.running.clone()
+    }
+
+    fn views(&self) -> &Views {
+        &self.views
+    }
+
+    fn config(&self) -> Arc<Config> {
+        self.config.clone()
+    }
+
+    fn search(&self, text: &str, page: &Page) -> Result<FoundPage, StoreError> {
+        self.check()?;
+        let text = text.to_lowercase();
+        let has = |other: &str| other.to_lowercase().contains(&text);
+        let mut found: Vec<Found> = Vec::new();
+        for story in &self.stories {
+            let m = &story.message;
+            let hit = story.recipients.iter().find(|r| has(r.address.as_str()));
+            let sender = m.sender.as_ref().map_or("", Mailbox::as_str);
+            if hit.is_some() || [sender, &m.facts.from, &m.facts.subject, &m.facts.api_data].iter().any(|t| has(t)) {
+                let recipient = hit.or(story.recipients.first()).cloned();
+                found.push(Found { message: m.clone(), recipient });
+            }
+        }
+        let (messages, next) = paged(found, page);
+        Ok(FoundPage { messages, looked_back_to: next.as_ref().map(|_| now()), next })
+    }
+
+    fn found(&self, ids: &[MessageId], address: &str) -> Result<Vec<Found>, StoreError> {
+        self.check()?;
+        let of = |id: &MessageId| self.stories.iter().find(|s| s.message.id == *id);
+        let found = ids.iter().filter_map(of).map(|story| Found {
+            message: story.message.clone(),
+            recipient: story
+                .recipients
+                .iter()
+                .find(|r| r.address.as_str() == address)
+                .or(story.recipients.first())
+                .cloned(),
+        });
+        Ok(found.collect())
+    }
+
+    fn conversations(&self, numbers: &[u64]) -> Result<Vec<Option<Conversation>>, StoreError> {
+        self.check()?;
+        Ok(numbers.iter().map(|number| (*number > 1).then(conversation)).collect())
+    }
+
+    fn open_body(&self, message: &Message) -> Result<Box<dyn io::Read + Send>, StoreError> {
+        self.check()?;
+        Ok(Box::new(io::Cursor::new(format!("Subject: {}\r\n\r\nhi\r\n", message.facts.subject).into_bytes())))
+    }
 }
 
 /// The logs of a [`Fake`], as they were when a stream began.
@@ -391,10 +569,14 @@ impl Logs for FakeLogs {
                 && (sender(r).contains(&query.sender) || r.message.facts.from.contains(&query.sender))
                 && r.message.facts.message_id.contains(&query.message_id)
                 && r.message.facts.api_data.contains(&query.api_data)
+                && r.message.facts.subject.contains(&query.subject)
                 && (query.user.is_empty() || r.message.user == query.user)
                 && (query.kinds.is_empty() || query.kinds.contains(&r.event.kind))
                 && (!query.errors_only || r.event.kind.is_error())
                 && (!query.exact || query.recipient.is_empty() || r.recipient == query.recipient)
+                && (query.classes.is_empty()
+                    || (r.event.kind.is_error() && query.classes.contains(&crate::records::bounce_class(&r.event))))
+                && (query.domain.is_empty() || r.recipient.ends_with(&format!("@{}", query.domain)))
         });
         let (rows, next) = paged(rows, page);
         Ok(LogPage { rows, next, looked_back_to: None })
@@ -406,12 +588,13 @@ impl Logs for FakeLogs {
             r.act.contains(&query.act)
                 && r.who.contains(&query.who)
                 && query.logins.is_none_or(|logins| logins == (r.act == "login"))
+                && [&r.object, &r.detail, &r.from].into_iter().any(|part| part.contains(&query.text))
                 && query.from.is_none_or(|t| r.at >= t)
                 && query.to.is_none_or(|t| r.at < t)
         });
         rows.reverse();
         let (rows, next) = paged(rows, page);
         let numbers = (1..=rows.len() as u64).rev().collect();
-        Ok(AuditPage { rows, numbers, next })
+        Ok(AuditPage { rows, numbers, next, looked_back_to: None })
     }
 }

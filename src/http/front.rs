@@ -148,6 +148,8 @@ pub(super) struct Origin {
     pub(super) peer: Peer,
     /// Our end of a TCP connection.
     pub(super) local: Option<SocketAddr>,
+    /// It is a TLS connection.
+    pub(super) by_tls: bool,
 }
 
 impl Front {
@@ -217,7 +219,8 @@ impl Front {
             return;
         };
         let _ = stream.get_ref().set_nodelay(true);
-        let origin = Origin { door: Door::Public, peer: Peer::Address(ip), local: stream.get_ref().local_addr().ok() };
+        let local = stream.get_ref().local_addr().ok();
+        let origin = Origin { door: Door::Public, peer: Peer::Address(ip), local, by_tls: tls.is_some() };
         let (inner, shutdown) = (self.0.clone(), shutdown.clone());
         runtime.spawn("http", async move {
             let _slots = slots;
@@ -269,7 +272,7 @@ impl Front {
         let Some(slot) = self.0.slot(Source::Control, self.0.limits.control_connections_max) else {
             return answer(relay::TOO_MANY);
         };
-        let origin = Origin { door: Door::Control, peer: Peer::User(uid.as_raw()), local: None };
+        let origin = Origin { door: Door::Control, peer: Peer::User(uid.as_raw()), local: None, by_tls: false };
         let (inner, shutdown) = (self.0.clone(), shutdown.clone());
         runtime.spawn("control", async move {
             let _slot = slot;

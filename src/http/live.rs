@@ -9,16 +9,19 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use smol::future::block_on;
 
 use crate::{
-    account::{self, Accounts, Login, LoginRefusal},
+    account::{self, Accounts, Login, LoginRefusal, reset_mail::Resets},
+    budget::Budget,
     clock::{Clock, Timestamp},
     config::{Config, InForce, Mode, Suppression},
     deliver::counted::{RuleUse, WarmUpState},
     deliver::sandbox::{Sandbox, SandboxMail},
+    deliver::{lately::Lately, streams::Streams},
     diagnose::{Diagnoser, Diagnosis, NoDiagnosis, Question},
     dmarc::monitor::{Desk, Monitor},
     doctor::round::{Findings, Rounds},
@@ -26,19 +29,27 @@ use crate::{
     http::{
         api::{caller::Calls, emails::Posting, transaction::paging::PageMarks},
         daemon::{About, Daemon, ExplainQuery, LaneActivity, Logs, Unready},
+        day_sums::DaySums,
         exchange::Stream,
+        owner_links::OwnerLinks,
+        queue_acts::{ActEnd, ActView, QueueActs},
+        resources::Resources,
+        views::Views,
         when::Zone,
     },
     ids::MessageId,
+    language::Language,
     metrics::Metrics,
     net::dns::Validation,
     runtime::{Runtime, Shutdown, Stage},
+    schedule::trouble::SiteTrouble,
     secret::Secret,
     signing::rotate::Rotation,
+    smtp::conversation::Conversation,
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, BEHIND_MAX, LaneRow, LogPage, LogQuery, MemoKind, Message,
-        MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueFilter, QueuePage, Recipient, RetentionPeriods, Store,
-        StoreError, Story, Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, BEHIND_MAX, Found, FoundPage, LaneRow, LogPage, LogQuery, MemoKind,
+        Message, MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueCount, QueueFilter, QueuePage, QueueSums,
+        Recipient, RetentionPeriods, Store, StoreError, Story, Totals,
     },
     suppress::Suppressions,
     tls_report::receive::{Receiver, Shelf},
@@ -86,7 +97,7 @@ pub struct Live {
     /// What the scheduler does now, by destination.
     pub activity: Ask<Vec<LaneActivity>>,
     /// Tells the scheduler that an act changed the queue on disk.
-    pub kick: Ask<()>,
+    pub kick: Arc<dyn Fn() + Send + Sync>,
     /// Tells the scheduler that the operator's pauses changed on disk.
     pub pauses_changed: Ask<()>,
     /// Whether the resolver validates, as it last found.
@@ -123,6 +134,22 @@ pub struct Live {
     pub page_marks: PageMarks,
     /// The signing keys.
     pub signing_keys: Rotation,
+    /// Who mails links to set a password anew.
+    pub resets: Resets,
+    /// Acts on the queue that go on by themselves; starts empty.
+    pub queue_acts: QueueActs,
+    /// Filters that people keep under a name.
+    pub views: Views,
+    /// Sites in trouble, as many as are asked for.
+    pub troubles: Box<dyn Fn(usize) -> Vec<SiteTrouble> + Send + Sync>,
+    /// Where what became of mail is counted by its provider.
+    pub streams: Streams,
+    /// The memory that bodies and tickets share.
+    pub budget: Budget,
+    /// Links for application owners.
+    pub owner_links: OwnerLinks,
+    /// Sums of days that are over; starts empty.
+    pub day_sums: DaySums,
     /// What only the wiring knows: still starting, or the store failed.
     pub trouble: Ask<Option<Unready>>,
 }
@@ -143,10 +170,6 @@ impl Drop for OneBackup {
 }
 
 impl Live {
-    fn config(&self) -> Arc<Config> {
-        self.config.get()
-    }
-
     /// Adds the operator's pause of the destination, unless whoever decides has said it already.
     fn with_pause(&self, mut facts: Vec<Fact>, destination: &str) -> Vec<Fact> {
         let known = facts.iter().any(|fact| fact.topic == PAUSE);
@@ -319,14 +342,14 @@ impl Daemon for Live {
         Ok(pauses)
     }
 
-    fn pause(&self, pause: Pause) -> Result<(), StoreError> {
-        block_on(self.store.pause(pause))?;
+    fn pause(&self, pause: Pause, from: &str) -> Result<(), StoreError> {
+        block_on(self.store.pause(pause, from))?;
         (self.pauses_changed)();
         Ok(())
     }
 
-    fn unpause(&self, destination: &str, operator: &str) -> Result<bool, StoreError> {
-        let lifted = block_on(self.store.unpause(destination, operator))?;
+    fn unpause(&self, destination: &str, operator: &str, from: &str) -> Result<bool, StoreError> {
+        let lifted = block_on(self.store.unpause(destination, operator, from))?;
         (self.pauses_changed)();
         Ok(lifted)
     }
@@ -430,6 +453,103 @@ impl Daemon for Live {
 
     fn signing_keys(&self) -> &Rotation {
         &self.signing_keys
+    }
+
+    fn mail_reset(&self, name: &str, from: IpAddr, language: Language) {
+        self.resets.ask(name, from, language);
+    }
+
+    fn queue_sums(&self) -> Result<QueueSums, StoreError> {
+        self.store.queue_sums()
+    }
+
+    fn count_waiting(&self, filter: &QueueFilter, within: Duration) -> Result<QueueCount, StoreError> {
+        self.store.count_waiting(filter, within)
+    }
+
+    fn act_soon(&self, act: QueueAct, patience: Duration) -> Result<ActEnd, StoreError> {
+        let (store, kick) = (self.store.clone(), self.kick.clone());
+        self.queue_acts.start(&self.runtime, &self.clock, act, patience, move |act, done| async move {
+            let count = store.act_told(act, &done).await?;
+            if count > 0 {
+                kick();
+            }
+            Ok(count)
+        })
+    }
+
+    fn acts(&self) -> Vec<ActView> {
+        self.queue_acts.views()
+    }
+
+    fn views(&self) -> &Views {
+        &self.views
+    }
+
+    fn troubles(&self, limit: usize) -> Vec<SiteTrouble> {
+        (self.troubles)(limit)
+    }
+
+    fn lately(&self) -> Vec<Lately> {
+        self.streams.lately(self.clock.now())
+    }
+
+    fn resources(&self) -> Resources {
+        let (config, totals) = (self.config(), self.store.totals());
+        let mut found = Resources {
+            disk_free_min: config.queue.disk_free_min,
+            database: totals.database_octets,
+            bodies: totals.body_octets,
+            memory_limit: config.server.memory_limit,
+            leased: self.budget.used() as u64,
+            leases_max: self.budget.bytes_max() as u64,
+            ..Resources::default()
+        };
+        found.look_at_disk(&config.server.data_dir);
+        found.look_at_memory();
+        found
+    }
+
+    fn each_minute_count(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        user: Option<&str>,
+        each: &mut dyn FnMut(QuarterCounts),
+    ) -> Result<(), StoreError> {
+        self.store.each_minute_count(from, to, user, each)
+    }
+
+    fn minutes_by_user_from(&self) -> Result<Timestamp, StoreError> {
+        self.store.minutes_by_user_from()
+    }
+
+    fn owner_links(&self) -> &OwnerLinks {
+        &self.owner_links
+    }
+
+    fn day_sums(&self) -> &DaySums {
+        &self.day_sums
+    }
+
+    fn config(&self) -> Arc<Config> {
+        self.config.get()
+    }
+
+    fn search(&self, text: &str, page: &Page) -> Result<FoundPage, StoreError> {
+        self.store.search(text, page)
+    }
+
+    fn found(&self, ids: &[MessageId], address: &str) -> Result<Vec<Found>, StoreError> {
+        self.store.found(ids, address)
+    }
+
+    fn conversations(&self, numbers: &[u64]) -> Result<Vec<Option<Conversation>>, StoreError> {
+        self.store.conversations(numbers)
+    }
+
+    fn open_body(&self, message: &Message) -> Result<Box<dyn io::Read + Send>, StoreError> {
+        Ok(Box::new(self.store.open_body(message)?))
     }
 }
 

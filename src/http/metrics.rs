@@ -246,7 +246,7 @@ fn webhooks(out: &mut String, daemon: &dyn Daemon, now: Timestamp) {
             |view, now| view.lag(now).as_secs(),
         ),
         ("hikyaku_webhook_failing", "1 while a webhook fails or is gone.", |view, _| {
-            u64::from(view.state() != State::Fine)
+            u64::from(matches!(view.state(), State::Failing | State::Gone))
         }),
         (
             "hikyaku_webhook_parked_ranges",

@@ -16,17 +16,24 @@ pub mod api;
 pub use crate::when;
 
 pub mod archive;
+pub mod chart;
+pub mod console;
 pub mod control;
 pub mod daemon;
+pub mod day_sums;
 pub mod domain_status;
+pub mod download;
 pub mod exchange;
 pub mod front;
 pub mod health;
 pub mod live;
+pub mod login_words;
 pub mod metrics;
 pub mod one_click;
-pub mod page;
+pub mod owner_links;
+pub mod queue_acts;
 pub mod relay;
+pub mod resources;
 pub mod route;
 pub mod rows;
 mod rows_delivery;
@@ -34,12 +41,15 @@ pub mod rows_diagnose;
 pub mod rows_keys;
 pub mod rows_lists;
 mod rows_log;
+pub mod rows_said;
 mod rows_users;
 pub mod rows_webhooks;
 pub mod server;
 pub mod stats;
 mod upstream;
+pub mod views;
 pub mod wire;
+pub mod words;
 
 use std::{io, net::TcpListener, path::Path, sync::Arc};
 
@@ -115,6 +125,8 @@ mod fake_daemon_tests;
 mod fake_domains_tests;
 #[cfg(test)]
 pub(crate) mod fake_lists_tests;
+#[cfg(test)]
+pub(crate) mod fake_overview;
 #[cfg(test)]
 mod front_tests;
 #[cfg(test)]

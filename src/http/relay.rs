@@ -27,7 +27,7 @@ use crate::{
     budget::Lease,
     http::{
         api::{self, Format, Language, fault::Why, reply},
-        exchange::{Door, JSON, Peer},
+        exchange::{Door, JSON, LATE_MAX, Peer},
         front::{Duplex, Inner, Origin},
         upstream::{self, Answering, Asking},
         wire::{self, AnswerHead, BodyDecoder, Framing, Head, Refusal},
@@ -198,8 +198,9 @@ async fn serve_one(
         Door::Control => limits.answer_control,
     };
     let peer = peer_of(&head, origin, front);
-    let asking = Asking { head: &head, body: &body, door: origin.door, peer: &peer };
-    let answering = match within(wait, upstream::ask(&front.upstream, asking)).await {
+    let is_secure = is_secure(&head, origin, front);
+    let asking = Asking { head: &head, body: &body, door: origin.door, peer: &peer, is_secure };
+    let mut answering = match within(wait, upstream::ask(&front.upstream, asking)).await {
         Some(Ok(answering)) => answering,
         Some(Err(error)) => {
             log::warn!("http=relay path={:?} error={error:?}", path_of(&head.target));
@@ -209,6 +210,11 @@ async fn serve_one(
     };
     // Not before: the server holds the body while it works on it.
     drop((body, lease));
+    // Whoever guesses waits here, where waiting costs nobody a thread.
+    let late = Duration::from_millis(answering.head.take("x-hikyaku-late").parse().unwrap_or(0)).min(LATE_MAX);
+    if !late.is_zero() {
+        Timer::after(late).await;
+    }
     match send_answer(stream, answering, &head, front, wait).await {
         Ok(()) if head.keep_alive => Ok(Next::Again),
         Ok(()) => Ok(Next::Close),
@@ -224,10 +230,10 @@ fn is_submission(head: &Head) -> bool {
     head.method == "POST" && path_of(&head.target).contains("/emails/")
 }
 
-/// Reports are brought in whole files, too.
+/// Reports and lists of addresses are brought in whole files, too.
 fn is_import(head: &Head) -> bool {
     let bare = Format::of_path(path_of(&head.target)).1;
-    head.method == "POST" && bare.ends_with("/dmarc/import")
+    head.method == "POST" && (bare.ends_with("/dmarc/import") || bare == "/suppression/import")
 }
 
 async fn read_more(stream: &mut impl Duplex, buffer: &mut Vec<u8>) -> io::Result<usize> {
@@ -307,6 +313,18 @@ fn peer_of(head: &Head, origin: &Origin, front: &Inner) -> Peer {
             Peer::Address(client.unwrap_or(ip))
         }
         Peer::Address(_) | Peer::User(_) => origin.peer.clone(),
+    }
+}
+
+/// The request came by TLS: to us, or to a proxy of ours, which says so.
+fn is_secure(head: &Head, origin: &Origin, front: &Inner) -> bool {
+    let by_proxy = || {
+        let told = head.headers.iter().rev().find(|(name, _)| name == "x-forwarded-proto");
+        told.is_some_and(|(_, scheme)| scheme.trim().eq_ignore_ascii_case("https"))
+    };
+    match origin.peer {
+        Peer::Address(ip) if front.is_proxy(ip) => by_proxy(),
+        Peer::Address(_) | Peer::User(_) => origin.by_tls,
     }
 }
 

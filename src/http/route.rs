@@ -1,15 +1,15 @@
 //! The one router: which path answers on which door.
 //!
 //! In: a request.  Out: a response.
-//! Always: control routes exist only behind the control socket; elsewhere they are "not found", like any other path. The pages
-//! and figures, which ask for no password, exist for this machine alone; the API asks for credentials, and the probes tell
-//! nothing.
+//! Always: control routes exist only behind the control socket; elsewhere they are "not found", like any other path. The
+//! figures, which ask for no password, exist for this machine alone; the API asks for credentials, the console for a session, and
+//! the probes tell nothing.
 
 use crate::http::{
-    api, control,
+    api, console, control,
     daemon::Daemon,
     exchange::{Door, Method, Peer, Request, Response},
-    health, metrics, page,
+    health, metrics,
 };
 
 /// Answers a request.
@@ -20,27 +20,25 @@ pub fn route(daemon: &dyn Daemon, request: &Request) -> Response {
     if api::has(&request.path) {
         return api::route(daemon, request);
     }
-    if !is_near(request) && !matches!(request.path.as_str(), "/livez" | "/readyz") {
-        return Response::text(404, "not found\n");
-    }
-    let answer: fn(&dyn Daemon, &Request) -> Response = match request.path.as_str() {
+    let machine: fn(&dyn Daemon, &Request) -> Response = match request.path.as_str() {
         "/livez" => |_, _| health::livez(),
         "/readyz" => |daemon, _| health::readyz(daemon),
-        "/metrics" => |daemon, _| metrics::metrics(daemon),
-        "/openapi.json" => |_, _| api::openapi::response(),
-        "/status.json" => |daemon, _| health::status_json(daemon),
-        path if page::has(path) => page::route,
-        _ => return page::not_found(request),
+        // They ask for no password, and exist for this machine alone.
+        "/metrics" if is_near(request) => |daemon, _| metrics::metrics(daemon),
+        "/openapi.json" if is_near(request) => |_, _| api::openapi::response(),
+        "/status.json" if is_near(request) => |daemon, _| health::status_json(daemon),
+        _ if request.door == Door::Control => return Response::error(404, "there is nothing at this path", ""),
+        _ => return console::route(daemon, request),
     };
     match request.method {
-        Method::Get | Method::Head => answer(daemon, request),
+        Method::Get | Method::Head => machine(daemon, request),
         Method::Post | Method::Other => {
             Response::error(405, "this path is for reading: GET or HEAD", "").with("Allow", "GET, HEAD")
         }
     }
 }
 
-/// Who asks is on this machine: the console has no login yet that could let others in.
+/// Who asks is on this machine.
 fn is_near(request: &Request) -> bool {
     match (request.door, &request.peer) {
         (Door::Control, _) | (Door::Public, Peer::User(_)) => true,
@@ -82,20 +80,19 @@ mod tests {
     }
 
     #[test]
-    fn strangers_see_the_probes_and_the_api_alone() {
+    fn strangers_see_the_probes_the_api_and_the_door_alone() {
         let fake = Fake::demo();
         let ask = |peer: &str, path: &str| {
             let peer = Peer::Address(peer.parse().expect("an address"));
             let request = Request::of_target(Method::Get, path, Door::Public, peer).expect("a target");
             route(&fake, &request)
         };
-        for path in
-            ["/", "/metrics", "/status.json", "/sandbox", "/find?key=a", "/message/0000000000001", "/style.css", "/x"]
-        {
-            for stranger in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
-                let answer = ask(stranger, path);
-                let Body::Bytes(body) = answer.body else { panic!("a stream") };
-                assert_eq!((answer.status, body.as_slice()), (404, &b"not found\n"[..]), "{path}");
+        for stranger in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
+            for path in ["/metrics", "/status.json", "/openapi.json", "/x"] {
+                assert_eq!(ask(stranger, path).status, 404, "{path}");
+            }
+            for path in ["/", "/sandbox", "/find?key=a", "/message/0000000000001"] {
+                assert_eq!(ask(stranger, path).status, 303, "{path}: to the sign-in");
             }
         }
         for near in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
@@ -110,7 +107,7 @@ mod tests {
     #[test]
     fn reading_paths_refuse_other_methods() {
         let fake = Fake::demo();
-        for path in ["/", "/livez", "/metrics", "/style.css", "/sandbox"] {
+        for path in ["/livez", "/metrics", "/status.json"] {
             assert_eq!(ask(&fake, Method::Post, path, Door::Public).0, 405, "{path}");
             assert_eq!(ask(&fake, Method::Head, path, Door::Public).0, 200, "{path}");
         }
@@ -157,10 +154,7 @@ mod tests {
         let mut fake = Fake::busy();
         fake.broken = true;
         for (path, door) in [
-            ("/", Door::Public),
             ("/status.json", Door::Public),
-            ("/message/0000000000001", Door::Public),
-            ("/find?key=a", Door::Public),
             ("/control/queue", Door::Control),
             ("/control/log/deliveries", Door::Control),
             ("/control/log/audit", Door::Control),

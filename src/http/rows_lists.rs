@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     event::ErrorClass,
+    http::when::{Zone, of_rfc3339},
     suppress::{
         acts::{Ended, Imported, Undone},
         incidents::{BrakeIncident, HeldError, TroubleIncident},
@@ -58,6 +59,33 @@ pub struct SuppressionOut {
     pub exempt_since: Option<String>,
     /// Who exempted it.
     pub exempt_by: String,
+}
+
+/// The columns of our own CSV of the list, which an import reads again.
+pub const SUPPRESSION_COLUMNS: [&str; 10] =
+    ["email", "user", "state", "cause", "class", "occurred", "since", "until", "reason", "operator"];
+
+impl SuppressionOut {
+    /// The cells of [`SUPPRESSION_COLUMNS`]; `exempt`: as an exempt address, on the list or not.
+    pub fn cells(&self, zone: &Zone, exempt: bool) -> [String; 10] {
+        let time = |text: Option<&str>| text.and_then(of_rfc3339).map_or_else(String::new, |at| zone.rfc3339(at));
+        let (since, operator, state) = match exempt {
+            true => (self.exempt_since.as_deref(), self.exempt_by.clone(), "exempt".to_owned()),
+            false => (self.since.as_deref(), self.operator.clone(), self.state.clone()),
+        };
+        [
+            self.address.clone(),
+            self.user.clone(),
+            state,
+            if exempt { String::new() } else { self.cause.clone() },
+            if exempt { String::new() } else { self.class.map_or_else(String::new, |class| class.to_string()) },
+            if exempt { String::new() } else { self.occurred.to_string() },
+            time(since),
+            if exempt { String::new() } else { time(self.until.as_deref()) },
+            if exempt { String::new() } else { self.reason.clone() },
+            operator,
+        ]
+    }
 }
 
 impl From<&Listed> for SuppressionOut {

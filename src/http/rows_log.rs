@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{MessageOut, RecipientOut, error_word, time};
+use super::{
+    rows::{MessageOut, RecipientOut, error_word, time},
+    rows_said::SaidOut,
+};
 use crate::{
     event::{ErrorClass, Event},
     ids::RecipientKey,
@@ -98,6 +101,15 @@ pub struct EventOut {
     /// What came back later about this one, oldest first.
     #[serde(default)]
     pub returned: Vec<LinkOut>,
+    /// What it means, in plain words; of `queue show` and `find` only, where it was asked for; so are the next two.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub means: String,
+    /// What there is to do.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub to_do: String,
+    /// What was said to the hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversation: Vec<SaidOut>,
 }
 
 impl EventOut {

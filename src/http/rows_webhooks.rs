@@ -16,7 +16,7 @@ pub struct WebhookOut {
     pub url: String,
     /// What it wants.
     pub events: Vec<String>,
-    /// `ok`, `failing`, or `gone` (it answered 410).
+    /// `ok`, `failing`, `gone` (it answered 410), or `paused` (somebody stopped it).
     pub state: String,
     /// How old the oldest event is that it has not got, in seconds.
     pub lag_seconds: u64,
@@ -38,6 +38,12 @@ pub struct WebhookOut {
     pub error: String,
     /// What was set aside.
     pub parked: Vec<ParkedOut>,
+    /// Since when it is stopped; `null`: it is not.
+    #[serde(default)]
+    pub paused_at: Option<String>,
+    /// Who stopped it.
+    #[serde(default)]
+    pub paused_by: String,
     /// Ranges that are still to be posted again.
     pub replaying: u64,
 }
@@ -79,7 +85,7 @@ impl WebhookOut {
     /// The row of an endpoint.
     pub fn new(view: &View, now: Timestamp) -> Self {
         let mark = &view.mark;
-        let waits = mark.tries > 0 && !mark.gone;
+        let waits = mark.tries > 0 && !mark.gone && mark.paused.is_none();
         WebhookOut {
             name: view.name.clone(),
             url: view.url.clone(),
@@ -95,6 +101,8 @@ impl WebhookOut {
             next_try: waits.then(|| Timestamp::from_millis(mark.next_try).max(now).rfc3339()),
             error: mark.error.clone(),
             parked: mark.parked.iter().map(ParkedOut::from).collect(),
+            paused_at: mark.paused.as_ref().map(|paused| Timestamp::from_millis(paused.at).rfc3339()),
+            paused_by: mark.paused.as_ref().map(|paused| paused.by.clone()).unwrap_or_default(),
             replaying: mark.again.len() as u64,
         }
     }
@@ -108,6 +116,7 @@ impl WebhookOut {
         };
         let words = match self.state.as_str() {
             "gone" => "it answered 410 (gone): nothing is posted until it is resumed".to_owned(),
+            "paused" => format!("it was stopped by {}: nothing is posted until it is resumed", self.paused_by),
             "failing" => format!("it fails: {}", self.error),
             _ if parked.is_empty() => return None,
             _ => return Some(parked),

@@ -21,8 +21,8 @@ use smol::channel::{self, Receiver, Sender};
 
 use crate::{
     http::{
-        api,
-        exchange::{Body, Door, Method, Peer, Request, Response},
+        api, console,
+        exchange::{Body, Browser, Door, LATE_MAX, Method, Peer, Request, Response},
         front::bind_private,
         relay::BODY_API_MAX,
         wire,
@@ -34,6 +34,10 @@ use crate::{
 
 /// Threads that answer pages and the operator: a page costs milliseconds, a backup one of them for its whole time.
 const WORKERS: usize = 4;
+/// Threads that check passwords of people: a wrong one is answered late, and guessers wait among themselves only.
+const SIGN_IN_WORKERS: usize = 4;
+/// Threads that wait for the DNS on somebody's wish: a look at a domain takes up to half a minute.
+const ASKING_WORKERS: usize = 4;
 /// Threads that answer the API: most of them wait for the disk, so that many calls share one sync; and a log that is read, or a
 /// hash that is computed, keeps nobody from sending. Pages have threads of their own, so that the operator is never locked out.
 pub const API_WORKERS: usize = 24;
@@ -94,8 +98,16 @@ impl Server {
             stop: Arc::default(),
             current: Arc::new(Mutex::new(Some(Arc::new(build(socket)?)))),
         };
-        let (pages, api) = (channel::bounded(WAITING_MAX), channel::bounded(WAITING_MAX));
-        for (name, threads, waiting) in [("http", WORKERS, &pages.1), ("api", api_workers, &api.1)] {
+        let [pages, api, sign_in, asking] = [(); 4].map(|()| channel::bounded(WAITING_MAX));
+        let [sign_in_workers, asking_workers] =
+            if api_workers > 0 { [SIGN_IN_WORKERS, ASKING_WORKERS] } else { [0, 0] };
+        let lines = [
+            ("http", WORKERS, &pages.1),
+            ("api", api_workers, &api.1),
+            ("sign-in", sign_in_workers, &sign_in.1),
+            ("asking", asking_workers, &asking.1),
+        ];
+        for (name, threads, waiting) in lines {
             for n in 0..threads {
                 let (route, metrics) = (route.clone(), metrics.clone());
                 let (waiting, upstream): (Receiver<tiny_http::Request>, _) = (waiting.clone(), server.upstream.clone());
@@ -107,7 +119,13 @@ impl Server {
                 })?;
             }
         }
-        let to = Lines { pages: pages.0, api: (api_workers > 0).then_some(api.0) };
+        let has_api = api_workers > 0;
+        let to = Lines {
+            pages: pages.0,
+            api: has_api.then_some(api.0),
+            sign_in: has_api.then_some(sign_in.0),
+            asking: has_api.then_some(asking.0),
+        };
         let (stop, current, upstream) = (server.stop.clone(), server.current.clone(), server.upstream.clone());
         thread::Builder::new().name("http-accept".into()).spawn(move || accept(&upstream, &stop, &current, &to))?;
         Ok(server)
@@ -144,12 +162,20 @@ fn build(socket: &Path) -> io::Result<tiny_http::Server> {
 struct Lines {
     pages: Sender<tiny_http::Request>,
     api: Option<Sender<tiny_http::Request>>,
+    sign_in: Option<Sender<tiny_http::Request>>,
+    asking: Option<Sender<tiny_http::Request>>,
 }
 
 impl Lines {
     /// False: nobody takes requests any more.
     fn put(&self, request: tiny_http::Request) -> bool {
-        let line = self.api.as_ref().filter(|_| api::has(request.url())).unwrap_or(&self.pages);
+        let own = match request.url() {
+            url if api::has(url) => &self.api,
+            url if *request.method() == tiny_http::Method::Post && console::takes_time(url) => &self.sign_in,
+            url if *request.method() == tiny_http::Method::Post && console::waits_for_others(url) => &self.asking,
+            _ => &None,
+        };
+        let line = own.as_ref().unwrap_or(&self.pages);
         line.send_blocking(request).is_ok()
     }
 }
@@ -238,12 +264,21 @@ fn read(raw: &mut tiny_http::Request, upstream: &Upstream) -> Result<Request, wi
     let peer: Peer = header("X-Hikyaku-Peer").parse().map_err(|()| stranger)?;
     let (accept_language, content_type) = (header("Accept-Language"), header("Content-Type"));
     let idempotency_key = header("Idempotency-Key");
+    let browser = Browser {
+        host: header("Host"),
+        cookie: header("Cookie"),
+        origin: header("Origin"),
+        fetch_site: header("Sec-Fetch-Site"),
+        user_agent: header("User-Agent"),
+        is_secure: header("X-Hikyaku-Secure") == "yes",
+    };
     let method = Method::of(&raw.method().to_string());
     let mut request = Request::of_target(method, raw.url(), door, peer)
         .ok_or(refuse(400, "the path or query has a broken %-escape"))?;
     request.accept_language = accept_language;
     request.content_type = content_type;
     request.idempotency_key = idempotency_key;
+    request.browser = browser;
     // Read whole, before the route runs: the front has written all of it, and waits for nothing else.
     let mut body = Vec::with_capacity(raw.body_length().unwrap_or(0).min(BODY_ROOM_MAX));
     raw.as_reader().take(BODY_API_MAX).read_to_end(&mut body).map_err(|_| refuse(400, "the body was cut"))?;
@@ -255,6 +290,9 @@ fn write_response(to: &mut dyn Write, response: Response, head_only: bool) -> io
     let mut text = format!("HTTP/1.1 {} {}\r\n", response.status, wire::reason(response.status));
     for (name, value) in response.headers_for_browsers().iter().chain(&response.headers) {
         text.extend([name, ": ", value, "\r\n"]);
+    }
+    if !response.late.is_zero() {
+        text.push_str(&format!("X-Hikyaku-Late: {}\r\n", response.late.min(LATE_MAX).as_millis()));
     }
     if !response.content_type.is_empty() {
         text.extend(["Content-Type: ", response.content_type, "\r\n"]);

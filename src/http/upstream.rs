@@ -45,6 +45,8 @@ pub(super) struct Asking<'a> {
     pub body: &'a [u8],
     pub door: Door,
     pub peer: &'a Peer,
+    /// It came by TLS.
+    pub is_secure: bool,
 }
 
 impl Connection {
@@ -99,6 +101,7 @@ fn request_head(asking: &Asking<'_>, upstream: &Upstream) -> String {
         ("X-Hikyaku-Secret", upstream.secret()),
         ("X-Hikyaku-Door", asking.door.word()),
         ("X-Hikyaku-Peer", &asking.peer.to_string()),
+        ("X-Hikyaku-Secure", if asking.is_secure { "yes" } else { "no" }),
         ("Content-Length", &asking.body.len().to_string()),
     ];
     for (name, value) in own {

@@ -209,6 +209,12 @@ pub struct AnswerHead {
 }
 
 impl AnswerHead {
+    /// Takes a header out; empty when it is absent.
+    pub fn take(&mut self, name: &str) -> String {
+        let at = self.headers.iter().position(|(n, _)| n == name);
+        at.map(|at| self.headers.remove(at).1).unwrap_or_default()
+    }
+
     /// The first value of a header; empty when it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)

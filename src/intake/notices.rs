@@ -1,14 +1,20 @@
-//! Notices of our own come in by the same door as everybody's mail.
+//! Notices of our own, and mail of the console to its people, come in by the same door as everybody's mail.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use smol::Timer;
 
 use crate::{
+    account::reset_mail::Letters,
     bounce::notice::{self, Notice},
     budget::Budget,
+    ids::CONSOLE_USER,
     mail::header,
-    smtp::params::{BodyType, Envelope, EnvelopeRecipient, MailParams, Notify, RcptParams},
+    smtp::{
+        address::Mailbox,
+        params::{BodyType, Envelope, EnvelopeRecipient, MailParams, Notify, RcptParams},
+    },
     store::{BODY_RAM_MAX, BodyIn, Origin, StoreError, StoredFile},
 };
 
@@ -31,16 +37,16 @@ impl NoticeDoor {
         NoticeDoor { door, budget }
     }
 
-    async fn body(&self, notice: &Notice, incoming: crate::ids::MessageId) -> Result<BodyIn, StoreError> {
-        if notice.bytes.len() <= BODY_RAM_MAX {
+    async fn body(&self, bytes: &Bytes, incoming: crate::ids::MessageId) -> Result<BodyIn, StoreError> {
+        if bytes.len() <= BODY_RAM_MAX {
             for _ in 0..BUDGET_TRIES {
-                if let Some(lease) = self.budget.take(notice.bytes.len()) {
-                    return Ok(BodyIn::Ram { bytes: notice.bytes.clone(), lease });
+                if let Some(lease) = self.budget.take(bytes.len()) {
+                    return Ok(BodyIn::Ram { bytes: bytes.clone(), lease });
                 }
                 Timer::after(BUDGET_WAIT).await;
             }
         }
-        let (door, bytes) = (self.door.clone(), notice.bytes.clone());
+        let (door, bytes) = (self.door.clone(), bytes.clone());
         let file: StoredFile = smol::unblock(move || {
             let mut file = door.large_body(incoming)?;
             file.write(&bytes)?;
@@ -54,7 +60,7 @@ impl NoticeDoor {
 impl notice::Door for NoticeDoor {
     async fn submit_notice(&self, notice: Notice) -> Result<(), StoreError> {
         let id = self.door.new_id();
-        let body = self.body(&notice, id).await?;
+        let body = self.body(&notice.bytes, id).await?;
         let head_end = header::find_end(&notice.bytes, 0).unwrap_or(notice.bytes.len());
         let facts = header::scan(&notice.bytes[..head_end], "");
         let params = MailParams {
@@ -71,5 +77,26 @@ impl notice::Door for NoticeDoor {
         let ours = Incoming::ours(id, envelope, body, facts, Origin::Notice);
         let incoming = Incoming { settles: notice.settles, ..ours };
         self.door.store(incoming).await.map(drop)
+    }
+}
+
+impl Letters for NoticeDoor {
+    async fn submit_letter(&self, to: Mailbox, bytes: Bytes) -> Result<(), StoreError> {
+        let id = self.door.new_id();
+        let body = self.body(&bytes, id).await?;
+        let head_end = header::find_end(&bytes, 0).unwrap_or(bytes.len());
+        let facts = header::scan(&bytes[..head_end], "");
+        let params = MailParams {
+            size: Some(bytes.len() as u64),
+            body: if bytes.is_ascii() { BodyType::SevenBit } else { BodyType::EightBitMime },
+            smtputf8: to.needs_smtputf8(),
+            ..MailParams::default()
+        };
+        let never = Notify { given: true, ..Notify::default() };
+        let recipient = EnvelopeRecipient { address: to, params: RcptParams { notify: never, orcpt: None } };
+        let envelope = Envelope { sender: None, params, recipients: vec![recipient] };
+        // Its user tells the rest that its content is for its recipient alone.
+        let ours = Incoming::ours(id, envelope, body, facts, Origin::Notice);
+        self.door.store(Incoming { user: CONSOLE_USER.to_owned(), ..ours }).await.map(drop)
     }
 }

@@ -3,6 +3,7 @@
 pub mod compose;
 pub mod decode;
 pub mod header;
+pub mod html_view;
 pub mod inflate;
 pub mod iso2022jp;
 pub mod letter;

@@ -25,6 +25,8 @@ pub const DEPTH_MAX: usize = 10;
 const CONTENT_FIELD_MAX: usize = 8 * 1024;
 /// Octets of a file name.
 const NAME_MAX: usize = 200;
+/// Octets of a Content-ID.
+const CONTENT_ID_MAX: usize = 1_000;
 /// Octets of a media type.
 const TYPE_MAX: usize = 200;
 /// The escape that starts JIS X 0208 in ISO-2022-JP.
@@ -49,6 +51,7 @@ pub struct Part<'m> {
     /// `type/subtype` in lower case, without parameters.
     pub content_type: String,
     name: String,
+    content_id: String,
     charset: String,
     encoding: Encoding,
     body: &'m [u8],
@@ -93,6 +96,11 @@ fn joined(parts: &[Part<'_>]) -> Option<String> {
 }
 
 impl<'m> Part<'m> {
+    /// Its Content-ID, without the angle brackets; empty: none.
+    pub fn content_id(&self) -> &str {
+        &self.content_id
+    }
+
     /// Its octets, without the transfer encoding.
     pub fn bytes(&self) -> Cow<'m, [u8]> {
         match self.encoding {
@@ -174,6 +182,7 @@ fn fields(head: &[u8]) -> Vec<(String, String)> {
 struct About {
     kind: String,
     name: String,
+    content_id: String,
     charset: String,
     boundary: String,
     encoding: Encoding,
@@ -186,6 +195,7 @@ impl About {
         let mut about = About {
             kind: String::new(),
             name: String::new(),
+            content_id: String::new(),
             charset: String::new(),
             boundary: String::new(),
             encoding: Encoding::Identity,
@@ -197,6 +207,9 @@ impl About {
                 about.content_type(value);
             } else if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
                 about.encoding = Encoding::of(value);
+            } else if name.eq_ignore_ascii_case(b"Content-ID") {
+                let id = String::from_utf8_lossy(&value[..value.len().min(CONTENT_ID_MAX)]);
+                id.trim().trim_start_matches('<').trim_end_matches('>').clone_into(&mut about.content_id);
             } else if name.eq_ignore_ascii_case(b"Content-Disposition")
                 && let Some(HeaderValue::ContentType(disposition)) = content_field(value)
             {
@@ -247,11 +260,11 @@ fn entity<'m>(about: About, body: &'m [u8], depth: usize, left: &mut usize, part
         return;
     }
     *left -= 1;
-    let About { kind, name, charset, encoding, is_attachment, .. } = about;
+    let About { kind, name, content_id, charset, encoding, is_attachment, .. } = about;
     // A multipart without its boundary: what it holds is read as text, as people would.
     let is_lost = kind.starts_with("multipart/") && depth < DEPTH_MAX;
     let content_type = if is_lost { "text/plain".to_owned() } else { kind };
-    let part = Part { content_type, name, charset, encoding, body };
+    let part = Part { content_type, name, content_id, charset, encoding, body };
     let is_file = is_attachment || !part.name.is_empty();
     match part.content_type.as_str() {
         "text/plain" if !is_file => parts.texts.push(part),

@@ -142,6 +142,7 @@ fn broken_mail_loses_nothing_that_can_be_read() {
         let part = Part {
             content_type: "a/b".into(),
             name: name.into(),
+            content_id: String::new(),
             charset: String::new(),
             encoding: Encoding::Identity,
             body: b"",

@@ -239,12 +239,13 @@ impl<S: Shelf, F: FnOnce(Done)> Fence<S, F> {
         }
         done.feedback = feedback(outcome.feedback);
         done.push = outcome.push.map(push_of);
+        let deferred = |r: &&RecipientResult| matches!(r.verdict, Verdict::Deferred { .. });
+        let failed = |r: &&RecipientResult| r.verdict == Verdict::Failed;
+        let mut said = outcome.results.iter().find(deferred);
         if done.feedback == Feedback::Trouble || done.push.is_some() {
-            let deferred = |r: &&RecipientResult| matches!(r.verdict, Verdict::Deferred { .. });
-            let failed = |r: &&RecipientResult| r.verdict == Verdict::Failed;
-            let said = outcome.results.iter().find(deferred).or_else(|| outcome.results.iter().find(failed));
-            done.said = said.map(|r| r.detail.clone());
+            said = said.or_else(|| outcome.results.iter().find(failed));
         }
+        done.said = said.map(|r| r.detail.clone());
         done.settled = results::settle(&loaded.message, &recipients, outcome.results, &self.policy, now);
         self.context.streams.count(&loaded.message, &recipients, &done.settled.changes);
         results::keep_leads(&mut done.settled, &loaded.leads);

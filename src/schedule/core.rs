@@ -28,6 +28,7 @@ use super::{
     limits::{LOW_WATER, Limits, ROW_BYTES, SITE_MEMORY, SITES_KEPT_MAX, TICKET_BYTES, USER_MESSAGES_FLOOR},
     pace::{PaceRef, Paces},
     site::{Site, SiteRef, Stand},
+    trouble::OldSpells,
     window::START,
 };
 use crate::{clock::Timestamp, event::Class, ids::RecipientKey};
@@ -69,6 +70,7 @@ pub struct Core<P> {
     sites: Vec<Option<Site>>,
     free_sites: Vec<SiteRef>,
     by_key: HashMap<Arc<str>, SiteRef>,
+    old_spells: OldSpells,
     paces: Paces,
     rotation: VecDeque<SiteRef>,
     alarms: BTreeSet<(Timestamp, Alarm)>,
@@ -106,6 +108,7 @@ impl<P> Core<P> {
             sites: Vec::new(),
             free_sites: Vec::new(),
             by_key: HashMap::new(),
+            old_spells: OldSpells::default(),
             paces: Paces::default(),
             rotation: VecDeque::new(),
             alarms: BTreeSet::new(),
@@ -342,7 +345,7 @@ impl<P> Core<P> {
             let Some(site) = &self.sites[i] else { continue };
             let remembered = kept <= SITES_KEPT_MAX && site.remembers(now) && now.since(site.used_at) < SITE_MEMORY;
             if unused(site) && !remembered {
-                self.forget_site(SiteRef(i as u32));
+                self.forget_site(SiteRef(i as u32), now);
             }
         }
     }

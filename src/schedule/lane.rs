@@ -114,6 +114,10 @@ pub struct End<'a> {
     pub said: Option<&'a AttemptDetail>,
     /// A response rule that acts on the site.
     pub push: Option<&'a Push>,
+    /// Recipients that it delivered.
+    pub delivered: u32,
+    /// Recipients that the peer put off.
+    pub deferred: u32,
 }
 
 /// Keys of recipients. They are ours, so a cheap hash does.

@@ -78,6 +78,12 @@ impl Counts {
         metrics.blocked.add(self.blocked);
     }
 
+    /// Recipients that were delivered, and those that were put off.
+    pub fn brought(&self) -> (u32, u32) {
+        let few = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        (few(self.delivered), few(self.deferred))
+    }
+
     /// Some of them failed, so that an address may have to come onto the suppression list.
     pub fn has_failures(&self) -> bool {
         self.failed > 0
@@ -160,6 +166,7 @@ pub(super) fn held_back(recipients: &[Recipient], held: &HeldBack) -> Vec<Recipi
         index: r.key.index,
         verdict: Verdict::Deferred { site: true, damaged: false },
         detail: Box::new(detail.clone()),
+        conversation: None,
     };
     recipients.iter().map(result).collect()
 }
@@ -237,7 +244,7 @@ fn no_result(recipient: &Recipient) -> RecipientResult {
         ..AttemptDetail::default()
     };
     let verdict = Verdict::Deferred { site: false, damaged: false };
-    RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail) }
+    RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail), conversation: None }
 }
 
 fn change(
@@ -247,7 +254,7 @@ fn change(
     policy: &RetryPolicy,
     now: Timestamp,
 ) -> Change {
-    let RecipientResult { verdict, mut detail, .. } = result;
+    let RecipientResult { verdict, mut detail, conversation, .. } = result;
     detail.possible_duplicate |= recipient.possible_duplicate;
     let attempt = recipient.attempts.saturating_add(1);
     let notify = recipient.params.notify;
@@ -291,7 +298,8 @@ fn change(
         }
     };
     let (key, detail) = (recipient.key, Some(detail));
-    Change::of(Event { at: now, key, kind, attempt, next_try, wait, operator: None, detail }, notice)
+    let event = Event { at: now, key, kind, attempt, next_try, wait, operator: None, detail };
+    Change { conversation, ..Change::of(event, notice) }
 }
 
 /// The moment that BY names, and what happens then (RFC 2852 §4.1.3).

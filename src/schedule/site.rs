@@ -13,6 +13,7 @@ use super::{
     limits::{Feedback, PROBE_WAIT_MAX, Speed, probe_wait},
     pace::{PaceRef, Parked},
     place::{Offer, Push, PushKind, WAYS_MAX},
+    trouble::Temper,
     window::Window,
 };
 use crate::{
@@ -107,6 +108,8 @@ pub(super) struct Site {
     pub(super) restricted: bool,
     /// When it was last made use of: after that it is forgotten.
     pub(super) used_at: Timestamp,
+    /// How it fared, for people.
+    pub(super) temper: Temper,
 }
 
 impl Path {
@@ -201,6 +204,7 @@ impl Site {
             tried_at: Timestamp::ZERO,
             restricted: false,
             used_at: now,
+            temper: Temper::default(),
         }
     }
 
@@ -345,6 +349,7 @@ impl Site {
         if end.feedback != Feedback::Unknown {
             self.tried_at = now;
         }
+        let connections = self.window(speed, now);
         if let Some(path) = self.paths.get_mut(usize::from(at)) {
             let busy = path.busy;
             path.busy = busy.saturating_sub(1);
@@ -355,6 +360,8 @@ impl Site {
         if let Some(push) = end.push {
             self.push(push, end.said, speed, now);
         }
+        let is_down = self.pause(now).is_some() || self.trouble().is_some();
+        self.temper.ended(end, connections, is_down, now);
     }
 
     fn push(&mut self, push: &Push, said: Option<&AttemptDetail>, speed: Speed, now: Timestamp) {
@@ -399,8 +406,10 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_527_310_000);
     const SPEED: Speed = Speed { connections_max: 20, connections_of_rule: usize::MAX, fixed: false };
-    const TROUBLE: End<'static> = End { feedback: Feedback::Trouble, said: None, push: None };
-    const HEALTHY: End<'static> = End { feedback: Feedback::Healthy, said: None, push: None };
+    const TROUBLE: End<'static> =
+        End { feedback: Feedback::Trouble, said: None, push: None, delivered: 0, deferred: 0 };
+    const HEALTHY: End<'static> =
+        End { feedback: Feedback::Healthy, said: None, push: None, delivered: 0, deferred: 0 };
 
     fn offer(n: u8, weight: u32) -> Offer {
         let way = Way { v4: Some(std::net::IpAddr::from([192, 0, 2, n])), v6: None };

@@ -26,6 +26,7 @@ use super::{
     place::Place,
     results::{Counts, RetryPolicy},
     shelf::{STORE_WAIT, Scan, Shelf, YOUNG, enter, page, scan, store},
+    trouble::SiteTrouble,
 };
 use crate::{
     budget::{Budget, Lease},
@@ -239,6 +240,11 @@ impl Handle {
         lock(&self.0.core).site_views(limit, self.0.clock.now())
     }
 
+    /// Sites in trouble, at most `limit`. Short.
+    pub fn troubles(&self, limit: usize) -> Vec<SiteTrouble> {
+        lock(&self.0.core).troubles(limit, self.0.clock.now())
+    }
+
     /// What is true now of a lane, for `explain` and `find`: site, rule, connections, ways, troubles, pauses. Short.
     pub fn facts(&self, lane: &Lane, now: Timestamp) -> Vec<Fact> {
         lock(&self.0.core).facts(&lane.0, now)
@@ -428,7 +434,9 @@ impl<S: Shelf> Task<S> {
         self.attempts -= 1;
         let mut core = lock(&self.shared.core);
         if let Some(conversation) = &done.conversation {
-            let end = End { feedback: done.feedback, said: done.said.as_deref(), push: done.push.as_ref() };
+            let (delivered, deferred) = done.settled.counts.brought();
+            let (said, push) = (done.said.as_deref(), done.push.as_ref());
+            let end = End { feedback: done.feedback, said, push, delivered, deferred };
             core.finished(conversation, &end, now);
         }
         if let Some(push) = &done.push {

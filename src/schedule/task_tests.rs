@@ -130,6 +130,7 @@ impl Shelf for Fake {
             let row = lanes.entry(recipient.lane.clone()).or_insert_with(|| LaneRow {
                 lane: recipient.lane.clone(),
                 count: 0,
+                classes: [0; 3],
                 earliest_due: due,
                 last_reply: String::new(),
             });
@@ -247,7 +248,8 @@ impl Deliver for Peers {
                     reply: "450 4.2.1 busy".into(),
                     ..AttemptDetail::default()
                 });
-                outcome.results.push(RecipientResult { index: recipient.key.index, verdict, detail });
+                let index = recipient.key.index;
+                outcome.results.push(RecipientResult { index, verdict, detail, conversation: None });
             }
             outcome
         })

@@ -1,6 +1,7 @@
 //! The scheduler's shell and sites in trouble: what is held back, shown, paused, and brought back.
 
 use super::*;
+use crate::schedule::trouble::Standing;
 
 #[test]
 fn a_site_in_trouble_is_shown_with_its_answer() {
@@ -13,6 +14,11 @@ fn a_site_in_trouble_is_shown_with_its_answer() {
     let lane = world.handle.snapshot(10).remove(0);
     assert_eq!(lane.trouble.expect("known").reply, "450 4.2.1 busy");
     assert!(world.fake.state().changes.iter().all(|c| c.event.wait == Some(WaitReason::Site)));
+    let trouble = world.handle.troubles(10).remove(0);
+    assert!(matches!(trouble.standing, Standing::Dead { .. }), "{trouble:?}");
+    assert_eq!((trouble.since, trouble.percent(), trouble.destinations_count), (START, Some(0), 1));
+    assert!(trouble.deferred >= 5 && trouble.said.is_some_and(|said| said.reply == "450 4.2.1 busy"));
+    assert!(world.handle.troubles(0).is_empty());
 }
 
 #[test]

@@ -472,7 +472,8 @@ pub fn abort(family: &mut Vec<Life>, configured: &[Configured], now: Timestamp) 
 
 /// A selector that is not taken: the algorithm's letter and the day, `r20261129`, and `b`, `c`, … behind it for a second key of
 /// that day. A day comes once, so that no selector is used twice and no receiver confuses two keys.
-pub fn new_selector(algorithm: Algorithm, date: &str, taken: &dyn Fn(&str) -> bool) -> Option<String> {
+pub fn new_selector(algorithm: Algorithm, now: Timestamp, taken: &dyn Fn(&str) -> bool) -> Option<String> {
+    let date: String = now.rfc3339().chars().take(10).filter(|c| *c != '-').collect();
     let letter = match algorithm {
         Algorithm::RsaSha256 => 'r',
         Algorithm::Ed25519Sha256 => 'e',

@@ -300,11 +300,12 @@ fn looks_are_many_at_first_and_few_later() {
 #[test]
 fn selectors_come_once_and_are_names() {
     let taken = ["r20261129", "r20261129b"];
-    let pick = |algorithm, date: &str| new_selector(algorithm, date, &|s| taken.contains(&s));
-    assert_eq!(pick(Algorithm::RsaSha256, "20261129").as_deref(), Some("r20261129c"));
-    assert_eq!(pick(Algorithm::RsaSha256, "20261130").as_deref(), Some("r20261130"));
-    assert_eq!(pick(Algorithm::Ed25519Sha256, "20261129").as_deref(), Some("e20261129"));
-    assert_eq!(new_selector(Algorithm::RsaSha256, "20261129", &|_| true), None);
+    let at = |date: &str| Timestamp::from_rfc3339(&format!("{date}T23:59:59Z")).expect("a time");
+    let pick = |algorithm, date: &str| new_selector(algorithm, at(date), &|s| taken.contains(&s));
+    assert_eq!(pick(Algorithm::RsaSha256, "2026-11-29").as_deref(), Some("r20261129c"));
+    assert_eq!(pick(Algorithm::RsaSha256, "2026-11-30").as_deref(), Some("r20261130"));
+    assert_eq!(pick(Algorithm::Ed25519Sha256, "2026-11-29").as_deref(), Some("e20261129"));
+    assert_eq!(new_selector(Algorithm::RsaSha256, at("2026-11-29"), &|_| true), None);
     for good in ["s", "h2026a", "a.b", "x-1", "_s"] {
         assert_eq!(selector_flaw(good, "example.jp"), None, "{good}");
     }
@@ -332,6 +333,12 @@ fn each_stage_says_what_comes_next_and_what_to_do() {
         assert!(words.todo.contains(todo), "{words:?}");
         assert_eq!(words.alarms.is_empty(), alarm.is_empty(), "{words:?}");
         assert!(words.alarms.join(" ").contains(alarm), "{words:?}");
+        // The same in Japanese: as much to do, as many alarms, and no English sentence left.
+        let ja = words::japanese::say(life, &around);
+        let is_japanese = |text: &String| text.chars().any(|c| ('\u{3040}'..='\u{9fff}').contains(&c));
+        assert_eq!((ja.todo.is_empty(), ja.alarms.len()), (words.todo.is_empty(), words.alarms.len()), "{ja:?}");
+        let said = ja.alarms.iter().chain([&ja.next, &ja.todo]);
+        assert!(said.filter(|text| !text.is_empty()).all(is_japanese) && is_japanese(&ja.next), "{ja:?}");
     };
     check(&life, around, "signs once every server", "publish the TXT record at s._domainkey.example.jp", "");
     life.silent_since = Some(START);

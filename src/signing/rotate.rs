@@ -351,8 +351,7 @@ impl Rotation {
         selectors.extend(known.map(|entry| entry.kept.life.selector.clone()));
         let taken = |selector: &str| selectors.contains(selector);
         if wish.selector.is_empty() {
-            let date: String = self.now().rfc3339().chars().take(10).filter(|c| *c != '-').collect();
-            let selector = life::new_selector(wish.algorithm, &date, &taken);
+            let selector = life::new_selector(wish.algorithm, self.now(), &taken);
             let selector = selector
                 .ok_or_else(|| Refusal::Selector("every selector of this day is taken: say --selector".into()))?;
             return match life::selector_flaw(&selector, domain) {

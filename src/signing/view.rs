@@ -25,6 +25,8 @@ pub struct KeyView {
     pub signs: bool,
     /// What is to be said.
     pub words: Words,
+    /// The same in Japanese.
+    pub words_ja: Words,
     /// When the DNS was last asked.
     pub looked_at: Option<Timestamp>,
     /// What it said.
@@ -81,6 +83,7 @@ impl Surroundings {
         KeyView {
             signs: of_domain.iter().filter(same).any(|key| key.signs),
             words: words::say(life, &around),
+            words_ja: words::japanese::say(life, &around),
             looked_at: shown.looked_at,
             seen: shown.seen.clone(),
             life: life.clone(),

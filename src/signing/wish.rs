@@ -55,3 +55,33 @@ pub enum Refusal {
     #[error("{0}")]
     Store(#[from] StoreError),
 }
+
+impl Refusal {
+    /// The same in Japanese.
+    pub fn japanese(&self) -> String {
+        match self {
+            Refusal::NoSuchDomain(domain) => format!(
+                "設定ファイルに {domain} という [[domain]] がありません。追加してから再読み込みしてください。"
+            ),
+            Refusal::UnderWay(selector, stage) => format!(
+                "このアルゴリズムのローテーションはすでに進行中です（{selector}: {stage}）。中止するか、完了をお待ちください。"
+            ),
+            Refusal::Sandbox => {
+                "サンドボックスモードではメールは送信されず署名もされないため、ローテーションする鍵がありません。".into()
+            }
+            Refusal::Selector(why) => format!("このセレクターは使えません（{why}）。"),
+            Refusal::Key(why) => format!("鍵を作成できません（{why}）。"),
+            Refusal::Abort(CannotAbort::Nothing) => {
+                "進行中のローテーションはなく、ここで管理している鍵も署名していません。".into()
+            }
+            Refusal::Abort(CannotAbort::NoOther) => {
+                "前の鍵はすでに破棄されており、設定ファイルにもこのアルゴリズムの鍵がないため、ほかに署名できる鍵がありません。\
+                 代わりに新しいローテーションを開始してください（鍵が漏れた場合は「待たずに切り替える」を選択）。"
+                    .into()
+            }
+            Refusal::WhichOne => "両方のアルゴリズムの鍵があります。RSA か Ed25519 を選んでください。".into(),
+            Refusal::TooMany => "鍵の数が上限に達しています。".into(),
+            Refusal::Store(error) => format!("保存できませんでした（{error}）。"),
+        }
+    }
+}

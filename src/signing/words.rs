@@ -3,6 +3,8 @@
 //! In: a [`Life`] and what surrounds it.  Out: what comes next, what the operator has to do, what is wrong.
 //! Always: pure; nothing here knows a private key.
 
+pub mod japanese;
+
 use std::time::Duration;
 
 use super::life::{Life, Origin, RECORD_STAYS, Stage, What};

@@ -15,27 +15,33 @@
 //! ```
 
 mod peer;
+mod tape;
 mod terms;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
-use std::convert::Infallible;
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
 use super::{
     answer::Answers,
+    conversation::Said,
     reply::{Enhanced, Reply},
     step::Step,
 };
 use crate::event::Phase;
 
-use self::transaction::{Command, Lines};
 pub use self::{
     peer::Peer,
+    tape::{About, Entry, NO_TURN},
     terms::{End, Fault, Login, Setup, Timeouts, TlsMode, Trouble, words},
     transaction::Transaction,
+};
+use self::{
+    tape::{Secrets, Tape},
+    transaction::{Command, Lines},
 };
 
 /// Octets of pipelined commands that may be unanswered, so that neither side's buffers fill up (RFC 2920 §3.1).
@@ -91,6 +97,14 @@ pub struct Client {
     reset_first: bool,
     /// What is known of each recipient of the transaction.
     ends: Vec<Option<End>>,
+    /// Since the connection began, as the shell says.
+    now: Duration,
+    /// What was said before the first message.
+    opening: Arc<[Entry]>,
+    tape: Tape,
+    secrets: Secrets,
+    /// Octets of the message that is sent.
+    size: u64,
 }
 
 impl Client {
@@ -108,7 +122,17 @@ impl Client {
             transactions: 0,
             reset_first: false,
             ends: Vec::new(),
+            now: Duration::ZERO,
+            opening: Arc::default(),
+            tape: Tape::default(),
+            secrets: Secrets::default(),
+            size: 0,
         }
+    }
+
+    /// What time it is, since the connection began: what is said from now on is noted with it.
+    pub fn at(&mut self, now: Duration) {
+        self.now = now;
     }
 
     /// What the shell does next; `None`: ready for [`Client::begin`], and the last message's ends may be taken.
@@ -171,6 +195,11 @@ impl Client {
         self.say_ehlo();
     }
 
+    /// Notes what the handshake agreed on.
+    pub fn note_tls(&mut self, how: &str) {
+        self.note(Said::Tls, Cow::Borrowed(how));
+    }
+
     /// The handshake failed; the connection is of no more use.
     pub fn tls_failed(&mut self, why: &str) {
         self.fail(Trouble::TlsBroken(why.to_owned()));
@@ -179,6 +208,8 @@ impl Client {
     /// Starts a message; only when [`Client::step`] gave `None` and [`Client::fault`] is `None`.
     pub fn begin(&mut self, t: &Transaction<'_>) {
         self.ends.clear();
+        self.tape.clear();
+        self.size = t.size;
         if !matches!(self.state, State::Ready) {
             return self.refuse_rest(&Fault { phase: Phase::Mail, trouble: Trouble::Closed(String::new()) });
         }
@@ -202,6 +233,7 @@ impl Client {
     /// The shell sent the whole content and its final dot.
     pub fn content_sent(&mut self) {
         if let State::Sending = self.state {
+            self.note(Said::Content, Cow::Owned(self.size.to_string()));
             self.state = State::Final;
             self.read_replies();
         }
@@ -220,6 +252,16 @@ impl Client {
         let lost =
             || self.fault.clone().unwrap_or(Fault { phase: Phase::Mail, trouble: Trouble::Closed(String::new()) });
         std::mem::take(&mut self.ends).into_iter().map(|end| end.unwrap_or_else(|| End::Refused(lost()))).collect()
+    }
+
+    /// What was said before the first message.
+    pub fn opening(&self) -> &Arc<[Entry]> {
+        &self.opening
+    }
+
+    /// What was said since: in the last message's transaction, or in an opening that came to nothing.
+    pub fn take_said(&mut self) -> Vec<Entry> {
+        self.tape.take()
     }
 
     /// Why the connection is of no more use.
@@ -265,7 +307,9 @@ impl Client {
         }
     }
 
-    fn take_reply(&mut self, reply: Reply) {
+    fn take_reply(&mut self, mut reply: Reply) {
+        self.secrets.blot(&mut reply);
+        self.note_reply(&reply);
         if reply.code == 421 && !matches!(self.state, State::Quitting) {
             return self.fail(Trouble::Reply(reply));
         }
@@ -277,7 +321,7 @@ impl Client {
                 self.after_hello();
             }
             State::Ehlo if reply.is_permanent() => {
-                self.out.extend_from_slice(format!("HELO {}\r\n", self.setup.hello).as_bytes());
+                self.say(&format!("HELO {}", self.setup.hello));
                 self.state = State::Helo;
             }
             State::Helo if positive => {
@@ -295,7 +339,7 @@ impl Client {
             State::StartTls if self.setup.tls != TlsMode::Always && !positive => self.after_tls(),
             State::AuthPlain | State::AuthDone if positive => {
                 self.logged_in = true;
-                self.state = State::Ready;
+                self.be_ready();
             }
             State::AuthUser if reply.code == 334 => self.answer_login(State::AuthPassword),
             State::AuthPassword if reply.code == 334 => self.answer_login(State::AuthDone),
@@ -339,7 +383,7 @@ impl Client {
             Command::Data if code == 354 => {
                 // Nobody is to receive it, and yet the peer waits for content: an empty one ends the transaction.
                 let mail_refused = d.mail_refused.take();
-                self.out.extend_from_slice(b".\r\n");
+                self.say(".");
                 self.state = State::LoneDot { mail_refused };
                 return;
             }
@@ -375,6 +419,7 @@ impl Client {
             let none = Fault { phase: Phase::Rcpt, trouble: Trouble::Closed(String::new()) };
             return self.finish(&End::Refused(none), true);
         }
+        let first = d.sent;
         let from = if d.sent == 0 { 0 } else { d.lines.commands[d.sent - 1].1 };
         let mut to = d.lines.commands[d.sent].1;
         d.sent += 1;
@@ -384,6 +429,10 @@ impl Client {
                 to = *end;
                 d.sent += 1;
             }
+        }
+        for turn in first..d.sent {
+            let about = tape::about(d.lines.commands[turn].0);
+            self.tape.push(self.now, Said::We, about, turn, d.lines.line(turn));
         }
         if from == 0 && to == d.lines.bytes.len() {
             self.out = std::mem::take(&mut d.lines.bytes);
@@ -395,7 +444,7 @@ impl Client {
     // ---- the way to Ready ----
 
     fn say_ehlo(&mut self) {
-        self.out.extend_from_slice(format!("EHLO {}\r\n", self.setup.hello).as_bytes());
+        self.say(&format!("EHLO {}", self.setup.hello));
         self.state = State::Ehlo;
     }
 
@@ -404,7 +453,7 @@ impl Client {
             return self.after_tls();
         }
         if self.peer.starttls {
-            self.out.extend_from_slice(b"STARTTLS\r\n");
+            self.say("STARTTLS");
             self.state = State::StartTls;
         } else if self.setup.tls == TlsMode::Always {
             self.state = State::StartTls;
@@ -415,19 +464,21 @@ impl Client {
     }
 
     fn after_tls(&mut self) {
-        let Some(login) = self.setup.login.as_ref().filter(|_| !self.logged_in) else {
-            self.state = State::Ready;
-            return;
-        };
+        let Some(login) = self.setup.login.clone().filter(|_| !self.logged_in) else { return self.be_ready() };
         self.state = State::AuthPlain;
         if !self.secure && !login.in_clear {
             return self.fail(Trouble::LoginUnusable("the login is not told over a connection in clear"));
         }
+        let password = login.password.reveal();
+        let token = BASE64.encode(format!("\0{}\0{password}", login.user));
+        for word in [&token, &BASE64.encode(&login.user), &BASE64.encode(password), password] {
+            self.secrets.add(word);
+        }
         if self.peer.auth_plain {
-            let token = BASE64.encode(format!("\0{}\0{}", login.user, login.password.reveal()));
             self.out.extend_from_slice(format!("AUTH PLAIN {token}\r\n").as_bytes());
+            self.note(Said::Secret, Cow::Borrowed("AUTH PLAIN"));
         } else if self.peer.auth_login {
-            self.out.extend_from_slice(b"AUTH LOGIN\r\n");
+            self.say("AUTH LOGIN");
             self.state = State::AuthUser;
         } else {
             self.fail(Trouble::LoginUnusable("neither AUTH PLAIN nor AUTH LOGIN is offered"));
@@ -440,7 +491,14 @@ impl Client {
         let answer = if let State::AuthPassword = next { &login.user } else { login.password.reveal() };
         self.out.extend_from_slice(BASE64.encode(answer).as_bytes());
         self.out.extend_from_slice(b"\r\n");
+        self.note(Said::Secret, Cow::Borrowed("AUTH LOGIN"));
         self.state = next;
+    }
+
+    /// The opening is over.
+    fn be_ready(&mut self) {
+        self.opening = self.tape.shared();
+        self.state = State::Ready;
     }
 
     // ---- ends ----
@@ -472,6 +530,7 @@ impl Client {
     fn fail(&mut self, trouble: Trouble) {
         let fault = Fault { phase: self.phase(), trouble };
         self.refuse_rest(&fault);
+        self.note_trouble(&fault.trouble);
         self.out.clear();
         self.fault = Some(fault);
         self.state = State::Over;

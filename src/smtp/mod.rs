@@ -10,6 +10,7 @@ pub mod capability;
 pub mod client;
 pub mod command;
 pub mod content;
+pub mod conversation;
 pub mod delivery_params;
 pub mod line;
 pub mod params;

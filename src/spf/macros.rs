@@ -146,11 +146,6 @@ fn one_macro(text: &str, explains: bool) -> Result<Part, &'static str> {
 }
 
 impl MacroString {
-    /// Any macro stands in it: what it names depends on the mail.
-    pub fn has_macros(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Macro { .. }))
-    }
-
     /// `%{p}` stands in it.
     pub fn uses_validated(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Macro { letter: b'p', .. }))

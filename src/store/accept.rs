@@ -18,6 +18,7 @@ use super::{
     messages::StoredFile,
     rows::{self, MessageHead, RecipientRow},
     segments::{RECORD_HEAD, RecordHead},
+    sums::Whom,
     tables::{index_hash, index_key, message_key, recipient_key},
     types::{
         Blocked, BodyIn, BodyPlace, Loaded, MemoChange, Message, Receipt, Recipient, RecipientState, Sandboxed,
@@ -283,7 +284,8 @@ fn insert(work: &mut Work<'_, '_>, p: &mut Prepared, place: BodyPlace) -> Result
         work.t.mail.insert(&recipient_key(r.key), row.as_slice()).fatal()?;
         if let RecipientState::Waiting { due, wait } = r.state {
             work.wait(Spot { lane: &r.lane, class, user: p.head.user }, due, r.key, &due_row)?;
-            work.count(class, p.head.since, None, Some(wait));
+            let whom = Whom { class, user: p.head.user, name: &message.user };
+            work.count(whom, p.head.since, None, Some(wait));
         }
         work.log(number, 0, false, &queued(r.key, at), r.address.as_str(), whose)?;
         if let Some((last, event)) = end {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::types::{Lane, Message, Recipient};
 use crate::{
     clock::Timestamp,
-    event::{Class, Event, EventKind},
+    event::{Class, ErrorClass, Event, EventKind, WaitReason},
     ids::MessageId,
     secret::Secret,
 };
@@ -49,6 +49,24 @@ pub struct QueuePage {
     pub next: Option<String>,
 }
 
+/// How many waiting recipients a filter takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct QueueCount {
+    /// So many.
+    pub recipients: u64,
+    /// False: there was no time to look at all that may match, so that there may be more.
+    pub is_whole: bool,
+}
+
+/// What waits, in sums.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct QueueSums {
+    /// Recipients by class and reason, in the order of [`Class::ALL`] and [`WaitReason::ALL`].
+    pub waits: [[u64; WaitReason::ALL.len()]; Class::ALL.len()],
+    /// Recipients by API user, the most first; the empty name is mail without one. Users with none are left out.
+    pub users: Vec<(String, u64)>,
+}
+
 /// A lane's totals.
 #[derive(Clone, Debug)]
 pub struct LaneRow {
@@ -56,6 +74,8 @@ pub struct LaneRow {
     pub lane: Lane,
     /// Waiting recipients.
     pub count: u64,
+    /// Of each class, in the order of [`Class::ALL`].
+    pub classes: [u64; Class::ALL.len()],
     /// The earliest due time.
     pub earliest_due: Timestamp,
     /// The lane's last deferral, for people: what the destination said. Empty when none was stored.
@@ -77,6 +97,8 @@ pub struct LogQuery {
     pub message_id: String,
     /// X-Api-Data, part or whole.
     pub api_data: String,
+    /// The decoded subject, part or whole.
+    pub subject: String,
     /// The API user, exactly.
     pub user: String,
     /// Only these kinds; empty: all.
@@ -89,6 +111,10 @@ pub struct LogQuery {
     pub errors_only: bool,
     /// Only events with a greater number (`--follow`).
     pub after: Option<u64>,
+    /// Only errors of these classes; empty: whatever the class, and what is no error.
+    pub classes: Vec<ErrorClass>,
+    /// The recipient's domain, exactly, any case.
+    pub domain: String,
 }
 
 /// A row of the log.
@@ -124,6 +150,26 @@ pub struct LogPage {
     /// Where to go on; `None`: this was the last page.
     pub next: Option<String>,
     /// How far back the page looked, when it is unfinished.
+    pub looked_back_to: Option<Timestamp>,
+}
+
+/// A message that a search found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The message.
+    pub message: Arc<Message>,
+    /// The recipient that was found by, else the first.
+    pub recipient: Option<Recipient>,
+}
+
+/// A page of a search.
+#[derive(Clone, Debug, Default)]
+pub struct FoundPage {
+    /// The messages, newest first.
+    pub messages: Vec<Found>,
+    /// Where to go on; `None`: this was the last page.
+    pub next: Option<String>,
+    /// How far back the page looked, when it ended before it was full.
     pub looked_back_to: Option<Timestamp>,
 }
 
@@ -198,6 +244,8 @@ pub struct AuditQuery {
     pub act: String,
     /// Logins only, or all but logins; `None`: both.
     pub logins: Option<bool>,
+    /// Part of on what, of the result, or of from where.
+    pub text: String,
     /// Only entries with a greater number (`--follow`).
     pub after: Option<u64>,
 }
@@ -211,6 +259,8 @@ pub struct AuditPage {
     pub numbers: Vec<u64>,
     /// Where to go on.
     pub next: Option<String>,
+    /// How far back the page looked, when it is unfinished.
+    pub looked_back_to: Option<Timestamp>,
 }
 
 /// Events of one minute.

@@ -6,6 +6,7 @@
 use redb::ReadableDatabase;
 
 use super::{
+    asking::Patience,
     batch::{Work, first_number_of},
     chain::{Chaining, LINKED_VERSION},
     codec::{Eye, Pen, RowError},
@@ -56,6 +57,7 @@ pub(super) fn page(
     query: &AuditQuery,
     page: &Page,
     floor: Timestamp,
+    patience: &Patience,
 ) -> Result<AuditPage, StoreError> {
     let cursor = page.cursor.as_deref().and_then(|c| c.parse::<u64>().ok());
     let start = first_number_of(query.from.map_or(floor, |f| f.max(floor)));
@@ -63,7 +65,7 @@ pub(super) fn page(
     let txn = db.begin_read().reading()?;
     let table = txn.open_table(AUDIT).reading()?;
     let mut out = AuditPage::default();
-    let (who, act) = (query.who.to_lowercase(), query.act.to_lowercase());
+    let [who, act, text] = [&query.who, &query.act, &query.text].map(|part| part.to_lowercase());
     let end = cursor.unwrap_or(u64::MAX);
     if end <= start {
         return Ok(out);
@@ -71,9 +73,11 @@ pub(super) fn page(
     for (looked, entry) in table.range(start..end).reading()?.rev().enumerate() {
         let (number, row) = entry.reading()?;
         let number = number.value();
-        if looked >= page.scan_max.max(1) || out.rows.len() >= page.rows_max {
+        let is_full = out.rows.len() >= page.rows_max;
+        if is_full || looked >= page.scan_max.max(1) || patience.is_over(looked) {
             // This row is not looked at: the next page begins with it.
             out.next = Some((number + 1).to_string());
+            out.looked_back_to = (!is_full).then(|| number_time(number));
             break;
         }
         let entry = read_row(row.value()).map_err(|e| bad_row(format_args!("operation log {number}"), e))?;
@@ -82,7 +86,9 @@ pub(super) fn page(
             && query.to.is_none_or(|t| entry.at < t);
         let named = entry.who.to_lowercase().contains(&who) && entry.act.to_lowercase().contains(&act);
         let of_kind = query.logins.is_none_or(|logins| logins == (entry.act == LOGIN));
-        if in_time && named && of_kind {
+        let says = |part: &String| part.to_lowercase().contains(&text);
+        let told = text.is_empty() || [&entry.object, &entry.detail, &entry.from].into_iter().any(says);
+        if in_time && named && of_kind && told {
             out.rows.push(entry);
             out.numbers.push(number);
         }

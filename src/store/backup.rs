@@ -102,12 +102,14 @@ fn copy_rows(txn: &ReadTransaction, file: Arc<dyn DiskFile>, octets_max: u64) ->
     copy_plain(txn, &to, tables::KEPT_BODIES)?;
     copy(txn, &to, tables::MINUTES, |_, _| Ok(None))?;
     copy(txn, &to, tables::COUNTS, |_, _| Ok(None))?;
+    copy(txn, &to, tables::USER_MINUTES, |_, _| Ok(None))?;
     copy(txn, &to, tables::AUDIT, |_, _| Ok(None))?;
     copy(txn, &to, tables::ACCOUNTS, |_, _| Ok(None))?;
     copy(txn, &to, tables::AGES, |_, _| Ok(None))?;
     copy(txn, &to, tables::MEMOS, |_, _| Ok(None))?;
     copy(txn, &to, tables::PAUSES, |_, _| Ok(None))?;
     copy(txn, &to, tables::LEADS, |_, _| Ok(None))?;
+    copy(txn, &to, tables::CONVERSATIONS, |_, _| Ok(None))?;
     let last = to.begin_write().reading()?;
     {
         let mut t = Tables::open(&last).reading()?;

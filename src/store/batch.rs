@@ -20,6 +20,7 @@ use super::{
     fault::{Fatal, bad_row},
     rows::{self, LANE_REPLY_MAX, LaneTotals, MessageHead, MinuteNumbers, RecipientRow},
     segments::{RECORD_HEAD, SegmentRow},
+    sums::{Sums, Whom},
     tables::{
         self, META_MEMOS, META_TOTALS, Tables, due_user_prefix, index_hash, index_key, lane_due_key, message_key,
         recipient_key,
@@ -53,6 +54,8 @@ pub(super) struct Books {
     pub memos: BTreeMap<u8, u64>,
     /// Rows of leads; counted by the table itself.
     pub leads: u64,
+    /// What waits, by class, reason and submitter.
+    pub sums: Sums,
 }
 
 /// When the process before stopped hard: who was due then and was not tried since may have been in flight.
@@ -295,10 +298,10 @@ impl<'t, 'w> Work<'t, 'w> {
         self.lanes.entry(lane.0.clone()).or_default()
     }
 
-    /// Counts a recipient's change of state among the held ones and in the ages; `since` is its message's.
+    /// Counts a recipient's change of state in the sums, among the held ones and in the ages; `since` is its message's.
     pub(super) fn count(
         &mut self,
-        class: Class,
+        whom: Whom<'_>,
         since: Option<Timestamp>,
         before: Option<WaitReason>,
         after: Option<WaitReason>,
@@ -308,8 +311,9 @@ impl<'t, 'w> Work<'t, 'w> {
             (true, false) => self.books.held = self.books.held.saturating_sub(1),
             (true, true) | (false, false) => {}
         }
+        self.books.sums.change(whom, before, after);
         if let Some(since) = since {
-            self.ages.change(class, since, before, after);
+            self.ages.change(whom.class, since, before, after);
         }
     }
 
@@ -426,8 +430,9 @@ impl<'t, 'w> Work<'t, 'w> {
             self.t.minutes.insert(minute, rows::write_numbers(&sums).as_slice()).fatal()?;
         }
         std::mem::take(&mut self.chaining).finish(&mut self.t.meta)?;
-        std::mem::take(&mut self.counts).finish(&mut self.t.counts)?;
+        std::mem::take(&mut self.counts).finish(&mut self.t.counts, &mut self.t.user_minutes)?;
         std::mem::take(&mut self.ages).finish(&mut self.t.ages)?;
+        self.books.sums.store(&mut self.t.meta)?;
         if self.memos_changed {
             self.t.meta.insert(META_MEMOS, super::memos::write_counts(&self.books.memos).as_slice()).fatal()?;
         }

@@ -20,6 +20,7 @@ use super::{
     rows,
     tables::{self, COUNTS, META, META_COUNTS},
     types::{MinuteCounts, QuarterCounts, StoreError},
+    user_minutes::minute_number,
 };
 use crate::{
     clock::Timestamp,
@@ -29,6 +30,8 @@ use crate::{
 
 /// Seconds of a quarter of an hour.
 const QUARTER_SECONDS: u64 = 900;
+/// Minutes of one.
+const MINUTES_A_QUARTER: u32 = 15;
 /// How long sums are kept: a year and a month, so that a month can be compared with the same one a year before.
 pub(super) const COUNTS_KEPT: Duration = Duration::from_secs(400 * 86_400);
 /// Rows of one answer: a year of five users, or a month of sixty.
@@ -48,9 +51,15 @@ pub(super) struct Whose<'a> {
     pub api_hash: Option<u32>,
 }
 
+/// A table of sums.
+type Sums<'t> = Table<'t, &'static [u8], &'static [u8]>;
+
 /// The sums of a transaction.
 #[derive(Default)]
-pub(super) struct Counting(HashMap<(u32, UserKey), (String, CountNumbers)>);
+pub(super) struct Counting {
+    quarters: HashMap<(u32, UserKey), (String, CountNumbers)>,
+    minutes: HashMap<(u32, UserKey), CountNumbers>,
+}
 
 /// The quarter of a time: the front of its key.
 pub(super) fn quarter_of(at: Timestamp) -> u32 {
@@ -95,29 +104,30 @@ pub(super) fn place_of(event: &Event) -> usize {
 impl Counting {
     /// Counts an event; `name` is asked once a transaction, quarter and user.
     pub(super) fn count(&mut self, event: &Event, user: UserKey, name: impl FnOnce() -> String) {
-        let counts = match self.0.entry((quarter_of(event.at), user)) {
+        let counts = match self.quarters.entry((quarter_of(event.at), user)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert((name(), CountNumbers::default())),
         };
         counts.1[place_of(event)] += 1;
+        self.minutes.entry((minute_number(event.at), user)).or_default()[place_of(event)] += 1;
     }
 
     /// Writes the sums.
-    pub(super) fn finish(self, table: &mut Table<'_, &'static [u8], &'static [u8]>) -> Result<(), StoreError> {
-        for ((quarter, _), (user, add)) in self.0 {
-            add_to(table, quarter, &user, &add)?;
+    pub(super) fn finish(self, quarters: &mut Sums<'_>, minutes: &mut Sums<'_>) -> Result<(), StoreError> {
+        for ((minute, user), add) in self.minutes {
+            let quarter = minute / MINUTES_A_QUARTER;
+            let name = self.quarters.get(&(quarter, user)).map_or("", |(name, _)| name);
+            add_to(minutes, minute, name, &add)?;
+        }
+        for ((quarter, _), (user, add)) in self.quarters {
+            add_to(quarters, quarter, &user, &add)?;
         }
         Ok(())
     }
 }
 
 /// Adds to a row.
-pub(super) fn add_to(
-    table: &mut Table<'_, &'static [u8], &'static [u8]>,
-    quarter: u32,
-    user: &str,
-    add: &CountNumbers,
-) -> Result<(), StoreError> {
+pub(super) fn add_to(table: &mut Sums<'_>, quarter: u32, user: &str, add: &CountNumbers) -> Result<(), StoreError> {
     let key = count_key(quarter, user);
     let old = match table.get(key.as_slice()).fatal()? {
         Some(row) => read(quarter, row.value())?,

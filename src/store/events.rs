@@ -21,8 +21,9 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    event::{Event, EventKind},
+    event::{ErrorClass, Event, EventKind},
     ids::{MessageId, RecipientKey},
+    smtp::address::Mailbox,
 };
 
 /// Steps that a read of a message's rows counts against `scan_max`: about what it costs beside reading one event.
@@ -54,6 +55,8 @@ struct Wanted<'q> {
     sender: String,
     message_id: String,
     api_data: String,
+    domain: String,
+    subject: String,
     from: Timestamp,
     /// Numbers looked at: from (inclusive), to (exclusive).
     first: u64,
@@ -74,6 +77,16 @@ impl Wanted<'_> {
         at >= self.from && self.query.to.is_none_or(|to| at < to)
     }
 
+    fn takes_class(&self, event: &Event) -> bool {
+        let classes = &self.query.classes;
+        let class = || event.detail.as_deref().and_then(|d| d.error).unwrap_or(ErrorClass::Other);
+        classes.is_empty() || (event.kind.is_error() && classes.contains(&class()))
+    }
+
+    fn takes_domain(&self, address: &Mailbox) -> bool {
+        self.domain.is_empty() || address.domain_key() == self.domain
+    }
+
     /// One text field: whole (any case) or in part.
     fn takes_text(&self, wanted: &str, text: &str) -> bool {
         if wanted.is_empty() {
@@ -91,6 +104,7 @@ impl Wanted<'_> {
             && (self.takes_text(&self.sender, sender) || self.takes_text(&self.sender, &m.facts.from))
             && self.takes_text(&self.message_id, &m.facts.message_id)
             && self.takes_text(&self.api_data, &m.facts.api_data)
+            && self.takes_text(&self.subject, &m.facts.subject)
     }
 }
 
@@ -137,6 +151,8 @@ impl LogReader {
             sender: query.sender.to_lowercase(),
             message_id: query.message_id.to_lowercase(),
             api_data: query.api_data.to_lowercase(),
+            domain: query.domain.to_lowercase(),
+            subject: query.subject.to_lowercase(),
             from,
             first: first_number_of(from).max(query.after.map_or(0, |n| n.saturating_add(1))),
             end: end.min(cursor),
@@ -263,18 +279,21 @@ impl LogReader {
         if !wanted.query.exact && !self.mail.recipient_may_hold(key, &wanted.recipient)? {
             return Ok(None);
         }
+        if !self.mail.recipient_may_hold(key, &wanted.domain)? {
+            return Ok(None);
+        }
+        let (event, prev) = rows::read_event(number, row).map_err(bad)?;
+        if !wanted.takes_time(event.at) || !wanted.takes_class(&event) {
+            return Ok(None);
+        }
         // The message's row lives as long as its last event; without it the event says nothing to anybody.
         let Some(message) = self.mail.message(head.message)? else { return Ok(None) };
         if !wanted.takes_message(&message) {
             return Ok(None);
         }
-        let (event, prev) = rows::read_event(number, row).map_err(bad)?;
-        if !wanted.takes_time(event.at) {
-            return Ok(None);
-        }
         let Some(recipient) = self.mail.recipient_row(event.key)? else { return Ok(None) };
         let address = recipient.shown.address.as_str();
-        if !wanted.takes_text(&wanted.recipient, address) {
+        if !wanted.takes_text(&wanted.recipient, address) || !wanted.takes_domain(&recipient.shown.address) {
             return Ok(None);
         }
         let links = self.links(number, &event, prev, recipient.last_event)?;

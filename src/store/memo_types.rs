@@ -58,11 +58,15 @@ pub enum MemoKind {
     DmarcRecords,
     /// Failure reports, by domain and day.
     DmarcFailures,
+    /// Links for application owners, by the digest of their tokens.
+    OwnerLinks,
+    /// Filters of the console's pages that people keep under a name, by account.
+    Views,
 }
 
 impl MemoKind {
     /// Every kind, in the order of their stored numbers.
-    pub const ALL: [MemoKind; 24] = [
+    pub const ALL: [MemoKind; 26] = [
         MemoKind::MtaSts,
         MemoKind::WarmUp,
         MemoKind::TlsResults,
@@ -87,6 +91,8 @@ impl MemoKind {
         MemoKind::DmarcReports,
         MemoKind::DmarcRecords,
         MemoKind::DmarcFailures,
+        MemoKind::OwnerLinks,
+        MemoKind::Views,
     ];
 
     /// Memos of this kind at most; beyond, a new key is refused.
@@ -115,7 +121,9 @@ impl MemoKind {
             | MemoKind::DomainFindings
             | MemoKind::Streams
             | MemoKind::RuleChanges
-            | MemoKind::DmarcFailures => MEMOS_MAX,
+            | MemoKind::DmarcFailures
+            | MemoKind::OwnerLinks
+            | MemoKind::Views => MEMOS_MAX,
         }
     }
 
@@ -151,6 +159,8 @@ impl MemoKind {
             MemoKind::DmarcReports => "dmarc-reports",
             MemoKind::DmarcRecords => "dmarc-records",
             MemoKind::DmarcFailures => "dmarc-failures",
+            MemoKind::OwnerLinks => "owner-links",
+            MemoKind::Views => "views",
         }
     }
 }

@@ -47,6 +47,8 @@ fn number(kind: MemoKind) -> u8 {
         MemoKind::DmarcReports => 22,
         MemoKind::DmarcRecords => 23,
         MemoKind::DmarcFailures => 24,
+        MemoKind::Views => 26,
+        MemoKind::OwnerLinks => 25,
     }
 }
 

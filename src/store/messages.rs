@@ -94,7 +94,7 @@ impl MailReader {
 }
 
 /// True when `row` holds `part`, ASCII letters in any case; `part` is in lower case and not empty.
-fn holds(row: &[u8], part: &[u8]) -> bool {
+pub(super) fn holds(row: &[u8], part: &[u8]) -> bool {
     let Some((first, rest)) = part.split_first() else { return true };
     let last = row.len().checked_sub(rest.len());
     let places = row.get(..last.unwrap_or(0)).unwrap_or_default();

@@ -1,13 +1,13 @@
 //! Bringing a database of an older schema up to date, in bounded steps.
 //!
-//! In: a database of schema 1 to 4.  Out: the same of [`SCHEMA`].
+//! In: a database of schema 1 to 5.  Out: the same of [`SCHEMA`].
 //! Always: each step is one transaction that moves rows from the old table to the new ones, so that a step is done or not;
 //! what is left in the old table is what is left to do, and a start that was interrupted goes on there. The schema's number
 //! is raised by the first step: an older program refuses a database that is half moved. Schema 3 moves nothing: its rows are
 //! written as they come, and those of schema 2 are read as they are; only the number keeps older programs away. Schema 4 counts
 //! by submitter: what came before is taken from the minutes, a second or two for all of them, as mail of nobody and
 //! without what the minutes never knew (dropped, bounced, complained); to read every event and message for it would keep a
-//! large store closed for minutes. And it chains the operation log: every entry gets its link. Schema 5 moves nothing, like 3.
+//! large store closed for minutes. And it chains the operation log: every entry gets its link. Schemas 5 and 6 move nothing, like 3.
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 

@@ -19,15 +19,15 @@ use crate::{
         pages::DatabaseFile,
         sim::{DIR, Fate, SimDisk},
         tables::{
-            AGES, AUDIT, COUNTS, DATABASE_FILE, DUE, LEADS, MAIL, MEMOS, META, MINUTES, PAUSES, read_due_key,
-            read_mail_key,
+            AGES, AUDIT, CONVERSATIONS, COUNTS, DATABASE_FILE, DUE, LEADS, MAIL, MEMOS, META, META_USER_MINUTES,
+            MINUTES, PAUSES, USER_MINUTES, read_due_key, read_mail_key,
         },
     },
 };
 
 const START: Timestamp = Timestamp::from_millis(1_793_491_200_000);
 
-fn open(disk: &SimDisk, clock: &Clock) -> Result<Opened, StoreError> {
+pub(in crate::store) fn open(disk: &SimDisk, clock: &Clock) -> Result<Opened, StoreError> {
     let day = Duration::from_secs(86_400);
     let retention =
         RetentionPeriods { delivery_log: day, error_log: day, audit_log: day, message_bodies: Duration::ZERO };
@@ -179,7 +179,8 @@ fn write_as(txn: &redb::WriteTransaction, schema: u64, write: WriteMessage) {
         audit.insert(number, row.as_slice()).unwrap();
     }
     txn.delete_table(COUNTS).unwrap();
-    for name in [META_MIGRATED, META_CHAIN, META_COUNTS] {
+    txn.delete_table(USER_MINUTES).unwrap();
+    for name in [META_MIGRATED, META_CHAIN, META_COUNTS, META_USER_MINUTES] {
         txn.open_table(META).unwrap().remove(name).unwrap();
     }
     txn.open_table(META).unwrap().insert(META_SCHEMA, write_numbers(&[schema]).as_slice()).unwrap();
@@ -203,6 +204,7 @@ fn downgrade_to_3(disk: &SimDisk) {
 fn downgrade_to_4(disk: &SimDisk) {
     let txn = database(disk).begin_write().unwrap();
     txn.delete_table(LEADS).unwrap();
+    txn.delete_table(CONVERSATIONS).unwrap();
     let mut meta = txn.open_table(META).unwrap();
     for name in [META_SCHEMA, META_MIGRATED] {
         meta.insert(name, write_numbers(&[4]).as_slice()).unwrap();
@@ -453,7 +455,7 @@ fn a_database_of_schema_4_is_taken_as_it_is_and_counts_nothing_twice() {
             detail: None,
         };
         let lead = Some(Lead { own: false, octets: Bytes::from_static(b"X: 1\r\n") });
-        let applied = smol::block_on(opened.store.apply(vec![Change { event, notice: None, lead }])).unwrap();
+        let applied = smol::block_on(opened.store.apply(vec![Change { lead, ..Change::of(event, None) }])).unwrap();
         assert_eq!(applied.applied, 1, "{context}");
         smol::block_on(opened.store.stop()).unwrap();
         drop(opened);

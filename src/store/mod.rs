@@ -6,12 +6,13 @@
 //! never silently made anew.
 //!
 //! The files, in the order of the flow: `inbox` (the writer's door) → `accept`, `verdicts`, `returns`, `recovery` (what is done) → `batch` (one
-//! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `head`, `queue`, `events` by its `indexes`, `story`, `counts`, `follow`, `ages`,
+//! transaction) → `segments` (bodies) → `writer` (the thread) → `messages`, `head`, `queue`, `events` by its `indexes`, `story`, `search`, `conversations`, `counts`, `follow`, `ages`, `sums`,
 //! `audit` with its `chain`, `accounts`, `memos`, `pauses`, `leads` (reading, asked by `asking`) → `archive` and `retention` (forgetting), `backup`, `verify`. Below them `tables`, `rows`,
 //! `codec`, and `migrate` for older schemas; below all, `pages` and `redo` (redb's file) and `disk`.
 
 mod accept;
 mod accounts;
+mod acts;
 mod ages;
 mod answers;
 mod archive;
@@ -22,6 +23,7 @@ mod backup;
 mod batch;
 mod chain;
 mod codec;
+mod conversations;
 mod counts;
 pub mod disk;
 mod events;
@@ -47,19 +49,23 @@ mod restore;
 mod retention;
 mod returns;
 mod rows;
+mod search;
 mod segments;
 mod shared;
 #[doc(hidden)]
 pub mod sim;
 mod story;
+mod sums;
 mod tables;
 mod types;
+mod user_minutes;
 mod verdicts;
 mod verify;
 mod writer;
 
 pub use archive::Archive;
 pub use archive_rows::{AUDIT_COLUMNS, LOG_COLUMNS, audit_cells, log_cells};
+pub use asking::Patience;
 pub use leads::LEAD_OCTETS_MAX;
 pub use messages::{BodyReader, LargeBody, StoredFile};
 pub use open::{Opened, Tuning};
@@ -198,6 +204,15 @@ impl Store {
     /// # Errors
     /// As for [`Store::apply`]; steps done before it are done.
     pub async fn act(&self, act: QueueAct) -> Result<u64, StoreError> {
+        self.act_told(act, &AtomicU64::new(0)).await
+    }
+
+    /// [`Store::act`], which tells how far it is. One of several steps has an entry of its beginning in the operation log, too: a
+    /// stop in its middle leaves that behind.
+    ///
+    /// # Errors
+    /// As for [`Store::apply`]; steps done before it are done.
+    pub async fn act_told(&self, act: QueueAct, done: &AtomicU64) -> Result<u64, StoreError> {
         let mut count = 0;
         let mut page = Page { rows_max: ACT_STEP, scan_max: ACT_SCAN, ..Page::default() };
         loop {
@@ -207,10 +222,15 @@ impl Store {
             let keys: Vec<RecipientKey> = got.rows.iter().map(|row| row.recipient.key).collect();
             // The entry of the operation log is written with the last step, which knows the whole count.
             let last = got.next.is_none();
+            if page.cursor.is_none() && !last {
+                let begun = act.audit_entry(self.0.clock.now());
+                self.audit(AuditEntry { detail: "begun".to_owned(), ..begun }).await?;
+            }
             let audit = last.then(|| (act.audit_entry(self.0.clock.now()), count));
             if last || !keys.is_empty() {
                 let step = ActStep { verb: act.verb, keys, operator: act.operator.clone(), audit };
                 count += self.ask(|answer| Op::Act(Box::new(step), answer)).await?;
+                done.store(count, Ordering::Relaxed);
             }
             if last {
                 return Ok(count);
@@ -495,22 +515,22 @@ impl Store {
         pauses::all(&self.0.db, self.0.clock.now())
     }
 
-    /// Pauses a destination, or replaces its pause, with its entry in the operation log.
+    /// Pauses a destination, or replaces its pause, with its entry in the operation log; `from`: from where, as it stands there.
     ///
     /// # Errors
     /// `Refused` when a text is too long or there are [`PAUSES_MAX`]; `Failed`, `Closed`.
-    pub async fn pause(&self, pause: Pause) -> Result<(), StoreError> {
+    pub async fn pause(&self, pause: Pause, from: &str) -> Result<(), StoreError> {
         pauses::check(&pause)?;
-        self.ask(|answer| Op::Pause(Box::new(pause), answer)).await
+        self.ask(|answer| Op::Pause(Box::new(pause), from.to_owned(), answer)).await
     }
 
     /// Lifts a pause, with its entry in the operation log; false: there was none.
     ///
     /// # Errors
     /// `Failed`, `Closed`.
-    pub async fn unpause(&self, destination: &str, operator: &str) -> Result<bool, StoreError> {
-        let (destination, operator) = (destination.to_owned(), operator.to_owned());
-        self.ask(|answer| Op::Unpause(destination, operator, answer)).await
+    pub async fn unpause(&self, destination: &str, operator: &str, from: &str) -> Result<bool, StoreError> {
+        let what = [destination, operator, from].map(str::to_owned);
+        self.ask(|answer| Op::Unpause(Box::new(what), answer)).await
     }
 
     /// A message and the named recipients of it, for an attempt. `None` when the row is gone. Short.

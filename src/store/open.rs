@@ -21,8 +21,10 @@ use super::{
     rows::{self, MessageHead},
     segments::{Appender, SEGMENT_OCTETS, SegmentRow, Segments},
     shared::Shared,
+    sums::Sums,
     tables::{self, META_CLEAN, META_MEMOS, META_TOTALS, META_UNCLEAN, Tables, message_key},
     types::{BodyPlace, StoreError, StoreOptions},
+    user_minutes,
     writer::{self, IDLE_TICK, Writer},
 };
 use crate::{
@@ -163,6 +165,7 @@ fn start_marks(db: &Database, now: Timestamp, fresh: bool) -> Result<(Books, boo
         let mut t = Tables::open(&txn).fatal()?;
         read_books(&t, &mut books)?;
         let mark = t.meta.get(META_CLEAN).fatal()?.map(|row| rows::read_numbers::<1>(row.value()));
+        user_minutes::mark(&mut t, now, fresh)?;
         clean = fresh || matches!(mark, Some(Ok([1])));
         t.meta.insert(META_CLEAN, rows::write_numbers(&[0]).as_slice()).fatal()?;
         if !clean {
@@ -176,6 +179,7 @@ fn start_marks(db: &Database, now: Timestamp, fresh: bool) -> Result<(Books, boo
             t.segments.remove(number).fatal()?;
             books.segments.remove(&number);
         }
+        books.sums.store(&mut t.meta)?;
     }
     txn.commit().fatal()?;
     Ok((books, clean))
@@ -194,6 +198,7 @@ pub(super) fn read_books(t: &Tables<'_>, books: &mut Books) -> Result<(), StoreE
         books.memos = memos::read_counts(row.value()).map_err(|e| bad_row(format_args!("the counts of memos"), e))?;
     }
     books.leads = t.leads.len().fatal()?;
+    books.sums = Sums::load(t, books.waiting)?;
     for entry in t.segments.iter().fatal()? {
         let (number, row) = entry.fatal()?;
         let number = number.value();

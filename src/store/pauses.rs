@@ -51,8 +51,8 @@ pub(super) fn check(p: &Pause) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes a pause and its entry.
-pub(super) fn put(work: &mut Work<'_, '_>, pause: Pause) -> Result<(), StoreError> {
+/// Writes a pause and its entry; `from`: from where it was made.
+pub(super) fn put(work: &mut Work<'_, '_>, pause: Pause, from: String) -> Result<(), StoreError> {
     let now = work.now;
     // A row that cannot be read stays for `verify`.
     work.t.pauses.retain(|destination, row| !read_row(destination, row).is_ok_and(|p| is_over(&p, now))).fatal()?;
@@ -68,11 +68,17 @@ pub(super) fn put(work: &mut Work<'_, '_>, pause: Pause) -> Result<(), StoreErro
     } else {
         format!("until={until} reason=\"{}\"", pause.reason)
     };
-    audit::write(work, &entry(now, pause.operator, "queue.pause", destination, detail))
+    let act = "queue.pause".to_owned();
+    audit::write(work, &AuditEntry { at: now, who: pause.operator, from, act, object: destination, detail })
 }
 
 /// Lifts a pause; false: there was none, or it was over.
-pub(super) fn lift(work: &mut Work<'_, '_>, destination: &str, operator: String) -> Result<bool, StoreError> {
+pub(super) fn lift(
+    work: &mut Work<'_, '_>,
+    destination: &str,
+    operator: String,
+    from: String,
+) -> Result<bool, StoreError> {
     let destination = destination.to_lowercase();
     let now = work.now;
     let removed = match work.t.pauses.remove(destination.as_str()).fatal()? {
@@ -84,12 +90,9 @@ pub(super) fn lift(work: &mut Work<'_, '_>, destination: &str, operator: String)
         return Ok(false);
     }
     let detail = removed.map_or(String::new(), |p| format!("paused since={}", p.since));
-    audit::write(work, &entry(now, operator, "queue.resume", destination, detail))?;
+    let act = "queue.resume".to_owned();
+    audit::write(work, &AuditEntry { at: now, who: operator, from, act, object: destination, detail })?;
     Ok(true)
-}
-
-fn entry(at: Timestamp, who: String, act: &str, object: String, detail: String) -> AuditEntry {
-    AuditEntry { at, who, from: "control socket".to_owned(), act: act.to_owned(), object, detail }
 }
 
 /// The pauses that hold now, by destination.

@@ -17,13 +17,13 @@ use super::{
     archive::Limits,
     batch::{Books, Work, first_number_of, minute_of},
     chain::Chaining,
-    counts,
+    conversations, counts,
     fault::{Fatal, bad_row},
     rows::{self, EventHead},
     segments::{Appender, NoPlace, RECORD_HEAD, RecordHead, SegmentRow, Segments},
     tables::{self, index_hash, index_key, message_key, recipient_key},
     types::{BodyPlace, RetentionPeriods, StoreError},
-    verdicts,
+    user_minutes, verdicts,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -58,6 +58,7 @@ enum Task {
     ByApiData,
     Minutes,
     Counts,
+    UserMinutes,
     Audit,
     Rewrite,
 }
@@ -160,6 +161,12 @@ impl Housework {
         {
             return Ok(Some(Task::Counts));
         }
+        let by_user = txn.open_table(tables::USER_MINUTES).fatal()?;
+        if let Some((key, _)) = by_user.first().fatal()?
+            && key.value() < user_minutes_end(now, keep).as_slice()
+        {
+            return Ok(Some(Task::UserMinutes));
+        }
         let audit = txn.open_table(tables::AUDIT).fatal()?;
         let audit_first = audit.first().fatal()?.map(|(k, _)| k.value());
         if first(audit_first, keep.audit_below(now)) {
@@ -240,6 +247,7 @@ pub(super) fn step(
         Task::ByApiData => prune_index(&mut work.t.by_api_data, floor.day(), time),
         Task::Minutes => prune_numbers(&mut work.t.minutes, minute_of(log_floor(work.now, &keep.periods)), time),
         Task::Counts => prune_counts(&mut work.t.counts, &counts_end(work.now), time),
+        Task::UserMinutes => prune_counts(&mut work.t.user_minutes, &user_minutes_end(work.now, keep), time),
         Task::Audit => prune_audit(work, keep.audit_below(work.now), time),
         Task::Rewrite => rewrite(work, housework, segments, appender, time),
     }
@@ -248,6 +256,11 @@ pub(super) fn step(
 /// The key behind the last row of the counts that is past its period.
 fn counts_end(now: Timestamp) -> [u8; 4] {
     counts::quarter_of(now.minus(counts::COUNTS_KEPT)).to_be_bytes()
+}
+
+/// The same of the minutes by user.
+fn user_minutes_end(now: Timestamp, keep: &Keep) -> [u8; 4] {
+    user_minutes::minute_number(log_floor(now, &keep.periods)).to_be_bytes()
 }
 
 fn prune_counts(
@@ -333,6 +346,7 @@ fn prune_some_events(work: &mut Work<'_, '_>, below: u64) -> Result<Option<u64>,
     }
     let Some(last) = last else { return Ok(None) };
     work.t.events.retain_in(..=last, |_, _| false).fatal()?;
+    conversations::prune(work, last)?;
     // What came back closes it again: each message is looked at once.
     closed.sort_unstable();
     closed.dedup();

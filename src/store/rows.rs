@@ -143,15 +143,6 @@ pub(super) fn read_recipient(key: RecipientKey, row: &[u8]) -> Result<RecipientR
     })
 }
 
-const WAITS: [WaitReason; 6] = [
-    WaitReason::Fresh,
-    WaitReason::Retry,
-    WaitReason::Site,
-    WaitReason::Held,
-    WaitReason::Damaged,
-    WaitReason::Scheduled,
-];
-
 fn wait_number(wait: WaitReason) -> u8 {
     match wait {
         WaitReason::Fresh => 0,
@@ -164,7 +155,7 @@ fn wait_number(wait: WaitReason) -> u8 {
 }
 
 fn wait_of(n: u8) -> Result<WaitReason, RowError> {
-    WAITS.get(usize::from(n)).copied().ok_or(RowError::Nonsense)
+    WaitReason::ALL.get(usize::from(n)).copied().ok_or(RowError::Nonsense)
 }
 
 fn kind_of(n: u8) -> Result<EventKind, RowError> {
@@ -378,6 +369,12 @@ pub(super) fn read_lane(row: &[u8]) -> Result<LaneTotals, RowError> {
         earliest: eye.number()?,
         last_reply: eye.text()?.to_owned(),
     })
+}
+
+/// The counts of a lane row alone.
+pub(super) fn read_lane_counts(row: &[u8]) -> Result<[u64; 3], RowError> {
+    let (_, mut eye) = Eye::open(row, VERSION)?;
+    Ok([eye.number()?, eye.number()?, eye.number()?])
 }
 
 const NOTICES: [NoticeKind; 4] = [NoticeKind::Failure, NoticeKind::Delay, NoticeKind::Success, NoticeKind::Relayed];

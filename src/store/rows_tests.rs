@@ -122,14 +122,14 @@ prop_compose! {
     ) -> Event {
         Event {
             at, key: RecipientKey { message: MessageId::from_u64(message), index }, kind: EventKind::ALL[kind], attempt, next_try,
-            wait: wait.map(|n| WAITS[n]), operator, detail: detail.map(Box::new),
+            wait: wait.map(|n| WaitReason::ALL[n]), operator, detail: detail.map(Box::new),
         }
     }
 }
 
 fn state() -> impl Strategy<Value = RecipientState> {
     prop_oneof![
-        (timestamp(), 0..6usize).prop_map(|(due, n)| RecipientState::Waiting { due, wait: WAITS[n] }),
+        (timestamp(), 0..6usize).prop_map(|(due, n)| RecipientState::Waiting { due, wait: WaitReason::ALL[n] }),
         (0..5usize).prop_map(|n| RecipientState::Final(EventKind::ALL[n])),
     ]
 }

@@ -95,7 +95,7 @@ impl LogReader {
     }
 
     /// True while anything of the message may be shown (R13): somebody waits, or has an event within the longer period.
-    fn is_shown(&mut self, id: MessageId) -> Result<bool, StoreError> {
+    pub(super) fn is_shown(&mut self, id: MessageId) -> Result<bool, StoreError> {
         let Some(message) = self.mail.message(id)? else { return Ok(false) };
         let first = first_number_of(log_floor(self.now, &self.periods));
         for index in 0..message.recipients {

@@ -30,8 +30,9 @@ const DATABASE_FILE_NEW: &str = "hikyaku.redb.new";
 /// of what came back, behind the one that closes a message, with a mark in its row; messages know their return path and list;
 /// minutes count the blocked. A program of schema 2 would prune such a message too early and call the rest damaged. 4: counts
 /// by submitter; the operation log is a chain. A program of schema 3 would write neither. 5: leads, and a mark of them in the
-/// message's row, which a program of schema 4 would call nonsense.
-pub(super) const SCHEMA: u64 = 5;
+/// message's row, which a program of schema 4 would call nonsense. 6: what was said in each attempt, which a program of schema 5
+/// would never prune.
+pub(super) const SCHEMA: u64 = 6;
 /// redb's cache. Measured: 16–64 MiB are alike, 1 GiB is slower; `memory_limit` counts it as 32 MiB.
 const CACHE_OCTETS: usize = 32 * 1024 * 1024;
 
@@ -72,6 +73,8 @@ pub(super) const SEGMENTS: TableDefinition<u64, Bytes> = TableDefinition::new("s
 pub(super) const MINUTES: TableDefinition<u64, Bytes> = TableDefinition::new("minutes");
 /// Counts of each quarter of an hour and submitter: quarter, name.
 pub(super) const COUNTS: TableDefinition<Bytes, Bytes> = TableDefinition::new("counts");
+/// Counts of each minute and submitter: minute, name.
+pub(super) const USER_MINUTES: TableDefinition<Bytes, Bytes> = TableDefinition::new("user_minutes");
 /// The operation log.
 pub(super) const AUDIT: TableDefinition<u64, Bytes> = TableDefinition::new("audit");
 /// Accounts by name.
@@ -84,6 +87,9 @@ pub(super) const MEMOS: TableDefinition<Bytes, Bytes> = TableDefinition::new("me
 pub(super) const PAUSES: TableDefinition<&str, Bytes> = TableDefinition::new("pauses");
 /// What stands in front of copies that wait for another try, by message (for all) or recipient (its own).
 pub(super) const LEADS: TableDefinition<&MailKey, Bytes> = TableDefinition::new("leads");
+
+/// What was said in an attempt, by the number of its event.
+pub(super) const CONVERSATIONS: TableDefinition<u64, Bytes> = TableDefinition::new("conversations");
 
 /// Rows of `META`.
 pub(super) const META_SCHEMA: &str = "schema";
@@ -99,6 +105,8 @@ pub(super) const META_MIGRATED: &str = "migrated";
 pub(super) const META_ARCHIVE: &str = "archived";
 /// The quarter from which on the counts are complete.
 pub(super) const META_COUNTS: &str = "counts_from";
+/// The minute from which on minutes are counted by submitter.
+pub(super) const META_USER_MINUTES: &str = "user_minutes_from";
 
 /// Every table, open for writing.
 pub(super) struct Tables<'t> {
@@ -116,12 +124,14 @@ pub(super) struct Tables<'t> {
     pub segments: Table<'t, u64, Bytes>,
     pub minutes: Table<'t, u64, Bytes>,
     pub counts: Table<'t, Bytes, Bytes>,
+    pub user_minutes: Table<'t, Bytes, Bytes>,
     pub audit: Table<'t, u64, Bytes>,
     pub accounts: Table<'t, &'static str, Bytes>,
     pub ages: Table<'t, &'static AgeKey, Bytes>,
     pub memos: Table<'t, Bytes, Bytes>,
     pub pauses: Table<'t, &'static str, Bytes>,
     pub leads: Table<'t, &'static MailKey, Bytes>,
+    pub conversations: Table<'t, u64, Bytes>,
 }
 
 impl<'t> Tables<'t> {
@@ -141,12 +151,14 @@ impl<'t> Tables<'t> {
             segments: txn.open_table(SEGMENTS)?,
             minutes: txn.open_table(MINUTES)?,
             counts: txn.open_table(COUNTS)?,
+            user_minutes: txn.open_table(USER_MINUTES)?,
             audit: txn.open_table(AUDIT)?,
             accounts: txn.open_table(ACCOUNTS)?,
             ages: txn.open_table(AGES)?,
             memos: txn.open_table(MEMOS)?,
             pauses: txn.open_table(PAUSES)?,
             leads: txn.open_table(LEADS)?,
+            conversations: txn.open_table(CONVERSATIONS)?,
         })
     }
 }

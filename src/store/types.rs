@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 pub use super::lead_slot::{Lead, LeadSlot, Leads, StoredLead};
 use super::messages::StoredFile;
-pub use super::{answers::*, memo_types::*};
+pub use super::{acts::*, answers::*, memo_types::*};
 use crate::{
     bounce::envelope_from::ReturnPath,
     budget::Lease,
@@ -16,6 +16,7 @@ use crate::{
     mail::header::Facts,
     smtp::{
         address::Mailbox,
+        conversation::Conversation,
         params::{Envelope, MailParams, RcptParams},
     },
 };
@@ -464,12 +465,14 @@ pub struct Change {
     pub notice: Option<NoticeKind>,
     /// What stood in front of the copy that was tried, to be the same at the next try; counts for `Deferred` alone.
     pub lead: Option<Lead>,
+    /// What was said at the hosts, kept as long as the event; `None`: nothing was.
+    pub conversation: Option<Conversation>,
 }
 
 impl Change {
-    /// A change without a lead.
+    /// A change without a lead, and without a word said.
     pub fn of(event: Event, notice: Option<NoticeKind>) -> Self {
-        Change { event, notice, lead: None }
+        Change { event, notice, lead: None, conversation: None }
     }
 }
 
@@ -506,93 +509,4 @@ pub struct Applied {
     pub applied: usize,
     /// Left out: the recipient was final already.
     pub too_late: usize,
-}
-
-/// Acts on waiting recipients; `filter` chooses them.
-#[derive(Clone, Debug)]
-pub struct QueueAct {
-    /// What to do.
-    pub verb: QueueVerb,
-    /// To whom.
-    pub filter: QueueFilter,
-    /// By whom: the name in the events and in the operation log.
-    pub operator: String,
-    /// From where, for the operation log ([`AuditEntry::from`]).
-    pub from: String,
-}
-
-impl QueueAct {
-    /// Its entry in the operation log; the writer adds the count.
-    pub(super) fn audit_entry(&self, at: Timestamp) -> AuditEntry {
-        let f = &self.filter;
-        let id = f.message.map(|m| m.to_string()).unwrap_or_default();
-        let index = f.index.map(|n| n.to_string()).unwrap_or_default();
-        let held = if f.held { "yes" } else { "" };
-        let parts = [
-            ("message", id.as_str()),
-            ("index", &index),
-            ("recipient", &f.recipient),
-            ("sender", &f.sender),
-            ("destination", &f.destination),
-            ("user", &f.user),
-            ("held", held),
-        ];
-        let named: Vec<String> =
-            parts.iter().filter(|(_, v)| !v.is_empty()).map(|(name, v)| format!("{name}={v}")).collect();
-        AuditEntry {
-            at,
-            who: self.operator.clone(),
-            from: self.from.clone(),
-            act: format!("queue.{}", self.verb.word()),
-            object: if named.is_empty() { "the whole queue".to_owned() } else { named.join(" ") },
-            detail: String::new(),
-        }
-    }
-}
-
-/// `queue flush|hold|release|drop|fail`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum QueueVerb {
-    /// Due now.
-    Flush,
-    /// Not before `release`.
-    Hold,
-    /// Due now, if held.
-    Release,
-    /// Removed without a notice; final.
-    Drop,
-    /// Failed, with a notice; final.
-    Fail,
-}
-
-impl QueueVerb {
-    /// The word of the command line.
-    pub fn word(self) -> &'static str {
-        match self {
-            QueueVerb::Flush => "flush",
-            QueueVerb::Hold => "hold",
-            QueueVerb::Release => "release",
-            QueueVerb::Drop => "drop",
-            QueueVerb::Fail => "fail",
-        }
-    }
-}
-
-/// Which waiting recipients. Empty fields match all.
-#[derive(Clone, Debug, Default)]
-pub struct QueueFilter {
-    /// One message.
-    pub message: Option<MessageId>,
-    /// One recipient of it.
-    pub index: Option<u32>,
-    /// Part of the recipient's address, any case.
-    pub recipient: String,
-    /// Part of the sender's address, any case.
-    pub sender: String,
-    /// The destination ([`Lane::destination`]), exactly, any case.
-    pub destination: String,
-    /// The API user, exactly.
-    pub user: String,
-    /// Held ones only.
-    pub held: bool,
 }

@@ -8,10 +8,12 @@ use redb::ReadableTable;
 
 use super::{
     batch::{Spot, Unclean, Work, is_held},
+    conversations,
     counts::Whose,
     fault::{Fatal, bad_row},
     leads,
     rows::{self, MessageHead, RecipientRow},
+    sums::Whom,
     tables::{self, message_key},
     types::{Change, NoticeKind, QueueVerb, RecipientState, StoreError},
 };
@@ -38,7 +40,7 @@ pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<bool, St
     };
     let MessageHead { api_hash, waiting: was_waiting, user, since, leads: has_leads, .. } = message.head;
     let (lane, class) = (row.shown.lane.clone(), row.class);
-    let spot = Spot { lane: &lane, class, user };
+    let (spot, whom) = (Spot { lane: &lane, class, user }, Whom { class, user, name: "" });
     let due_row = work.unwait(spot, due, key)?;
     let number = work.number();
 
@@ -49,7 +51,7 @@ pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<bool, St
     if event.kind.is_final() {
         row.shown.state = RecipientState::Final(event.kind);
         row.shown.last_reply = String::new(); // its last event has it
-        work.count(class, since, Some(wait), None);
+        work.count(whom, since, Some(wait), None);
         work.change_message(key.message, |head| head.waiting = head.waiting.saturating_sub(1));
         closes = was_waiting <= 1;
         if has_leads {
@@ -59,7 +61,7 @@ pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<bool, St
         let (next, reason) = (event.next_try.unwrap_or(event.at), event.wait.unwrap_or(WaitReason::Retry));
         row.shown.state = RecipientState::Waiting { due: next, wait: reason };
         row.shown.last_reply = event.detail.as_ref().map_or(String::new(), |d| d.reply.clone());
-        work.count(class, since, Some(wait), Some(reason));
+        work.count(whom, since, Some(wait), Some(reason));
         let expires_at = expiry_of(due_row.as_deref(), key);
         work.wait(spot, next, key, &rows::write_due(row.shown.attempts, expires_at))?;
         work.lane_says(&lane, &row.shown.last_reply);
@@ -69,6 +71,9 @@ pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<bool, St
     }
     if let Some(kind) = change.notice {
         owe(work, &mut row, number, kind)?;
+    }
+    if let Some(conversation) = &change.conversation {
+        conversations::keep(work, number, conversation)?;
     }
     let whose = Whose { user, name: None, api_hash };
     work.log(number, row.last_event, closes, event, row.shown.address.as_str(), whose)?;
@@ -233,7 +238,7 @@ pub(super) fn move_to(
         let expires_at = expiry_of(due_row.as_deref(), key);
         work.wait(spot, next, key, &rows::write_due(row.shown.attempts, expires_at))?;
     }
-    work.count(row.class, since, Some(wait), Some(reason));
+    work.count(Whom { class: row.class, user, name: "" }, since, Some(wait), Some(reason));
     row.shown.state = RecipientState::Waiting { due: next, wait: reason };
     work.put_recipient(&row)?;
     Ok(true)

@@ -10,13 +10,14 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableT
 use super::{
     ages::Recount,
     batch::is_held,
-    chain, counts,
+    chain, conversations, counts,
     disk::Disk,
     events::events_of,
     fault::Reading,
     leads, memos, messages, migrate, pauses,
     rows::{self, EventHead, LaneTotals, MessageHead, RecipientRow},
     segments::{RECORD_HEAD, SEGMENT_OCTETS, SegmentRow, Segments},
+    sums::{self, Sums, Whom},
     tables::{
         self, META_TOTALS, due_key, index_hash, index_key, lane_due_key, message_key, read_due_key, read_mail_key,
         recipient_key,
@@ -73,6 +74,7 @@ struct Verifier {
     segments: HashMap<u64, SegmentRow>,
     ages: Recount,
     counts: counts::Recount,
+    sums: Sums,
 }
 
 /// A message whose recipients are being read.
@@ -129,12 +131,24 @@ impl Verifier {
         self.read_notices(&txn)?;
         self.read_indexes(&txn)?;
         self.read_minutes(&txn)?;
+        let minutes = super::user_minutes::verify(&txn)?;
+        minutes.into_iter().for_each(|line| self.damage(line));
         let counts = std::mem::take(&mut self.counts).compare(&txn)?;
         let ages = std::mem::take(&mut self.ages).compare(&txn.open_table(tables::AGES).reading()?)?;
         let (audit, ends) = chain::verify(&txn)?;
         self.report.audit_entries = ends.entries;
         self.report.audit_head = (ends.head.0, hex(&ends.head.1));
-        let lines = [ages, memos::verify(&txn)?, pauses::verify(&txn)?, leads::verify(&txn)?, audit, counts];
+        let sums = sums::compare(&txn, &self.sums)?;
+        let lines = [
+            ages,
+            sums,
+            memos::verify(&txn)?,
+            pauses::verify(&txn)?,
+            leads::verify(&txn)?,
+            conversations::verify(&txn)?,
+            audit,
+            counts,
+        ];
         lines.into_iter().flatten().for_each(|line| self.damage(line));
         self.compare_sums(&txn)
     }
@@ -277,6 +291,7 @@ impl Verifier {
         if let Some(since) = since {
             self.ages.add(row.class, since, wait);
         }
+        self.sums.change(Whom { class: row.class, user, name: "" }, None, Some(wait));
         let due_key = due_key(&row.shown.lane.0, row.class, user, due, key);
         if due_table.get(due_key.as_slice()).reading()?.is_none() {
             self.damage(format!("{}: waits, but the due index does not have it", name_of(key)));

@@ -107,6 +107,22 @@ fn counts_that_the_log_does_not_bear_out_are_told() {
 }
 
 #[test]
+fn minutes_that_do_not_add_up_to_their_quarters_are_told() {
+    let lines = after(|txn| {
+        let mut table = txn.open_table(tables::USER_MINUTES).unwrap();
+        let (key, row) = table.last().unwrap().map(|(k, v)| (k.value().to_vec(), v.value().to_vec())).unwrap();
+        let mut numbers = rows::read_numbers::<8>(&row).unwrap();
+        numbers[2] += 1;
+        table.insert(key.as_slice(), rows::write_numbers(&numbers).as_slice()).unwrap();
+    });
+    assert_says(&lines, "but the quarter says");
+    let lines = after(|txn| {
+        txn.open_table(tables::USER_MINUTES).unwrap().insert(&b"abcdx"[..], &b"\xff"[..]).unwrap();
+    });
+    assert_says(&lines, "minutes by user: a row that cannot be read");
+}
+
+#[test]
 fn a_lead_that_nobody_waits_for_is_told() {
     let put = |txn: &WriteTransaction, key: tables::MailKey, row: &[u8]| {
         txn.open_table(tables::LEADS).unwrap().insert(&key, row).unwrap();

@@ -50,9 +50,10 @@ pub(super) enum Op {
     Accounts(Box<AccountChange>, Answer<Result<bool, StoreError>>),
     /// With the entry of the operation log, where people do it.
     PutMemos(Vec<MemoChange>, Option<Box<AuditEntry>>, Answer<Result<(), StoreError>>),
-    Pause(Box<Pause>, Answer<Result<(), StoreError>>),
-    /// Destination, operator.
-    Unpause(String, String, Answer<Result<bool, StoreError>>),
+    /// With from where.
+    Pause(Box<Pause>, String, Answer<Result<(), StoreError>>),
+    /// Destination, operator, from where.
+    Unpause(Box<[String; 3]>, Answer<Result<bool, StoreError>>),
     Ping(Answer<Result<(), StoreError>>),
     Stop(Answer<Result<(), StoreError>>),
 }
@@ -119,8 +120,10 @@ impl Op {
             Op::Act(_, a) | Op::MakeDue(_, a) => a.give(Err(why)),
             Op::Settle(_, a) => a.give(Err(why)),
             Op::Archived(_, _, a) => a.give(Err(why)),
-            Op::Audit(_, a) | Op::PutMemos(_, _, a) | Op::Pause(_, a) | Op::Ping(a) | Op::Stop(a) => a.give(Err(why)),
-            Op::Accounts(_, a) | Op::Unpause(_, _, a) => a.give(Err(why)),
+            Op::Audit(_, a) | Op::PutMemos(_, _, a) | Op::Pause(_, _, a) | Op::Ping(a) | Op::Stop(a) => {
+                a.give(Err(why))
+            }
+            Op::Accounts(_, a) | Op::Unpause(_, a) => a.give(Err(why)),
         }
     }
 }
@@ -527,12 +530,13 @@ fn run(
             }
             Err(e) => return spoiled(e, answer),
         },
-        Op::Pause(pause, answer) => match pauses::put(work, *pause) {
+        Op::Pause(pause, from, answer) => match pauses::put(work, *pause, from) {
             Ok(()) => told.push(Told::Done(answer)),
             Err(e) => return spoiled(e, answer),
         },
-        Op::Unpause(destination, operator, answer) => {
-            let lifted = pauses::lift(work, &destination, operator)?;
+        Op::Unpause(what, answer) => {
+            let [destination, operator, from] = *what;
+            let lifted = pauses::lift(work, &destination, operator, from)?;
             told.push(Told::Flag(lifted, answer));
         }
         // Served before: they need no transaction.

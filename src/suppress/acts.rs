@@ -11,15 +11,16 @@ use std::sync::Arc;
 use super::{
     Suppressions,
     draft::Draft,
-    incidents::{self, HoldState, Undo, domain_of, held_page},
+    incidents::{self, HoldState, Undo, held_page},
     learn::{Known, put_on_list},
     list::{ListQuery, Listed, listed, row_of},
     memory::Memory,
-    row::{Cause, Entry, Exemption, Lifted, LiftedBy, Row, bounded, key_of, read_history, split_key},
+    row::{Cause, Entry, Exemption, Lifted, LiftedBy, Row, bounded, key_of, split_key},
 };
 use crate::{
     clock::Timestamp,
     event::ErrorClass,
+    ids::MessageId,
     smtp::address::Mailbox,
     store::{AuditEntry, MemoKind, Page, StoreError},
 };
@@ -55,6 +56,18 @@ pub struct NewEntry {
     pub until: Option<Timestamp>,
     /// The operator's words; may be empty.
     pub reason: String,
+}
+
+impl NewEntry {
+    /// Its stay, from now on.
+    pub(super) fn entry(&self, id: MessageId, actor: &Actor, now: Timestamp) -> Entry {
+        Entry {
+            until: self.until.filter(|until| *until > now),
+            reason: bounded(&self.reason),
+            operator: actor.who.clone(),
+            ..blank(id, now, Cause::Manual)
+        }
+    }
 }
 
 /// What became of an added address.
@@ -144,12 +157,7 @@ impl Suppressions {
             return Ok(Added::Known(listed(&key, Some(entry.clone()), row.exempt.as_ref())));
         }
         let mut draft = Draft::new(&self.0.memory);
-        let entry = Entry {
-            until: new.until.filter(|until| *until > now),
-            reason: bounded(&new.reason),
-            operator: actor.who.clone(),
-            ..blank(self.0.memory.new_id(now), now, Cause::Manual)
-        };
+        let entry = new.entry(self.0.memory.new_id(now), actor, now);
         row.exempt = None;
         row.now = Some(entry.clone());
         draft.put_row(&key, &row);
@@ -304,11 +312,9 @@ impl Suppressions {
                 self.read(move |memory| memory.memos(MemoKind::AddressErrors, "", from.as_deref(), READ_ROWS)).await?;
             let Some((last, _)) = rows.last() else { return Ok(forgotten) };
             after = Some(last.clone());
-            let is_of_place =
-                |key: &str, provider: &str| incident.place == domain_of(split_key(key).0) || incident.place == provider;
             let keys: Vec<String> = rows
                 .iter()
-                .filter(|(key, value)| read_history(value).is_some_and(|h| is_of_place(key, &h.provider)))
+                .filter(|(key, value)| incident.errors_of(key, value).is_some())
                 .map(|(key, _)| key.clone())
                 .collect();
             if keys.is_empty() {
@@ -319,11 +325,7 @@ impl Suppressions {
             for key in keys {
                 let mut history = draft.history(&key)?;
                 let before = history.errors.len();
-                let ended = incident.ended();
-                history.errors.retain(|e| {
-                    let is_in_time = e.at >= incident.since() && ended.is_none_or(|end| e.at <= end);
-                    !(is_in_time && incidents::is_unknown(e.class))
-                });
+                history.errors.retain(|error| !incident.is_of_its_time(error));
                 if history.errors.len() < before {
                     draft.put_history(&key, &history);
                     names.push(named(&key));
@@ -495,7 +497,7 @@ impl Suppressions {
         smol::unblock(move || read(&memory)).await
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         draft: Draft,
         actor: &Actor,
@@ -512,7 +514,7 @@ impl Suppressions {
 }
 
 /// Ends a stay; its errors never count again. `None`: there is none.
-fn lift(
+pub(super) fn lift(
     draft: &mut Draft,
     key: &str,
     now: Timestamp,
@@ -530,7 +532,7 @@ fn lift(
 }
 
 /// A stay without its particulars.
-pub(super) fn blank(id: crate::ids::MessageId, since: Timestamp, cause: Cause) -> Entry {
+pub(super) fn blank(id: MessageId, since: Timestamp, cause: Cause) -> Entry {
     Entry {
         id,
         since,
@@ -548,7 +550,7 @@ pub(super) fn blank(id: crate::ids::MessageId, since: Timestamp, cause: Cause) -
     }
 }
 
-fn checked(address: &str) -> Result<String, StoreError> {
+pub(super) fn checked(address: &str) -> Result<String, StoreError> {
     match Mailbox::parse(address.trim()) {
         Ok(mailbox) => Ok(mailbox.as_str().to_owned()),
         Err(error) => Err(StoreError::Refused(format!("{address:?} is no address: {error}"))),
@@ -556,7 +558,7 @@ fn checked(address: &str) -> Result<String, StoreError> {
 }
 
 /// An address as the operation log names it: with its scope, where it has one.
-fn named(key: &str) -> String {
+pub(super) fn named(key: &str) -> String {
     match split_key(key) {
         (address, "") => address.to_owned(),
         (address, user) => format!("{address} (user {user})"),

@@ -36,7 +36,7 @@ const PRIOR_ERRORS: f64 = 1.0;
 /// See [`PRIOR_ERRORS`].
 const PRIOR_RESULTS: f64 = 50.0;
 /// What begins the name of a provider's place.
-const PROVIDER_MARK: &str = "*.";
+pub(super) const PROVIDER_MARK: &str = "*.";
 /// Second-level labels below a country, under which names are given out.
 const BRANCHES: [&str; 12] = ["co", "ne", "or", "ac", "go", "ad", "ed", "gr", "lg", "com", "net", "org"];
 

@@ -46,6 +46,7 @@ pub(super) async fn run(this: Suppressions, shutdown: Shutdown) {
         };
         rung.or(slept).or(shutdown.drained()).await;
     }
+    this.stop_works();
     // The counters are told again at the next start if this fails.
     if let Err(error) = this.keep_counters(true).await {
         log::warn!("suppression what=\"the counters could not be written\" error=\"{error}\"");

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Suppressions,
-    brake::{Jump, provider_of},
+    brake::{Jump, PROVIDER_MARK, provider_of},
     list::Listed,
     memory::Memory,
     row::{AddressError, Cause},
@@ -307,6 +307,14 @@ impl Undo {
         }
     }
 
+    /// False where the address alone says that it is none of them, so that its row need not be read.
+    pub fn may_cover(&self, address: &str) -> bool {
+        match self {
+            Undo::Brake(incident) => incident.place.starts_with(PROVIDER_MARK) || incident.place == domain_of(address),
+            Undo::Trouble(incident) => incident.destination == domain_of(address),
+        }
+    }
+
     /// In the words of the operation log.
     pub fn words(&self) -> String {
         match self {
@@ -440,14 +448,21 @@ impl Suppressions {
         Ok(all)
     }
 
-    /// Held errors of a held place, by address, behind the address `after`, at most `limit`. Blocking, short.
+    /// The held place of this id, ended or not. Short.
     ///
     /// # Errors
     /// The store's.
-    pub fn held_errors(&self, id: &str, after: Option<&str>, limit: usize) -> Result<Vec<HeldError>, StoreError> {
-        let after = after.map(|key| format!("{}{key}", held_prefix(id)));
-        let rows = held_page(&*self.0.memory, id, after.as_deref(), limit)?;
-        Ok(rows.into_iter().filter_map(|(_, held)| held).collect())
+    pub fn brake_incident(&self, id: &str) -> Result<Option<BrakeIncident>, StoreError> {
+        brake_incident(&*self.0.memory, id)
+    }
+
+    /// The trouble of this id. Short.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn trouble(&self, id: &str) -> Result<Option<TroubleIncident>, StoreError> {
+        let value = self.0.memory.memo(MemoKind::Incidents, &trouble_key(id))?;
+        Ok(value.and_then(|value| serde_json::from_slice(&value).ok()))
     }
 
     /// Troubles that are not the recipients', and answers that nothing knows; the latest first, at most `limit`. Blocking, short.

@@ -195,7 +195,7 @@ impl Known {
                 learnt.cursor = before;
                 break;
             }
-            if followed.event.is_sandboxed() {
+            if !is_about_recipient(followed) {
                 before = followed.number;
                 continue;
             }
@@ -303,6 +303,13 @@ struct Met<'a> {
     known: bool,
 }
 
+/// Whether an event says anything about the recipient's address: a mail for the sandbox went nowhere, and a program that does not
+/// take a mail says nothing about the address that the mail was for.
+pub(super) fn is_about_recipient(followed: &Followed) -> bool {
+    let to_program = |detail: &AttemptDetail| hook_name(&detail.destination).is_some();
+    !followed.event.is_sandboxed() && !followed.event.detail.as_deref().is_some_and(to_program)
+}
+
 /// Whether an event is a result for the brake, and then whether it is an unknown user.
 fn result_of(followed: &Followed) -> Option<bool> {
     if followed.event.is_sandboxed() {
@@ -331,10 +338,6 @@ struct Lesson<'a> {
 impl Lesson<'_> {
     fn take(&mut self) -> Result<(), StoreError> {
         let followed = self.followed;
-        // A program that does not take a mail says nothing about the address that the mail was for.
-        if followed.event.detail.as_ref().is_some_and(|detail| hook_name(&detail.destination).is_some()) {
-            return Ok(());
-        }
         match followed.event.kind {
             EventKind::Succeeded => {
                 let places = Places::of(followed);

@@ -16,7 +16,7 @@ use crate::{
     clock::Timestamp,
     event::ErrorClass,
     ids::hex,
-    store::{MemoKind, Page, StoreError},
+    store::{MemoKind, Page, Patience, StoreError},
 };
 
 /// Rows that one read of the store brings.
@@ -66,7 +66,7 @@ pub struct ListPage {
     /// By address. Ended stays of one address come together, newest first, even where they go over `rows_max`.
     pub rows: Vec<Listed>,
     /// Where to go on; `None`: this was the last page. A page may be short and still have a next one: it looked at
-    /// [`Page::scan_max`] rows.
+    /// [`Page::scan_max`] rows, or for [`Page::within`] a time.
     pub next: Option<String>,
 }
 
@@ -85,16 +85,21 @@ impl Suppressions {
         };
         let (part, now) = (query.part.to_lowercase(), self.0.clock.now());
         let mut after = page.cursor.as_deref().and_then(cursor_key);
-        let (mut out, mut looked) = (ListPage::default(), 0);
+        let (mut out, mut looked, patience) = (ListPage::default(), 0, Patience::of(&self.0.clock, page));
         loop {
             let limit = READ_ROWS.min(page.scan_max.max(1) - looked);
             let rows = self.0.memory.memos(MemoKind::Suppressions, "", after.as_deref(), limit)?;
             let is_last = rows.len() < limit;
             for (key, value) in rows {
+                if patience.is_over(looked) {
+                    out.next = after.as_deref().map(cursor_of);
+                    return Ok(out);
+                }
                 looked += 1;
                 let (address, user) = split_key(&key);
                 let fits = (part.is_empty() || address.contains(&part))
-                    && query.user.as_ref().is_none_or(|wanted| wanted == user);
+                    && query.user.as_ref().is_none_or(|wanted| wanted == user)
+                    && incident.as_ref().is_none_or(|scope| scope.may_cover(address));
                 let found = if fits { matches(&key, &value, query, now) } else { Vec::new() };
                 let found: Vec<Listed> =
                     found.into_iter().filter(|l| incident.as_ref().is_none_or(|scope| scope.covers(l))).collect();
@@ -222,12 +227,24 @@ pub(super) fn row_of(memory: &Arc<dyn Memory>, key: &str) -> Result<Row, StoreEr
     Ok(value.and_then(|value| readable(key, &value)).unwrap_or_default())
 }
 
+/// An address and for whose mail, as one value of a form or a URL.
+pub fn token_of(address: &str, user: &str) -> String {
+    cursor_of(&key_of(address, user))
+}
+
+/// What [`token_of`] made; `None`: it is none.
+pub fn of_token(token: &str) -> Option<(String, String)> {
+    let key = cursor_key(token)?;
+    let (address, user) = split_key(&key);
+    Some((address.to_owned(), user.to_owned()))
+}
+
 /// A cursor holds no sign that a URL or a shell would mind.
-fn cursor_of(key: &str) -> String {
+pub(super) fn cursor_of(key: &str) -> String {
     hex(key.as_bytes())
 }
 
-fn cursor_key(cursor: &str) -> Option<String> {
+pub(super) fn cursor_key(cursor: &str) -> Option<String> {
     let digits = cursor.as_bytes();
     if !digits.len().is_multiple_of(2) {
         return None;

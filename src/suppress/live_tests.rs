@@ -59,6 +59,7 @@ impl Deliver for Nobody {
                 hard: true,
                 ..AttemptDetail::default()
             }),
+            conversation: None,
         };
         let results = job.recipients.iter().map(|r| result(r.key.index)).collect();
         let outcome = Outcome { results, feedback: SiteFeedback::Healthy, interrupted: false, push: None };

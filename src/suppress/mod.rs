@@ -6,23 +6,31 @@
 //! Sources: PRODUCT.md R4, R7; cmc.md §6, §12.4; algorithms F6.
 //!
 //! `row` is what is stored, `rules` and `brake` decide, `lookup` answers whether an address is written to. `learn` turns a page
-//! of the log into rows, `follow` is the task that does so again and again, `round` what is done once a day. `list`, `acts`,
-//! `incidents`, `what_if` and `explain` are what people and programs ask for, by the handle [`Suppressions`].
+//! of the log into rows, `follow` is the task that does so again and again, `round` what is done once a day. `list`, `count`,
+//! `dossier`, `acts`, `many`, `import`, `incidents`, `what_if` and `explain` are what people and programs ask for, by the handle
+//! [`Suppressions`]; `works` runs what takes longer than a page may.
 
 pub mod acts;
 pub mod brake;
+pub mod count;
 pub mod csv;
 pub mod dates;
 pub mod dialect;
+pub mod dossier;
 pub mod explain;
+pub mod import;
 pub mod incidents;
 pub mod list;
 pub mod lookup;
+pub mod many;
 pub mod row;
 pub mod rules;
 pub mod told;
 pub mod what_if;
+pub mod works;
 
+#[cfg(test)]
+mod ahead_tests;
 mod draft;
 #[cfg(test)]
 mod fake;
@@ -81,6 +89,8 @@ struct Shared {
     config: InForce,
     /// What the follower knows; whoever changes rows holds it. `None`: to be read from the store.
     known: Mutex<Option<Known>>,
+    /// What takes longer than a page may.
+    works: works::Works,
     bell: (channel::Sender<()>, channel::Receiver<()>),
 }
 
@@ -105,7 +115,8 @@ impl Suppressions {
 
     fn new(memory: Arc<dyn Memory>, clock: Clock, metrics: Arc<Metrics>, config: InForce) -> Self {
         let (known, bell) = (Mutex::new(None), channel::bounded(1));
-        Suppressions(Arc::new(Shared { memory, clock, metrics, config, known, bell }))
+        let works = works::Works::default();
+        Suppressions(Arc::new(Shared { memory, clock, metrics, config, known, works, bell }))
     }
 
     /// An event that may count was written, or the settings changed: the log is followed now. Cheap; call it as often as

@@ -1,7 +1,9 @@
-//! What other thresholds would have done to the stored log: who would be on the list and is not, and the reverse.
+//! What other thresholds would have done to the stored log: who would be on the list and is not, and the reverse; and what that
+//! would have meant for mail, by the quarter of an hour, so that it can be drawn over the days of any zone.
 //!
-//! In: thresholds, the log from its beginning.  Out: counts and the first addresses of both sides.
+//! In: thresholds, the log from its beginning.  Out: counts, the first addresses of both sides, and the effect over time.
 //! Always: nothing is changed; the rules are those that decide for real, exemptions and lifts as they are, the brake off;
+//! the effect compares the settings in force with those that are asked about, over the same log by the same rules;
 //! memory is bounded, and an answer over a part of the log says so.
 
 use std::{
@@ -12,9 +14,9 @@ use std::{
 use super::{
     Suppressions,
     incidents::{domain_of, trouble_of},
-    learn::KINDS,
+    learn::{KINDS, is_about_recipient},
     list::{ListQuery, row_of},
-    row::{AddressError, Cause, History, key_of, read_history},
+    row::{AddressError, Cause, History, key_of, read_history, split_key},
     rules::{decide, threshold},
 };
 use crate::{
@@ -30,11 +32,15 @@ pub const ADDRESSES_MAX: usize = 500_000;
 pub const LISTED_MAX: usize = 1_000;
 /// Destinations that each side of the answer counts.
 pub const DESTINATIONS_MAX: usize = 100;
+/// Quarters of an hour that the effect is told for: a year and a day. What is older is told with the oldest of them.
+pub const QUARTERS_MAX: usize = 366 * 96;
+/// Milliseconds of a quarter of an hour: the zones of the world differ by whole ones.
+const QUARTER_MILLIS: u64 = 15 * 60 * 1000;
 /// Events that one read brings.
 const PAGE: usize = 1_000;
 
 /// A question.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WhatIf {
     /// `[suppression.thresholds]`, the window included.
     pub thresholds: Thresholds,
@@ -72,6 +78,32 @@ pub struct Side {
     pub addresses: Vec<Told>,
 }
 
+/// What the settings that are asked about would have meant, beside those in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Effect {
+    /// Addresses that come onto the list by the settings in force.
+    pub came: u64,
+    /// Addresses that would come onto it.
+    pub would_come: u64,
+    /// Mails that were delivered, and would not have been sent.
+    pub lost: u64,
+    /// Mails that failed or came back, and would not have been sent.
+    pub spared: u64,
+    /// Mails that were blocked, and would have been sent.
+    pub sent: u64,
+}
+
+impl Effect {
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Effect) {
+        self.came += other.came;
+        self.would_come += other.would_come;
+        self.lost += other.lost;
+        self.spared += other.spared;
+        self.sent += other.sent;
+    }
+}
+
 /// What would have been.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Answer {
@@ -91,17 +123,104 @@ pub struct Answer {
     pub unknown: u64,
     /// Errors of so many events were left out: more than [`ADDRESSES_MAX`] addresses have errors.
     pub left_out: u64,
+    /// The effect in all.
+    pub effect: Effect,
+    /// The same by the quarter of an hour, each named by its beginning, oldest first; empty ones are left out. At most
+    /// [`QUARTERS_MAX`].
+    pub quarters: Vec<(Timestamp, Effect)>,
     /// `progress` said stop: the answer is over a part of the log.
     pub stopped: bool,
 }
 
-/// An address on the way through the log.
-#[derive(Default)]
-struct Case {
-    history: History,
-    exempt: bool,
-    on: Option<Told>,
+/// A stay on the list that is only thought of.
+#[derive(Clone, Copy)]
+struct Stay {
+    since: Timestamp,
     until: Option<Timestamp>,
+    class: ErrorClass,
+    occurred: u32,
+}
+
+/// An address under one of the two settings.
+#[derive(Clone, Copy, Default)]
+struct Fate {
+    /// Errors up to this moment do not count.
+    lifted: Option<Timestamp>,
+    on: Option<Stay>,
+}
+
+impl Fate {
+    /// Ends a stay whose watch period is over at `at`.
+    fn end_watch(&mut self, at: Timestamp) {
+        if let Some(until) = self.on.and_then(|stay| stay.until).filter(|until| *until <= at) {
+            (self.lifted, self.on) = (self.lifted.max(Some(until)), None);
+        }
+    }
+}
+
+/// An address on the way through the log.
+struct Case {
+    /// Of each day and class the first, oldest first, whichever settings count them.
+    errors: Vec<AddressError>,
+    exempt: bool,
+    /// When it last came off the list for real.
+    lifted: Option<Timestamp>,
+    /// By the settings in force.
+    now: Fate,
+    /// By those that are asked about.
+    asked: Fate,
+}
+
+impl Case {
+    /// Adds an error; answers whether it puts the address on the list by the settings in force, and by those asked about.
+    fn note(&mut self, error: &AddressError, now: &WhatIf, asked: &WhatIf) -> (bool, bool) {
+        let errors = std::mem::take(&mut self.errors);
+        let mut history = History { lifted: self.lifted, errors, ..History::default() };
+        let is_new = history.note(error.clone(), "", "");
+        let mut put = |fate: &mut Fate, settings: &WhatIf| {
+            let counts = threshold(error.class, error.trouble, &settings.thresholds) > 0;
+            if !is_new || !counts || fate.on.is_some() {
+                return false;
+            }
+            history.lifted = fate.lifted.max(self.lifted);
+            let Some(reached) = decide(&history, &settings.thresholds, self.exempt, error.at) else { return false };
+            let until = settings.watch.filter(|_| !reached.is_complaint()).map(|watch| error.at.plus(watch));
+            fate.on = Some(Stay { since: error.at, until, class: reached.class, occurred: reached.occurred });
+            true
+        };
+        let came = (put(&mut self.now, now), put(&mut self.asked, asked));
+        self.errors = history.errors;
+        came
+    }
+
+    /// What an event of a mail to this address means.
+    fn meant(&self, followed: &Followed) -> Effect {
+        let event = &followed.event;
+        let is_blocked = event
+            .detail
+            .as_ref()
+            .is_some_and(|detail| matches!(detail.error, Some(ErrorClass::Blocked | ErrorClass::Unsubscribed)));
+        let mut effect = Effect::default();
+        match (self.now.on, self.asked.on, event.kind) {
+            (None, Some(_), EventKind::Succeeded) => effect.lost = 1,
+            (None, Some(_), EventKind::Failed) if !is_blocked && event.operator.is_none() => effect.spared = 1,
+            // The mail had been delivered before it came back: only one that was sent while the address would be on the list.
+            (None, Some(stay), EventKind::Bounced) if stay.since <= event.key.message.time() => effect.spared = 1,
+            (Some(_), None, EventKind::Failed) if is_blocked => effect.sent = 1,
+            (_, _, _) => {}
+        }
+        effect
+    }
+}
+
+/// One walk through the log.
+struct Walk<'a> {
+    room: &'a Suppressions,
+    now: WhatIf,
+    asked: &'a WhatIf,
+    cases: HashMap<String, Case>,
+    quarters: BTreeMap<u64, Effect>,
+    answer: Answer,
 }
 
 impl Suppressions {
@@ -111,103 +230,139 @@ impl Suppressions {
     /// # Errors
     /// The store's.
     pub fn what_if(&self, asked: &WhatIf, progress: &dyn Fn(u64) -> bool) -> Result<Answer, StoreError> {
-        let (memory, now) = (&*self.0.memory, self.0.clock.now());
-        let (mut answer, mut cases) = (Answer::default(), HashMap::new());
+        let config = self.0.config.get();
+        let (thresholds, watch) = (config.suppression.thresholds.clone(), config.suppression.watch);
+        // Both sides count by the same addresses, or they could not be compared.
+        let now = WhatIf { thresholds, watch, per_user: asked.per_user };
+        let (cases, quarters, answer) = (HashMap::new(), BTreeMap::new(), Answer::default());
+        let mut walk = Walk { room: self, now, asked, cases, quarters, answer };
         let mut at = 0;
         loop {
-            let (events, next) = memory.follow(at, &KINDS, PAGE)?;
+            let (events, next) = self.0.memory.follow(at, &KINDS, PAGE)?;
             for followed in &events {
-                answer.events += 1;
-                answer.from.get_or_insert(followed.event.at);
-                if let Some(error) = error_of(followed, &asked.thresholds) {
-                    self.weigh(asked, followed, error, &mut cases, &mut answer)?;
-                }
+                walk.answer.events += 1;
+                walk.answer.from.get_or_insert(followed.event.at);
+                walk.take(followed)?;
             }
             if next <= at {
                 break;
             }
             at = next;
-            if !progress(answer.events) {
-                answer.stopped = true;
+            if !progress(walk.answer.events) {
+                walk.answer.stopped = true;
                 break;
             }
         }
-        self.compare(cases, now, &mut answer)?;
-        Ok(answer)
+        walk.done()
     }
+}
 
-    fn weigh(
-        &self,
-        asked: &WhatIf,
-        followed: &Followed,
-        error: AddressError,
-        cases: &mut HashMap<String, Case>,
-        answer: &mut Answer,
-    ) -> Result<(), StoreError> {
-        let key = key_of(&followed.address, if asked.per_user { &followed.user } else { "" });
-        if !cases.contains_key(&key) {
-            if cases.len() >= ADDRESSES_MAX {
-                answer.left_out += 1;
-                return Ok(());
-            }
-            cases.insert(key.clone(), self.case(&key)?);
-        }
-        let Some(case) = cases.get_mut(&key) else { return Ok(()) };
-        let at = error.at;
-        if let Some(until) = case.until.filter(|until| *until <= at) {
-            case.history.lift(until);
-            (case.on, case.until) = (None, None);
-        }
-        if !case.history.note(error, "", "") || case.on.is_some() {
+impl Walk<'_> {
+    fn take(&mut self, followed: &Followed) -> Result<(), StoreError> {
+        if !is_about_recipient(followed) {
             return Ok(());
         }
-        if let Some(reached) = decide(&case.history, &asked.thresholds, case.exempt, at) {
-            let (address, user) = super::row::split_key(&key);
-            case.on = Some(Told {
-                address: address.to_owned(),
-                user: user.to_owned(),
-                class: Some(reached.class),
-                occurred: reached.occurred,
-                since: at,
-            });
-            case.until = asked.watch.filter(|_| !reached.is_complaint()).map(|watch| at.plus(watch));
+        let error = error_of(followed, [&self.now.thresholds, &self.asked.thresholds]);
+        if error.is_none() && self.cases.is_empty() {
+            return Ok(());
         }
+        let key = key_of(&followed.address, if self.asked.per_user { &followed.user } else { "" });
+        if error.is_some() && !self.cases.contains_key(&key) {
+            if self.cases.len() >= ADDRESSES_MAX {
+                self.answer.left_out += 1;
+                return Ok(());
+            }
+            let case = self.room.case(&key)?;
+            self.cases.insert(key.clone(), case);
+        }
+        let Some(case) = self.cases.get_mut(&key) else { return Ok(()) };
+        let (at, born) = (followed.event.at, followed.event.key.message.time());
+        case.now.end_watch(at);
+        case.asked.end_watch(at);
+        let mut effect = case.meant(followed);
+        let is_return = followed.event.kind == EventKind::Bounced;
+        // Its mail is from before the lift: late bounces tell nothing new.
+        let is_late = is_return && case.lifted.is_some_and(|lifted| born <= lifted);
+        if let Some(error) = error.filter(|_| !is_late) {
+            let (came, would_come) = case.note(&error, &self.now, self.asked);
+            (effect.came, effect.would_come) = (u64::from(came), u64::from(would_come));
+        }
+        // A mail that came back was counted as lost when it was delivered.
+        if is_return && effect.spared > 0 {
+            let counted = self.quarters.range_mut(quarter_of(born)..).map(|(_, effect)| effect);
+            if let Some(of_mail) = counted.into_iter().find(|effect| effect.lost > 0) {
+                of_mail.lost -= 1;
+            }
+        }
+        self.tell(at, &effect);
         Ok(())
     }
 
-    /// An address as it is before the log begins: its lift and its exemption.
-    fn case(&self, key: &str) -> Result<Case, StoreError> {
-        let stored = self.0.memory.memo(MemoKind::AddressErrors, key)?.and_then(|value| read_history(&value));
-        let lifted = stored.and_then(|history| history.lifted);
-        let exempt = row_of(&self.0.memory, key)?.exempt.is_some();
-        Ok(Case { history: History { lifted, ..History::default() }, exempt, ..Case::default() })
+    fn tell(&mut self, at: Timestamp, effect: &Effect) {
+        if *effect == Effect::default() {
+            return;
+        }
+        self.quarters.entry(quarter_of(at)).or_default().add(effect);
+        if self.quarters.len() > QUARTERS_MAX
+            && let Some((_, oldest)) = self.quarters.pop_first()
+            && let Some(mut next) = self.quarters.first_entry()
+        {
+            next.get_mut().add(&oldest);
+        }
     }
 
-    fn compare(&self, mut cases: HashMap<String, Case>, now: Timestamp, answer: &mut Answer) -> Result<(), StoreError> {
-        answer.addresses = cases.len() as u64;
-        cases.retain(|_, case| case.on.is_some() && case.until.is_none_or(|until| until > now));
-        answer.would_be = cases.len() as u64;
+    fn done(mut self) -> Result<Answer, StoreError> {
+        let now = self.room.0.clock.now();
+        for effect in self.quarters.values() {
+            self.answer.effect.add(effect);
+        }
+        let start = |quarter: u64| Timestamp::from_millis(quarter * QUARTER_MILLIS);
+        self.answer.quarters = self.quarters.iter().map(|(quarter, effect)| (start(*quarter), *effect)).collect();
+        self.answer.addresses = self.cases.len() as u64;
+        let is_on = |stay: &Stay| stay.until.is_none_or(|until| until > now);
+        self.cases.retain(|_, case| case.asked.on.as_ref().is_some_and(is_on));
+        self.answer.would_be = self.cases.len() as u64;
         let (mut added, mut spared) = (Tally::default(), Tally::default());
-        for listed in self.export(ListQuery::default()) {
+        for listed in self.room.export(ListQuery::default()) {
             let listed = listed?;
             let key = key_of(&listed.address, &listed.user);
             let Some(entry) = listed.entry else { continue };
-            if cases.remove(&key).is_some() || !matches!(entry.cause, Cause::Errors | Cause::Complaint) {
+            if self.cases.remove(&key).is_some() || !matches!(entry.cause, Cause::Errors | Cause::Complaint) {
                 continue;
             }
-            if answer.from.is_none_or(|from| entry.since < from) || answer.stopped {
-                answer.unknown += 1;
+            if self.answer.from.is_none_or(|from| entry.since < from) || self.answer.stopped {
+                self.answer.unknown += 1;
                 continue;
             }
             let (address, user, class) = (listed.address, listed.user, entry.class);
             spared.add(Told { address, user, class, occurred: entry.occurred, since: entry.since });
         }
-        let mut rest: Vec<Told> = cases.into_values().filter_map(|case| case.on).collect();
-        rest.sort_by(|a, b| (&a.address, &a.user).cmp(&(&b.address, &b.user)));
-        rest.into_iter().for_each(|told| added.add(told));
-        (answer.added, answer.spared) = (added.done(), spared.done());
-        Ok(())
+        let mut rest: Vec<(String, Stay)> =
+            self.cases.into_iter().filter_map(|(key, case)| Some((key, case.asked.on?))).collect();
+        rest.sort_by(|a, b| a.0.cmp(&b.0));
+        for (key, stay) in rest {
+            let (address, user) = split_key(&key);
+            let (address, user) = (address.to_owned(), user.to_owned());
+            added.add(Told { address, user, class: Some(stay.class), occurred: stay.occurred, since: stay.since });
+        }
+        (self.answer.added, self.answer.spared) = (added.done(), spared.done());
+        Ok(self.answer)
     }
+}
+
+impl Suppressions {
+    /// An address as it is before the log begins: its lift and its exemption.
+    fn case(&self, key: &str) -> Result<Case, StoreError> {
+        let stored = self.0.memory.memo(MemoKind::AddressErrors, key)?.and_then(|value| read_history(&value));
+        let lifted = stored.and_then(|history| history.lifted);
+        let exempt = row_of(&self.0.memory, key)?.exempt.is_some();
+        Ok(Case { errors: Vec::new(), exempt, lifted, now: Fate::default(), asked: Fate::default() })
+    }
+}
+
+/// The quarter of an hour of a time.
+fn quarter_of(at: Timestamp) -> u64 {
+    at.as_millis() / QUARTER_MILLIS
 }
 
 /// Counts one side.
@@ -240,8 +395,8 @@ impl Tally {
     }
 }
 
-/// The error of an address that an event is under these thresholds.
-fn error_of(followed: &Followed, thresholds: &Thresholds) -> Option<AddressError> {
+/// The error of an address that an event is under any of these thresholds.
+fn error_of(followed: &Followed, thresholds: [&Thresholds; 2]) -> Option<AddressError> {
     let event = &followed.event;
     let (class, trouble, hard) = match event.kind {
         EventKind::Failed | EventKind::Bounced => {
@@ -252,6 +407,6 @@ fn error_of(followed: &Followed, thresholds: &Thresholds) -> Option<AddressError
         EventKind::Complained => (ErrorClass::Unsubscribed, Trouble::Recipient, false),
         EventKind::Queued | EventKind::Deferred | EventKind::Succeeded | EventKind::Dropped => return None,
     };
-    let counts = threshold(class, trouble, thresholds) > 0;
+    let counts = thresholds.iter().any(|thresholds| threshold(class, trouble, thresholds) > 0);
     counts.then_some(AddressError { at: event.at, number: followed.number, class, trouble, hard })
 }

@@ -26,12 +26,11 @@ use std::io::Write as _;
 use crate::{
     clock::Timestamp,
     store::{MemoChange, MemoKind, Memos, StoreError},
+    when::day_named,
 };
 
 pub use crate::ids::REPORT_USER;
 
-/// Octets of a day's name, `YYYY-MM-DD`.
-const DAY_NAME_LEN: usize = 10;
 /// Milliseconds of a day.
 const DAY_MILLIS: u64 = crate::clock::DAY_MILLIS;
 
@@ -45,18 +44,10 @@ fn forget(kind: MemoKind, key: impl Into<String>) -> MemoChange {
     MemoChange { kind, key: key.into(), value: None }
 }
 
-/// A day of UTC as keys name it: `2026-11-24`.
-pub fn day_name(day: u32) -> String {
-    let at = Timestamp::from_millis(u64::from(day) * DAY_MILLIS);
-    at.rfc3339().chars().take(DAY_NAME_LEN).collect()
-}
-
 /// The day at the start of a key, and what stands behind its slash; `None`: the key is of another sort.
 pub fn day_of_key(key: &str) -> Option<(u32, &str)> {
     let (name, rest) = key.split_once('/')?;
-    let date: jiff::civil::Date = (name.len() == DAY_NAME_LEN).then(|| name.parse().ok()).flatten()?;
-    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond();
-    Some((u32::try_from(u64::try_from(midnight).ok()? / DAY_MILLIS).ok()?, rest))
+    Some((day_named(name)?, rest))
 }
 
 /// The moment at which a day of UTC begins.
@@ -84,7 +75,7 @@ pub fn gzip(octets: &[u8]) -> Vec<u8> {
     encoder.finish().expect("a vector takes every octet")
 }
 
-/// Memos read and forgotten at once: each may have 256 KiB.
+/// Memos forgotten at once.
 const FORGET_PAGE: usize = 32;
 /// Pages forgotten in one go; the next round goes on.
 const FORGET_PAGES_MAX: usize = 4_000;
@@ -93,11 +84,10 @@ const FORGET_PAGES_MAX: usize = 4_000;
 async fn forget_before<M: Memory>(memory: &M, kind: MemoKind, prefix: &str, day: u32) -> Result<(), StoreError> {
     for _ in 0..FORGET_PAGES_MAX {
         let (there, prefix_there) = (memory.clone(), prefix.to_owned());
-        let rows = smol::unblock(move || there.memos(kind, &prefix_there, None, FORGET_PAGE)).await?;
-        let whole = rows.len() == FORGET_PAGE;
-        let old: Vec<MemoChange> = rows
+        let keys = smol::unblock(move || there.memo_keys(kind, &prefix_there, None, FORGET_PAGE)).await?;
+        let whole = keys.len() == FORGET_PAGE;
+        let old: Vec<MemoChange> = keys
             .into_iter()
-            .map(|(key, _)| key)
             .take_while(|key| key.strip_prefix(prefix).and_then(day_of_key).is_some_and(|(of, _)| of < day))
             .map(|key| forget(kind, key))
             .collect();

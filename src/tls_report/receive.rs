@@ -17,7 +17,7 @@ use mail_parser::{MessageParser, MimeHeaders, PartType};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Memory, day_name, fingerprint,
+    Memory, day_of_key, fingerprint,
     json::{Failure, JSON_OCTETS_MAX, NoReport, Report},
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     mail::inflate::{self, Bound, Inflated},
     metrics::Metrics,
     store::{MemoChange, MemoKind, Store, StoreError},
+    when::day_name,
 };
 
 /// Octets of a mail or file that is looked at; the largest mail that intake takes by default, and some.
@@ -50,6 +51,13 @@ const POLICIES_MAX: usize = 100;
 const FAILURES_MAX: usize = 100;
 /// Octets of a kept report: a memo may have 256 KiB.
 const STORED_OCTETS_MAX: usize = 192 << 10;
+
+/// Reports looked at for one page, the newest first …
+pub const LOOKED_AT_MAX: usize = 1_000;
+/// … of so many octets together: made-up ones are large …
+const LOOKED_AT_OCTETS_MAX: usize = 4 << 20;
+/// … so many at once.
+const NEWEST_PAGE: usize = 20;
 
 /// How a report came in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -86,7 +94,7 @@ pub struct Stored {
     pub policies: Vec<StoredPolicy>,
     /// Failures and policies that are not kept.
     pub left_out: u64,
-    /// What the mail that brought it was worth; `None`: it came by a file, or before mail was looked at.
+    /// What the mail that brought it was worth; `None`: it came by a file, or its mail was not looked at, which proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<Marked>,
 }
@@ -202,7 +210,7 @@ impl<M: Memory> Receiver<M> {
     /// # Errors
     /// It holds no report, or the report could not be kept.
     pub async fn take(&self, raw: Bytes, from: Option<Provenance>) -> Result<(), Refused> {
-        let taken = self.receive_from(raw, By::Mail, from).await;
+        let taken = self.receive_marked(raw, By::Mail, move |report| from.map(|from| from.mark(report))).await;
         match &taken {
             Ok(Taken::New(key)) => log::info!("act=tls_report report={key:?} verdict=received"),
             Ok(Taken::Known(key)) => log::info!("act=tls_report report={key:?} verdict=known"),
@@ -211,21 +219,30 @@ impl<M: Memory> Receiver<M> {
         taken.map(drop)
     }
 
-    /// Takes a report.
+    /// Takes a report that nobody proves: of a file it needs no proof.
     ///
     /// # Errors
     /// See [`Refused`].
     pub async fn receive(&self, raw: Bytes, by: By) -> Result<Taken, Refused> {
-        self.receive_from(raw, by, None).await
+        self.receive_marked(raw, by, |_| None).await
     }
 
-    async fn receive_from(&self, raw: Bytes, by: By, from: Option<Provenance>) -> Result<Taken, Refused> {
+    /// Takes a report; `mark` says what its mail is worth, once it is known whom it names.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn receive_marked(
+        &self,
+        raw: Bytes,
+        by: By,
+        mark: impl FnOnce(&Report) -> Option<Marked> + Send + 'static,
+    ) -> Result<Taken, Refused> {
         let now = self.clock.now();
         let memory = self.memory.clone();
         let read = smol::unblock(move || {
             let report = read(&raw)?;
             let key = key(&report, now.day())?;
-            let mark = from.map(|from| from.mark(&report));
+            let mark = mark(&report);
             let is_proven = by == By::File || mark.as_ref().is_some_and(|marked| marked.mark == Mark::Verified);
             // A report that somebody forged first must not keep the true one out.
             let stands =
@@ -277,6 +294,46 @@ impl<M: Memory> Receiver<M> {
         Ok(Listed { reports, next })
     }
 
+    /// Kept reports of so many days, those of the newest day first, behind `after`; at most `limit`, and at most
+    /// [`LOOKED_AT_MAX`] looked at: then there may be a next page behind a short one. Blocking.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn newest(&self, domain: &str, days: u32, after: Option<&str>, limit: usize) -> Result<Listed, StoreError> {
+        let today = self.clock.now().day();
+        let oldest = today.saturating_sub(days.clamp(1, RETENTION_DAYS) - 1);
+        let cursor = after.and_then(|key| Some((day_of_key(key)?.0, key.to_owned())));
+        // A sender's day may be one ahead of ours.
+        let first = cursor.as_ref().map_or(today + 1, |(day, _)| (*day).min(today + 1));
+        let mut found = Listed { reports: Vec::new(), next: None };
+        let (mut looked_at, mut octets, mut last) = (0, 0, None);
+        for day in (oldest..=first).rev() {
+            let mut within = cursor.as_ref().filter(|(of, _)| *of == day).map(|(_, key)| key.clone());
+            let prefix = format!("{}/", day_name(day));
+            loop {
+                let rows = self.memory.memos(MemoKind::TlsReports, &prefix, within.as_deref(), NEWEST_PAGE)?;
+                let is_last = rows.len() < NEWEST_PAGE;
+                for (key, value) in rows {
+                    let is_enough = looked_at >= LOOKED_AT_MAX || octets >= LOOKED_AT_OCTETS_MAX;
+                    if found.reports.len() >= limit || is_enough {
+                        found.next = last;
+                        return Ok(found);
+                    }
+                    (looked_at, octets) = (looked_at + 1, octets + value.len());
+                    (within, last) = (Some(key.clone()), Some(key.clone()));
+                    let Ok(stored) = serde_json::from_slice::<Stored>(&value) else { continue };
+                    if domain.is_empty() || stored.policies.iter().any(|p| p.domain.eq_ignore_ascii_case(domain)) {
+                        found.reports.push((key, stored));
+                    }
+                }
+                if is_last {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// One kept report. Blocking.
     ///
     /// # Errors
@@ -291,6 +348,8 @@ impl<M: Memory> Receiver<M> {
 pub trait Shelf: Send + Sync {
     /// See [`Receiver::list`].
     fn list(&self, domain: &str, after: Option<&str>, limit: usize) -> Result<Listed, StoreError>;
+    /// See [`Receiver::newest`].
+    fn newest(&self, domain: &str, days: u32, after: Option<&str>, limit: usize) -> Result<Listed, StoreError>;
     /// See [`Receiver::show`].
     fn show(&self, key: &str) -> Result<Option<Stored>, StoreError>;
     /// See [`Receiver::receive`]; it is a file of the operator's.
@@ -300,6 +359,9 @@ pub trait Shelf: Send + Sync {
 impl<M: Memory> Shelf for Receiver<M> {
     fn list(&self, domain: &str, after: Option<&str>, limit: usize) -> Result<Listed, StoreError> {
         Receiver::list(self, domain, after, limit)
+    }
+    fn newest(&self, domain: &str, days: u32, after: Option<&str>, limit: usize) -> Result<Listed, StoreError> {
+        Receiver::newest(self, domain, days, after, limit)
     }
     fn show(&self, key: &str) -> Result<Option<Stored>, StoreError> {
         Receiver::show(self, key)
@@ -395,9 +457,9 @@ fn part_of_key(text: &str, octets_max: usize) -> String {
     if part == text { part } else { format!("{part}~{:016x}", fingerprint(&[text])) }
 }
 
-/// A kept report that another of its name does not replace: proven, from a file, or from before mail was looked at.
+/// A kept report that another of its name does not replace: its mail was proven, or it is from a file.
 fn was_proven(kept: &Stored) -> bool {
-    kept.mark.as_ref().is_none_or(|marked| marked.mark == Mark::Verified)
+    kept.by == By::File || kept.mark.as_ref().is_some_and(|marked| marked.mark == Mark::Verified)
 }
 
 /// The report in short, in JSON of at most [`STORED_OCTETS_MAX`].

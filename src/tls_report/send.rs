@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use smol::{Timer, future::FutureExt};
 
 use super::{
-    Memory, day_name, day_of_key, fingerprint, forget, gzip,
+    Memory, day_of_key, fingerprint, forget, gzip,
     json::{Report, SaidBy},
     mail::{self, ReportMail},
     midnight, receive,
@@ -29,6 +29,7 @@ use crate::{
     runtime::{Runtime, Shutdown, Stage},
     smtp::address::Mailbox,
     store::{MemoChange, MemoKind, StoreError},
+    when::day_name,
 };
 
 /// How often it is looked whether a report is due.

@@ -23,6 +23,7 @@ use crate::{
     metrics::Metrics,
     net::dns::DnsError,
     runtime::{Runtime, Shutdown},
+    when::day_name,
 };
 
 /// 2026-11-24T13:35:10Z.
@@ -338,6 +339,22 @@ fn a_report_that_came_in_is_kept_once_listed_shown_and_forgotten_after_ninety_da
     assert_eq!(receiver.list("", first.next.as_deref(), 5).expect("the store works").reports.len(), 1);
     let shown: Stored = receiver.show(&key).expect("the store works").expect("kept");
     assert_eq!((shown.successes, shown.failed, shown.policies[0].failures[0].count), (5_326, 303, 203));
+    // The newest first, page by page.
+    let mut older = a_report("example.org");
+    (older.report_id, older.date_range.start_datetime) = ("older".into(), "2026-11-20T00:00:00Z".into());
+    let Ok(Taken::New(old)) = take(older.write()) else { panic!("taken") };
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = receiver.newest("", 30, after.as_deref(), 1).expect("the store works");
+        seen.extend(page.reports.into_iter().map(|(key, _)| key));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, [key.clone(), odd.clone(), old.clone()]);
+    assert_eq!(receiver.newest("OTHER.example", 30, None, 10).expect("the store works").reports.len(), 1);
+    assert_eq!(receiver.newest("", 2, None, 10).expect("the store works").reports.len(), 2, "within two days");
     assert_eq!(receiver.show("2026-11-23/x/y").expect("the store works"), None);
 
     // Another period than the last ninety days.

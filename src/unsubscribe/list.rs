@@ -1,12 +1,13 @@
 //! The list of who left which list: added by clicks, complaints and people, cancelled by people, read by everybody.
 //!
 //! In: addresses and lists.  Out: rows in the store ([`super::row`] documents their shape), pages, CSV.
-//! Always: what is answered as done is on disk; who has left already keeps his first row; a click takes effect at once or at the
+//! Always: what is answered as done is on disk; an act and its entry in the operation log are one transaction, in steps of bounded
+//! size, each of which names every address; who has left already keeps his first row; a click takes effect at once or at the
 //! next daily time, as it was set when it came, and everything else at once; only an act that names the address takes a row away,
 //! with its entry in the operation log.
 //! Sources: cmc.md §8 and §12.6; R13 (a list is no log: rows have no period).
 
-use std::io;
+use std::{io, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -15,17 +16,19 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, InForce},
     smtp::address::Mailbox,
-    store::{AuditEntry, MEMOS_A_CALL_MAX, MemoChange, MemoKind, Page, Store, StoreError},
+    store::{AuditEntry, MemoChange, MemoKind, Page, Patience, Store, StoreError},
 };
 
 /// Lists of one address that a cancel of all of them takes at most: more lists than a config file has.
 const LISTS_MAX: usize = 1_000;
 /// Addresses that one cancel names at most, as CMC's clients send them.
 pub const CANCEL_MAX: usize = 1_000;
+/// Rows of one step of an act, all named in one entry of the operation log.
+const STEP: usize = 200;
 /// Rows read at once while the list is looked through.
 const BLOCK: usize = 1_000;
 /// The first line of an export, as CMC has it.
-const COLUMNS: [&str; 3] = ["created", "email", "filtername"];
+pub const COLUMNS: [&str; 3] = ["created", "email", "filtername"];
 
 /// The list; clones share it.
 #[derive(Clone)]
@@ -109,8 +112,9 @@ impl Unsubscribes {
     /// # Errors
     /// As for [`Unsubscribes::add`]; steps done before it are done.
     pub async fn add_many(&self, leavers: &[Leaver], how: How, by: &Actor) -> Result<usize, StoreError> {
+        let act = if how == How::Import { "unsubscribe.import" } else { "unsubscribe.add" };
         let mut added = 0;
-        for step in leavers.chunks(MEMOS_A_CALL_MAX) {
+        for step in leavers.chunks(STEP) {
             let mut changes = Vec::with_capacity(step.len());
             for leaver in step {
                 changes.extend(self.change(leaver, how)?);
@@ -119,15 +123,29 @@ impl Unsubscribes {
             changes.sort_by(|a, b| a.key.cmp(&b.key));
             changes.dedup_by(|a, b| a.key == b.key);
             added += changes.len();
-            self.store.put_memos(changes).await?;
+            self.write(by, act, changes).await?;
         }
-        let object = match leavers {
-            [one] => format!("{} {:?}", one.address.as_str(), one.list),
-            many => format!("{} addresses", many.len()),
-        };
-        self.audit(by, if how == How::Import { "unsubscribe.import" } else { "unsubscribe.add" }, object, added)
-            .await?;
         Ok(added)
+    }
+
+    /// One step of an act with its entry in the operation log; nothing where nothing changes.
+    async fn write(&self, by: &Actor, act: &str, changes: Vec<MemoChange>) -> Result<(), StoreError> {
+        let named = |key: &str| match key.split_once('\0') {
+            Some((address, list)) => format!("{address} {list:?}"),
+            None => key.to_owned(),
+        };
+        let (object, detail) = match changes.as_slice() {
+            [] => return Ok(()),
+            [one] => (named(&one.key), String::new()),
+            many => {
+                let names: Vec<String> = many.iter().map(|change| named(&change.key)).collect();
+                (format!("{} entries", many.len()), names.join(", "))
+            }
+        };
+        log::info!("act={act} who={:?} object={object:?}", by.who);
+        let (at, act) = (self.clock.now(), act.to_owned());
+        let entry = AuditEntry { at, who: by.who.clone(), from: by.from.clone(), act, object, detail };
+        self.store.put_memos_as(changes, Some(entry)).await
     }
 
     /// What a leaving writes; `None`: he has left, and nothing about it would change.
@@ -176,31 +194,64 @@ impl Unsubscribes {
             // A list's name may begin with another's.
             keys.extend(found.into_iter().map(|(key, _)| key).filter(|key| list.is_empty() || *key == prefix));
         }
+        self.forget(keys, by).await
+    }
+
+    /// Each of these addresses is written to again in the list beside it. Answers how many rows went. At most [`CANCEL_MAX`].
+    ///
+    /// # Errors
+    /// As for [`Unsubscribes::cancel`].
+    pub async fn cancel_each(&self, whose: &[(String, String)], by: &Actor) -> Result<usize, StoreError> {
+        if whose.len() > CANCEL_MAX {
+            return Err(StoreError::Refused(format!("{} entries in one call: at most {CANCEL_MAX}", whose.len())));
+        }
+        let mut keys = Vec::new();
+        for (address, list) in whose {
+            let key = row::key(address, list);
+            if self.store.memo(MemoKind::Unsubscribes, &key)?.is_some() {
+                keys.push(key);
+            }
+        }
+        self.forget(keys, by).await
+    }
+
+    async fn forget(&self, mut keys: Vec<String>, by: &Actor) -> Result<usize, StoreError> {
         keys.sort_unstable();
         keys.dedup();
-        for step in keys.chunks(MEMOS_A_CALL_MAX) {
+        for step in keys.chunks(STEP) {
             let forget = |key: &String| MemoChange { kind: MemoKind::Unsubscribes, key: key.clone(), value: None };
-            self.store.put_memos(step.iter().map(forget).collect()).await?;
+            self.write(by, "unsubscribe.cancel", step.iter().map(forget).collect()).await?;
         }
-        let whom = match addresses {
-            [one] => one.clone(),
-            many => format!("{} addresses", many.len()),
-        };
-        let object = if list.is_empty() { format!("{whom}, every list") } else { format!("{whom} {list:?}") };
-        self.audit(by, "unsubscribe.cancel", object, keys.len()).await?;
         Ok(keys.len())
     }
 
-    async fn audit(&self, by: &Actor, act: &str, object: String, rows: usize) -> Result<(), StoreError> {
-        let entry = AuditEntry {
-            at: self.clock.now(),
-            who: by.who.clone(),
-            from: by.from.clone(),
-            act: act.to_owned(),
-            object,
-            detail: format!("rows={rows}"),
-        };
-        self.store.audit(entry).await
+    /// The lists that the config has, in its order; people may have left others.
+    pub fn lists(&self) -> Vec<String> {
+        self.config.get().unsubscribe.filters.iter().map(|filter| filter.name.clone()).collect()
+    }
+
+    /// Counts what a question finds, for `within` a time at most; the second is false when the time was over. Blocking.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn count(&self, query: &Query, within: Option<Duration>) -> Result<(u64, bool), StoreError> {
+        let end = within.and_then(|within| self.clock.instant().checked_add(within));
+        let (mut page, mut rows) = (Page { rows_max: BLOCK, within, ..Page::default() }, 0);
+        loop {
+            let got = self.page(query, &page)?;
+            rows += got.entries.len() as u64;
+            if got.next.is_none() {
+                return Ok((rows, true));
+            }
+            page.cursor = got.next;
+            if let Some(end) = end {
+                let left = end.saturating_duration_since(self.clock.instant());
+                if left.is_zero() {
+                    return Ok((rows, false));
+                }
+                page.within = Some(left);
+            }
+        }
     }
 
     /// One page of the list, in the order of addresses. Blocking.
@@ -213,12 +264,12 @@ impl Unsubscribes {
             Some(cursor) => Some(read_cursor(cursor).ok_or_else(|| StoreError::Refused("no such page".into()))?),
         };
         let mut out = ListPage::default();
-        let mut looked_at = 0;
+        let (mut looked_at, patience) = (0, Patience::of(&self.clock, page));
         loop {
             let block = self.store.memos(MemoKind::Unsubscribes, "", after.as_deref(), BLOCK)?;
             let is_last = block.len() < BLOCK;
             for (key, value) in block {
-                if out.entries.len() >= page.rows_max || looked_at >= page.scan_max {
+                if out.entries.len() >= page.rows_max || looked_at >= page.scan_max || patience.is_over(looked_at) {
                     out.next = after.map(|key| URL_SAFE_NO_PAD.encode(key));
                     return Ok(out);
                 }

@@ -135,16 +135,29 @@ fn people_add_and_cancel_one_or_many_and_it_is_told() {
     assert_eq!(cancel(&["a0000@EXAMPLE.jp", "a0001@example.jp", "nobody@example.jp"], "").unwrap(), 2);
     assert_eq!(of("a000").len(), 8);
     assert!(matches!(cancel(&["x"; 1_001], ""), Err(StoreError::Refused(_))));
+    let each = |whose: &[(&str, &str)]| -> Vec<(String, String)> {
+        whose.iter().map(|(address, list)| ((*address).to_owned(), (*list).to_owned())).collect()
+    };
+    let ticked = each(&[("a0002@example.jp", "NEWS"), ("a0003@example.jp", "new"), ("a0002@example.jp", "news")]);
+    assert_eq!(block_on(rig.list.cancel_each(&ticked, &operator())).unwrap(), 1, "the entry that is named, once");
+    assert!(matches!(
+        block_on(rig.list.cancel_each(&each(&[("x", "y"); 1_001]), &operator())),
+        Err(StoreError::Refused(_))
+    ));
+    let acts = rig.acts();
     assert_eq!(
-        rig.acts(),
+        acts[..4],
         [
-            "operator uid=0 unsubscribe.cancel 3 addresses, every list rows=2",
-            "operator uid=0 unsubscribe.cancel a0000@example.jp \"new\" rows=1",
-            "operator uid=0 unsubscribe.add 2 addresses rows=1",
-            "operator uid=0 unsubscribe.import 3 addresses rows=0",
-            "operator uid=0 unsubscribe.import 2500 addresses rows=2500",
+            "operator uid=0 unsubscribe.cancel a0002@example.jp \"news\" ",
+            "operator uid=0 unsubscribe.cancel 2 entries a0000@example.jp \"news\", a0001@example.jp \"news\"",
+            "operator uid=0 unsubscribe.cancel a0000@example.jp \"new\" ",
+            "operator uid=0 unsubscribe.add a0000@example.jp \"new\" ",
         ]
     );
+    // What is done to many names every one of them, in entries of bounded size; what changes nothing is no act.
+    assert_eq!(acts.len(), 4 + 13);
+    assert!(acts[4..].iter().all(|act| act.starts_with("operator uid=0 unsubscribe.import ")), "{acts:?}");
+    assert_eq!(acts[4..].iter().map(|act| act.matches("@example.jp").count()).sum::<usize>(), 2_500);
 }
 
 #[test]
@@ -179,6 +192,9 @@ fn the_list_is_searched_paged_and_exported_as_cmc_does() {
     assert_eq!(seen, ["a@example.org", "a@other.example", "b@example.org"]);
     let lost = Page { cursor: Some("%".into()), ..Page::default() };
     assert!(matches!(rig.list.page(&Query::default(), &lost), Err(StoreError::Refused(_))));
+    assert_eq!(rig.list.count(&Query::default(), None).unwrap(), (3, true));
+    let other = Query { address: "OTHER".into(), ..Query::default() };
+    assert_eq!(rig.list.count(&other, Some(Duration::from_secs(1))).unwrap(), (1, true));
     let short = Page { scan_max: 2, ..Page::default() };
     assert!(rig.list.page(&Query::default(), &short).unwrap().next.is_some(), "an unfinished page says so");
 

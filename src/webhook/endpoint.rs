@@ -19,12 +19,21 @@ const ORDERS: usize = 8;
 pub(super) const KEPT: Duration = Duration::from_secs(3 * 86_400);
 
 /// What the operator orders.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Order {
     /// Post everything behind this number again.
     From(u64),
     /// Post again what was set aside.
     Parked,
+    /// Post again what is between two numbers, both included.
+    Range {
+        /// In the outbox of the suppression list, else in the log.
+        list: bool,
+        first: u64,
+        last: u64,
+    },
+    /// Post nothing until it is resumed; who says so.
+    Pause(String),
     /// Try at once.
     Resume,
 }

@@ -6,8 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::payload::Feed;
-use crate::store::{MemoChange, MemoKind, Store, StoreError};
+use super::payload::{Feed, Wants};
+use crate::{
+    config,
+    event::EventKind,
+    store::{MemoChange, MemoKind, Store, StoreError},
+};
 
 /// Posts that are remembered of an endpoint.
 pub const KEPT: u64 = 1_000;
@@ -71,6 +75,38 @@ pub fn list(store: &Store, name: &str, limit: usize) -> Result<Vec<Tried>, Store
     all.sort_by_key(|tried| std::cmp::Reverse(tried.number));
     all.truncate(limit);
     Ok(all)
+}
+
+/// The posts of an endpoint that told of these events, newest first, each with the numbers of those that it told.
+///
+/// # Errors
+/// The store's.
+pub fn telling(
+    store: &Store,
+    hook: &config::Webhook,
+    events: &[(u64, EventKind)],
+    limit: usize,
+) -> Result<Vec<(Tried, Vec<u64>)>, StoreError> {
+    let wants = Wants::of(hook);
+    let told = |tried: &Tried, (number, kind): &(u64, EventKind)| {
+        let is_wanted = match tried.event_type.as_str() {
+            word if word == Feed::Deliveries.word() => wants.delivery(*kind),
+            word if word == Feed::Bounces.word() => wants.bounce(*kind),
+            _ => false,
+        };
+        is_wanted && (tried.first..=tried.last).contains(number)
+    };
+    let mut out = Vec::new();
+    for tried in list(store, &hook.name, KEPT as usize)? {
+        let numbers: Vec<u64> = events.iter().filter(|event| told(&tried, event)).map(|(number, _)| *number).collect();
+        if !numbers.is_empty() {
+            out.push((tried, numbers));
+        }
+        if out.len() >= limit {
+            break;
+        }
+    }
+    Ok(out)
 }
 
 /// Forgets everything of an endpoint that is no more. Blocking read, then a write.

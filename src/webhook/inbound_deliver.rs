@@ -209,7 +209,11 @@ impl Poster {
             ..AttemptDetail::default()
         };
         let push = self.asked_to_wait(&ended);
-        (RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail) }, feedback, push)
+        (
+            RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail), conversation: None },
+            feedback,
+            push,
+        )
     }
 
     /// 429 and 503 may say how long to leave the program alone.
@@ -333,7 +337,7 @@ fn own_trouble(recipient: &Recipient, phase: Phase, reply: String, damaged: bool
         ..AttemptDetail::default()
     };
     let verdict = Verdict::Deferred { site: phase == Phase::Route, damaged };
-    RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail) }
+    RecipientResult { index: recipient.key.index, verdict, detail: Box::new(detail), conversation: None }
 }
 
 fn cut_off(recipient: &Recipient) -> RecipientResult {

@@ -49,6 +49,7 @@ use smol::{Timer, channel, future::FutureExt};
 use crate::{
     clock::{Clock, Timestamp},
     config::{self, Config, InForce},
+    event::EventKind,
     metrics::Metrics,
     runtime::{Runtime, Shutdown},
     store::{MemoKind, Store, StoreError},
@@ -101,6 +102,8 @@ pub(crate) struct Shared {
     outbox: Arc<Outbox>,
     /// The endpoints that have a task.
     running: Mutex<HashMap<String, Running>>,
+    /// Held by a test post.
+    testing: smol::lock::Mutex<()>,
     /// Rung when the last task of a stop has written its place.
     stopped: (channel::Sender<()>, channel::Receiver<()>),
 }
@@ -110,12 +113,24 @@ struct Running {
     view: View,
 }
 
+/// What an endpoint was told of some events.
+#[derive(Clone, Debug)]
+pub struct PostsAbout {
+    /// The endpoint.
+    pub name: String,
+    /// The posts, newest first, each with the numbers of the events that it told.
+    pub posts: Vec<(history::Tried, Vec<u64>)>,
+}
+
 /// Why an order was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
     /// There is no such endpoint.
     #[error("there is no webhook of that name")]
     Unknown,
+    /// The history does not have such a post.
+    #[error("there is no such post among the last that are remembered")]
+    NoPost,
     /// A post is on its way; the order is carried out behind it.
     #[error("a post is on its way: it is done as soon as that has ended")]
     Later,
@@ -143,6 +158,7 @@ impl Webhooks {
             ways,
             outbox,
             running,
+            testing: smol::lock::Mutex::new(()),
             stopped,
         };
         let this = Webhooks(Arc::new(shared));
@@ -168,8 +184,23 @@ impl Webhooks {
             ways,
             outbox,
             running,
+            testing: smol::lock::Mutex::new(()),
             stopped,
         }))
+    }
+
+    /// Lets an endpoint of the config stand so, without a task: its orders wait for ever.
+    #[cfg(test)]
+    pub(crate) fn stand_in(&self, view: View) {
+        let (bell, _) = endpoint::bell();
+        self.0.running().insert(view.name.clone(), Running { bell, view });
+    }
+
+    /// The config has no endpoint any more.
+    #[cfg(test)]
+    pub(crate) fn forget_all(&self) {
+        let config = Config { webhooks: Vec::new(), ..(*self.0.config.get()).clone() };
+        self.0.config.swap(config);
     }
 
     /// Who writes changes of the suppression list down.
@@ -210,6 +241,22 @@ impl Webhooks {
         Ok(history::list(&self.0.store, name, limit)?)
     }
 
+    /// The posts that told of these events, by endpoint in the order of the config, the newest of each first: at most `limit` an
+    /// endpoint, and none that is older than its last [`history::KEPT`]. Blocking.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn posts_about(&self, events: &[(u64, EventKind)], limit: usize) -> Result<Vec<PostsAbout>, StoreError> {
+        let mut out = Vec::new();
+        for hook in &self.0.config.get().webhooks {
+            let posts = history::telling(&self.0.store, hook, events, limit)?;
+            if !posts.is_empty() {
+                out.push(PostsAbout { name: hook.name.clone(), posts });
+            }
+        }
+        Ok(out)
+    }
+
     /// Posts everything behind an event's number again. Answers the number from which it begins.
     ///
     /// # Errors
@@ -226,7 +273,28 @@ impl Webhooks {
         self.order(name, Order::Parked).await
     }
 
-    /// Tries at once, whatever the back-off says and whether it was gone.
+    /// Posts again what was in one post of the history, by its `webhook-id`. Answers 1; 0: too much waits to be posted again already.
+    ///
+    /// # Errors
+    /// As for all orders; `NoPost` where the history does not have it any more.
+    pub async fn replay_post(&self, name: &str, id: &str) -> Result<u64, OrderError> {
+        let (there, of) = (self.0.clone(), name.to_owned());
+        let kept = history::KEPT as usize;
+        let rows = smol::unblock(move || history::list(&there.store, &of, kept)).await?;
+        let tried = rows.iter().find(|tried| tried.id == id).ok_or(OrderError::NoPost)?;
+        let list = Feed::is_of_list(&tried.event_type);
+        self.order(name, Order::Range { list, first: tried.first, last: tried.last }).await
+    }
+
+    /// Posts nothing more until [`Webhooks::resume`]; what happens meanwhile waits in the log, as long as that is kept.
+    ///
+    /// # Errors
+    /// As for all orders.
+    pub async fn pause(&self, name: &str, by: &str) -> Result<u64, OrderError> {
+        self.order(name, Order::Pause(by.to_owned())).await
+    }
+
+    /// Tries at once, whatever the back-off says, whether it was gone, and whoever stopped it.
     ///
     /// # Errors
     /// As for all orders.
@@ -247,16 +315,21 @@ impl Webhooks {
         done.or(late).await
     }
 
-    /// Posts a made-up event to an endpoint, now and once. `None`: there is no such endpoint.
+    /// Posts a made-up event to an endpoint, now and once; one at a time, since whoever asks waits for the answer. `None`: there
+    /// is no such endpoint.
     pub async fn test(&self, name: &str) -> Option<Sent> {
         let config = self.0.config.get();
         let hook = config.webhooks.iter().find(|hook| hook.name == name)?;
+        let Some(_alone) = self.0.testing.try_lock() else {
+            let error = Some("another test post is on its way: try again when it has ended".to_owned());
+            return Some(Sent { status: 0, took: Duration::ZERO, error, gone: false, wait: None });
+        };
         let style = Style::of(hook, &config);
         let post = test_post(name, &style, &config, self.0.clock.now());
         Some(Sender::new(self.0.ways.clone()).send(&Aim::of(hook, &style), &post).await)
     }
 
-    fn hook(&self, name: &str) -> Option<config::Webhook> {
+    pub(crate) fn hook(&self, name: &str) -> Option<config::Webhook> {
         self.0.config.get().webhooks.iter().find(|hook| hook.name == name).cloned()
     }
 

@@ -44,6 +44,11 @@ impl Feed {
         }
     }
 
+    /// Posts of this word come from the outbox of the suppression list, the others from the log.
+    pub fn is_of_list(word: &str) -> bool {
+        [Feed::Blocks, Feed::Domains].iter().any(|feed| feed.word() == word)
+    }
+
     /// The letter in the id of a post.
     pub(super) fn letter(self) -> char {
         match self {

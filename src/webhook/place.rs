@@ -11,6 +11,8 @@ use crate::{clock::Timestamp, ids::MessageId};
 
 /// Ranges that were given up, at most; beyond, the oldest is forgotten with a line in the journal.
 pub const PARKED_MAX: usize = 100;
+/// Ranges that wait to be posted again; beyond, no single post is asked for again.
+pub const AGAIN_MAX: usize = 2 * PARKED_MAX;
 
 /// Bits of a number below its milliseconds.
 const COUNTER_BITS: u32 = 20;
@@ -95,6 +97,15 @@ pub struct Parked {
     pub error: String,
 }
 
+/// A stop by hand.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Paused {
+    /// When, in milliseconds.
+    pub at: u64,
+    /// Who, as the operation log has it.
+    pub by: String,
+}
+
 /// The row of an endpoint.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Mark {
@@ -123,6 +134,9 @@ pub struct Mark {
     /// It answered 410: nothing is posted until somebody resumes it, or its URL changes.
     #[serde(default)]
     pub gone: bool,
+    /// Somebody stopped it: nothing is posted until it is resumed, and nothing gets too old meanwhile.
+    #[serde(default)]
+    pub paused: Option<Paused>,
     /// The fingerprint of the URL as it was, for that.
     #[serde(default)]
     pub url: String,
@@ -197,6 +211,27 @@ impl Mark {
         }
     }
 
+    /// It goes on as if it had never failed.
+    pub fn resume(&mut self) {
+        self.gone = false;
+        self.next_try = 0;
+        if self.paused.take().is_some() {
+            // What waited because somebody wished it is not old by failing.
+            self.tries = 0;
+            self.failing_since = None;
+            self.error.clear();
+        }
+    }
+
+    /// A range is posted again, before anything else; false: too many wait for it.
+    pub fn post_again(&mut self, list: bool, first: u64, last: u64) -> bool {
+        if self.again.len() >= AGAIN_MAX {
+            return false;
+        }
+        self.again.push(Place { to: Some(last), ..Place::at(list, first.saturating_sub(1)) });
+        true
+    }
+
     /// What was given up is posted again.
     pub fn unpark(&mut self) -> usize {
         let parked = std::mem::take(&mut self.parked);
@@ -231,6 +266,18 @@ mod tests {
     }
 
     #[test]
+    fn who_resumes_what_was_stopped_by_hand_starts_the_clock_of_giving_up_anew() {
+        let failing = Mark { tries: 3, failing_since: Some(5), next_try: 9, error: "x".into(), ..Mark::new("u", 1, 1) };
+        let mut mark = failing.clone();
+        mark.resume();
+        assert_eq!((mark.tries, mark.failing_since, mark.next_try), (3, Some(5), 0));
+        let mut mark = Mark { paused: Some(Paused { at: 7, by: "hanako".into() }), ..failing };
+        assert_eq!(Mark::read(&mark.write()).as_ref(), Some(&mark));
+        mark.resume();
+        assert_eq!((mark.tries, mark.failing_since, mark.error.as_str(), mark.paused), (0, None, "", None));
+    }
+
+    #[test]
     fn what_is_given_up_is_one_range_and_can_be_posted_again() {
         let now = Timestamp::from_millis(1_000);
         let mut mark = Mark::new("u", 10, 10);
@@ -243,6 +290,11 @@ mod tests {
         assert!(mark.park(true, 12, now).is_some() && mark.park(false, 25, now).is_some());
         let ranges: Vec<_> = mark.parked.iter().map(|p| (p.list, p.after, p.to)).collect();
         assert_eq!(ranges, [(false, 10, 25), (true, 10, 12)]);
+        assert!(mark.post_again(false, 30, 40));
+        assert_eq!((mark.again[0].after, mark.again[0].to), (29, Some(40)));
+        while mark.post_again(true, 1, 1) {}
+        assert_eq!(mark.again.len(), AGAIN_MAX);
+        mark.again.clear();
         assert_eq!(mark.unpark(), 2);
         assert!(mark.parked.is_empty());
         let again: Vec<_> = mark.again.iter().map(|p| (p.list, p.after, p.to, p.is_over())).collect();

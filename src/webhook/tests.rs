@@ -237,6 +237,13 @@ fn a_view_shows_no_secret_and_orders_need_a_task() {
     assert!(!view.is_in_trouble() && view.lag(now()) == Duration::ZERO);
     assert!(matches!(smol::block_on(house.room.resume("nobody")), Err(OrderError::Unknown)));
     assert!(smol::block_on(house.room.test("nobody")).is_none());
+    let first = house.room.0.testing.try_lock().expect("nobody tests");
+    let second = smol::block_on(house.room.test("crm")).expect("an endpoint");
+    assert!(second.error.is_some_and(|error| error.contains("another test post")));
+    drop(first);
+    assert!(
+        smol::block_on(house.room.test("crm")).is_some_and(|sent| sent.error.is_some_and(|e| !e.contains("another")))
+    );
     assert_eq!(house.config.get().webhooks.len(), 1);
     let post =
         test_post("crm", &Style::of(&house.config.get().webhooks[0], &house.config.get()), &house.config.get(), now());

@@ -14,6 +14,8 @@ pub enum State {
     Failing,
     /// It answered 410: nothing is posted until it is resumed.
     Gone,
+    /// Somebody stopped it: nothing is posted until it is resumed.
+    Paused,
 }
 
 impl State {
@@ -23,6 +25,7 @@ impl State {
             State::Fine => "ok",
             State::Failing => "failing",
             State::Gone => "gone",
+            State::Paused => "paused",
         }
     }
 }
@@ -63,6 +66,7 @@ impl View {
     /// In one word.
     pub fn state(&self) -> State {
         match (self.mark.gone, self.mark.tries) {
+            _ if self.mark.paused.is_some() => State::Paused,
             (true, _) => State::Gone,
             (false, 0) => State::Fine,
             (false, _) => State::Failing,
@@ -74,7 +78,7 @@ impl View {
         self.behind_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
-    /// It needs somebody: it fails, is gone, or something was set aside.
+    /// It needs somebody: it fails, is gone, is stopped, or something was set aside.
     pub fn is_in_trouble(&self) -> bool {
         self.state() != State::Fine || !self.mark.parked.is_empty()
     }

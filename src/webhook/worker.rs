@@ -15,7 +15,7 @@ use super::{
     history::Tried,
     page::{Page, Post, Reader, Window},
     payload::{Style, Wants},
-    place::{Mark, Place, number_at},
+    place::{Mark, Paused, Place, number_at},
     sender::{Aim, Sender, Sent},
     sign::fingerprint,
     view::shown,
@@ -191,6 +191,10 @@ impl Worker {
         }
         let now = self.shared.clock.now();
         let next_try = Timestamp::from_millis(self.mark.next_try);
+        if self.mark.paused.is_some() {
+            self.see_what_waits(now).await?;
+            return Ok(Next::Sleep(SLEEP_MAX));
+        }
         if self.mark.gone || now < next_try {
             if self.mark.gone {
                 self.give_up_old(now).await?;
@@ -236,7 +240,7 @@ impl Worker {
     }
 
     async fn obey(&mut self, order: Order) -> Result<u64, StoreError> {
-        let mark = &mut self.mark;
+        let (now, mark) = (self.shared.clock.now(), &mut self.mark);
         let answer = match order {
             Order::From(number) => {
                 // What has not been posted yet stays ahead of it.
@@ -248,15 +252,40 @@ impl Worker {
                 log + 1
             }
             Order::Parked => mark.unpark() as u64,
-            Order::Resume => 0,
+            Order::Range { list, first, last } => u64::from(mark.post_again(list, first, last)),
+            Order::Pause(by) => {
+                mark.paused.get_or_insert(Paused { at: now.as_millis(), by });
+                0
+            }
+            Order::Resume => {
+                mark.resume();
+                0
+            }
         };
-        mark.gone = false;
-        mark.next_try = 0;
+        if mark.paused.is_none() {
+            mark.gone = false;
+            mark.next_try = 0;
+        }
         self.ahead = None;
         self.looked.1 = Timestamp::ZERO;
         self.save().await?;
         self.publish(|_| ());
         Ok(answer)
+    }
+
+    /// While somebody stopped it, it still tells since when something waits.
+    async fn see_what_waits(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let mut behind: Option<Timestamp> = None;
+        for which in [Which::Log, Which::List] {
+            let Page { windows, rest, .. } = self.page(which, now).await?;
+            let waits = windows.iter().chain(&rest).find(|window| !window.posts.is_empty());
+            behind = behind.into_iter().chain(waits.map(Window::began)).min();
+        }
+        if behind.is_some() {
+            self.mark.caught_up = false;
+        }
+        self.publish(|view| view.behind_since = behind);
+        Ok(())
     }
 
     /// Nothing was committed since the last look, and what it saw is not due yet.

@@ -251,7 +251,7 @@ fn close(house: House) {
 
 fn log_in(house: &House, source: u32, name: &str, password: &str) -> bool {
     let source = IpAddr::V4(source.into());
-    match block_on(house.accounts.log_in(source, name, &Secret::new(password.into()), None)) {
+    match block_on(house.accounts.log_in(source, name, &Secret::new(password.into()))) {
         Ok(_) => true,
         Err(ConsoleRefusal::Wrong { .. }) => false,
         Err(other) => panic!("{other:?}"),
@@ -269,13 +269,14 @@ fn r15_a_lock_outlives_restarts_until_somebody_who_may_lifts_it() {
         let new = NewUser { kind: AccountKind::Console, key, changes, ..NewUser::api(name) };
         block_on(house.accounts.add(&operator, new)).expect("room for it");
     }
-    let login = block_on(house.accounts.log_in([192, 0, 2, 1].into(), ADMIN, &Secret::new(PASSWORD.into()), None));
-    let token = block_on(house.accounts.open_session(&login.expect("a good login"))).expect("a session");
+    let here = IpAddr::from([192, 0, 2, 1]);
+    let login = block_on(house.accounts.log_in(here, ADMIN, &Secret::new(PASSWORD.into()))).expect("a good login");
+    let token = block_on(house.accounts.open_session(&login, here, "a browser")).expect("a session");
     assert!((0..6).all(|n| !log_in(&house, n, PERSON, "a wrong guess")));
     close(house);
 
     let house = open(&place);
-    assert_eq!(house.accounts.session(&token).map(|login| login.name).as_deref(), Some(ADMIN), "a session stays");
+    assert_eq!(house.accounts.session(&token, here).map(|login| login.name).as_deref(), Some(ADMIN), "a session stays");
     assert!((6..10).all(|n| !log_in(&house, n, PERSON, "a wrong guess")));
     assert!(!log_in(&house, 100, PERSON, PASSWORD), "ten in a row lock, a restart between them or not");
     close(house);

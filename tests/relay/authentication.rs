@@ -9,7 +9,7 @@ use hikyaku::{
         key::{Algorithm, SigningKey},
         sign::{self, BodyHasher, Identity},
     },
-    tls_report::day_name,
+    when::day_name,
 };
 
 use crate::support::{Client, Config, Dns, Relay, Sink, place};

@@ -1,6 +1,6 @@
 //! The sandbox: nothing leaves the machine, and its simulator addresses show every state of the log.
 
-use crate::support::{Client, Config, Relay, client::letter, until};
+use crate::support::{Browser, Client, Config, Relay, client::letter, until};
 
 #[test]
 fn simulator_addresses_answer_as_such_destinations_do() {
@@ -25,7 +25,11 @@ fn the_page_shows_what_would_have_been_sent() {
     let content = letter("A-subject-to-find", "Hello <script>alert(1)</script>\r\n");
     let id = client.send("sender@src.test", &["anyone@example.test"], content.as_bytes()).expect("250").queue_id();
     relay.wait_event("succeeded", "anyone@example.test");
-    let page = until("the mail on the page", || relay.get("/").filter(|a| a.body.contains("A-subject-to-find")));
+    assert_eq!(relay.get("/sandbox").map(|a| a.status), Some(303), "nobody reads it without signing in");
+    let mut browser = Browser::administrator(&relay);
+    let page = until("the mail on the page", || {
+        Some(browser.get("/sandbox")).filter(|a| a.body.contains("A-subject-to-find"))
+    });
     assert_eq!(page.status, 200);
     assert!(page.body.contains(&id), "the page names the queue id");
     assert!(!page.body.contains("<script>alert(1)"), "mail never becomes markup");

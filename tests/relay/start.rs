@@ -9,9 +9,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    Config, Event, Place, Relay,
+    Browser, Config, Event, Place, Relay,
     cli::{run, run_command},
     client::submit,
+    console::PASSWORD,
     daemon::get,
     say, until, wait,
 };
@@ -126,7 +127,14 @@ fn without_a_config_the_demo_shows_the_main_job() {
     assert_eq!(events.len(), 2, "{events:?}");
     let table = run(&["log", "deliveries"], place.dir(), b"").expect_done();
     assert!(table.stdout.contains("you@example.test") && table.stdout.contains("delivered"), "{table}");
-    assert!(get(http, "/").is_some_and(|a| a.body.contains("A-first-mail")), "the page shows it");
+    let told = std::fs::read_to_string(place.path("log")).unwrap();
+    let link = told.split("link=http://127.0.0.1:8025").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let mut browser = Browser::new(http);
+    assert!(browser.get(link.expect("the terminal shows the set-up link")).body.contains("first account"));
+    let key = browser.field("key");
+    let first = [("name", "me@example.test"), ("new", PASSWORD), ("again", PASSWORD), ("key", key.as_str())];
+    browser.post("/set-up", &first);
+    assert!(browser.get("/sandbox").body.contains("A-first-mail"), "the sandbox shows it");
     let pid = Pid::from_raw(demo.0.id() as i32).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
     let status = until("the demo's end", || demo.0.try_wait().unwrap());

@@ -2,10 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hikyaku::{
-    clock::Clock,
-    tls_report::{day_name, gzip},
-};
+use hikyaku::{clock::Clock, tls_report::gzip, when::day_name};
 
 use crate::support::{Client, Config, Relay, place};
 

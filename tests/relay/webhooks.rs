@@ -372,3 +372,49 @@ fn private_addresses_are_refused_and_redirects_not_followed() {
     let tried = relay.cli(&["webhook", "test", "inner"]).expect_code(1).all();
     assert!(tried.contains("private"), "{tried}");
 }
+
+#[test]
+fn one_that_is_stopped_by_hand_gets_everything_later_and_one_post_can_be_had_again() {
+    let mail = Sink::willing();
+    let sink = HttpSink::willing();
+    let relay = start(&mail, &hook("crm", &sink.url("/in"), ""));
+    relay.cli(&["webhook", "pause", "crm"]).expect_done();
+    let row = listed(&relay, "crm");
+    assert_eq!(row["state"], "paused");
+    assert!(of(&row, "paused_by").starts_with("operator") && row["paused_at"].is_string(), "{row}");
+    relay.submit("app@src.test", &["taro@dst.test"], "while it was stopped");
+    until("the delivery", || {
+        let log = relay.cli(&["log", "deliveries", "--json"]).expect_done().stdout;
+        log.contains("succeeded").then_some(()).or_else(|| {
+            thread::sleep(Duration::from_millis(50));
+            None
+        })
+    });
+    thread::sleep(Duration::from_millis(400));
+    assert!(sink.posts().is_empty(), "nothing is posted while it is stopped");
+
+    relay.cli(&["webhook", "resume", "crm"]).expect_done();
+    let rows = sink.wait_rows("both events", "deliveries", |rows| rows.len() >= 2);
+    assert_eq!(rows.iter().map(|row| of(row, "status")).collect::<Vec<_>>(), ["queued", "succeeded"]);
+    wait_state(&relay, "crm", "it is well", |row| row["state"] == "ok" && row["paused_at"].is_null());
+
+    let id = sink.posts()[0].field("webhook-id").to_owned();
+    let before = sink.posts().len();
+    until("the history has the post", || {
+        let tried = relay.cli(&["webhook", "history", "crm", "--json"]).expect_done().stdout;
+        tried.contains(&id).then_some(()).or_else(|| {
+            thread::sleep(Duration::from_millis(100));
+            None
+        })
+    });
+    relay.cli(&["webhook", "replay", "crm", "--post", &id]).expect_done();
+    until("the post comes again", || {
+        let again = sink.posts().iter().skip(before).any(|post| post.field("webhook-id") == id);
+        again.then_some(()).or_else(|| {
+            thread::sleep(Duration::from_millis(50));
+            None
+        })
+    });
+    let missing = relay.cli(&["webhook", "replay", "crm", "--post", "msg_none"]);
+    assert!(missing.to_string().contains("no such post"), "{missing}");
+}

@@ -506,7 +506,7 @@ impl World {
             }
             let said = AttemptDetail { reply: "no answer".into(), ..AttemptDetail::default() };
             let said = (!meeting.heard).then_some(&said);
-            let end = End { feedback: meeting.feedback, said, push: meeting.push.as_ref() };
+            let end = End { feedback: meeting.feedback, said, push: meeting.push.as_ref(), delivered: 0, deferred: 0 };
             if let Some(push) = meeting.push.as_ref().filter(|push| push.what == PushKind::Pause) {
                 self.paused.insert(place.site.clone(), self.now.plus(push.duration));
             }

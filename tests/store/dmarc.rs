@@ -22,7 +22,7 @@ use crate::support::*;
 const MAILS: u64 = 40;
 
 fn keeper(store: &Store, clock: &Clock) -> Keeper<Store> {
-    let no_tls = Arc::new(|_| Ok(Taken::nothing()));
+    let no_tls = Arc::new(|_, _: &Origin| Ok(Taken::nothing()));
     Keeper::new(store.clone(), clock.clone(), InForce::new(Config::default()), Arc::default(), no_tls)
 }
 

@@ -8,6 +8,7 @@ mod blocked;
 mod crash;
 mod dmarc;
 mod faults;
+mod filters;
 mod follow;
 mod housework;
 mod leads;
@@ -17,6 +18,7 @@ mod model;
 mod opening;
 mod queue;
 mod returned;
+mod said;
 mod sandboxed;
 #[allow(clippy::print_stdout, reason = "measured figures are for people")]
 mod sizes;

@@ -115,7 +115,7 @@ fn a_power_cut_loses_no_memo_and_no_pause_that_was_answered() {
         for n in 0..4u8 {
             let key = format!("m{n}");
             if put(&store, vec![memo(MemoKind::MtaSts, &key, Some(&[n]))]).is_err()
-                || smol::block_on(store.pause(pause(&key, None))).is_err()
+                || smol::block_on(store.pause(pause(&key, None), "test")).is_err()
             {
                 break;
             }
@@ -150,10 +150,10 @@ fn a_pause_is_listed_until_it_is_lifted_or_over_and_is_in_the_operation_log() {
     let (disk, clock, store) = new_store();
     let hour = START.plus(Duration::from_secs(3600));
     smol::block_on(async {
-        store.pause(pause("B.example", Some(hour))).await.unwrap();
-        store.pause(pause("a.example", None)).await.unwrap();
-        store.pause(pause("b.example", None)).await.unwrap();
-        store.pause(pause("c.example", Some(hour))).await.unwrap();
+        store.pause(pause("B.example", Some(hour)), "test").await.unwrap();
+        store.pause(pause("a.example", None), "192.0.2.7").await.unwrap();
+        store.pause(pause("b.example", None), "test").await.unwrap();
+        store.pause(pause("c.example", Some(hour)), "test").await.unwrap();
     });
     drop(store);
     let store = open_sim(&disk, &clock).unwrap().store;
@@ -162,7 +162,7 @@ fn a_pause_is_listed_until_it_is_lifted_or_over_and_is_in_the_operation_log() {
     assert_eq!(store.pauses().unwrap()[0], pause("a.example", None));
     clock.advance(Duration::from_secs(3600));
     assert_eq!(names(), ["a.example", "b.example"]);
-    let lift = |destination: &str| smol::block_on(store.unpause(destination, "bob")).unwrap();
+    let lift = |destination: &str| smol::block_on(store.unpause(destination, "bob", "test")).unwrap();
     assert_eq!(["A.example", "a.example", "c.example", "x.example"].map(lift), [true, false, false, false]);
     assert_eq!(names(), ["b.example"]);
     let rows = store.audit_page(&AuditQuery::default(), &Page::default()).unwrap().rows;
@@ -179,7 +179,7 @@ fn a_pause_is_listed_until_it_is_lifted_or_over_and_is_in_the_operation_log() {
     );
     assert_eq!(rows[4].detail, format!("until={hour} reason=\"their maintenance\""));
     let long = Pause { reason: "x".repeat(2000), ..pause("d.example", None) };
-    assert!(matches!(smol::block_on(store.pause(long)), Err(StoreError::Refused(_))));
+    assert!(matches!(smol::block_on(store.pause(long, "test")), Err(StoreError::Refused(_))));
     drop(store);
     assert_sound(&disk);
 }
@@ -189,7 +189,7 @@ fn memos_and_pauses_are_part_of_a_backup() {
     let (dir, clock) = (TempDir::new("memo-backup"), Clock::system());
     let store = Store::open(options(&dir.0, &clock)).unwrap().store;
     put(&store, vec![memo(MemoKind::MtaSts, "a.example", Some(b"policy"))]).unwrap();
-    smol::block_on(store.pause(pause("a.example", None))).unwrap();
+    smol::block_on(store.pause(pause("a.example", None), "test")).unwrap();
     submit(&store, &clock, Mail::default()).unwrap();
     let mut tar = Vec::new();
     store.backup(&mut tar).unwrap();

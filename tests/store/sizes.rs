@@ -87,6 +87,63 @@ fn a_long_queue_opens_at_once_and_takes_no_memory() {
     assert!(grown < 64 * 1024 * 1024, "{grown} octets more");
 }
 
+/// Each recipient at a destination of its own: the widest queue that there is.
+#[test]
+fn the_largest_of_many_destinations_are_found() {
+    let (dir, clock) = (TempDir::new("size-lanes"), Clock::system());
+    let store = Store::open(options(&dir.0, &clock)).unwrap().store;
+    let lanes = if long() { 1_000_000 } else { 20_000 };
+    let mut waiting = Vec::new();
+    for n in 0..lanes / 100 {
+        let mail = Mail { to: (0..100).map(|i| format!("u@d{}.example", n * 100 + i)).collect(), ..Mail::default() };
+        let (store, now) = (store.clone(), clock.now());
+        waiting.push(async move { store.submit(mail.submission(store.ids().next(now), now)).await });
+        if waiting.len() == 64 {
+            join(std::mem::take(&mut waiting));
+        }
+    }
+    join(waiting);
+    let most = Duration::from_secs(if long() { 20 } else { 2 });
+    let found = timed(&format!("200 largest of {lanes} lanes"), most, || store.lanes(200).unwrap());
+    assert_eq!((found.len(), found[0].classes), (200, [0, 1, 0]));
+    timed("again", most, || store.lanes(200).unwrap());
+}
+
+/// Sums, counts and pages that the console asks of a queue, each within its part of a page's 100 ms.
+#[test]
+fn a_long_queue_is_summed_counted_and_paged_at_once() {
+    let recipients = if long() { 1_000_000 } else { 20_000 };
+    let dir = TempDir::new("size-sums");
+    let clock = Clock::system();
+    let store = Store::open(options(&dir.0, &clock)).unwrap().store;
+    fill(&store, &clock, recipients);
+    // The test build is slow, and other tests run beside this one.
+    let most = Duration::from_millis(if cfg!(debug_assertions) { 400 } else { 50 });
+    let within = Duration::from_millis(60);
+    let sums = timed("queue_sums", most, || store.queue_sums().unwrap());
+    assert_eq!((sums.waiting(None, None), sums.of_user("")), (recipients as u64, recipients as u64));
+    let lanes = timed("lanes, 200 largest of 1,000", most, || store.lanes(200).unwrap());
+    assert_eq!(lanes.len(), 200);
+    let bare = QueueFilter::default();
+    for (what, filter, expected) in [
+        ("all", bare.clone(), Some(recipients as u64)),
+        ("a class", QueueFilter { class: Some(Class::Low), ..bare.clone() }, Some(0)),
+        ("held ones", QueueFilter { held: true, ..bare.clone() }, Some(0)),
+        ("a user", QueueFilter { user: "nobody".into(), ..bare.clone() }, Some(0)),
+        ("a destination", QueueFilter { destination: lanes[7].lane.to_string(), ..bare.clone() }, Some(lanes[7].count)),
+        ("held ones of a user", QueueFilter { held: true, user: "nobody".into(), ..bare.clone() }, Some(0)),
+        ("part of an address", QueueFilter { recipient: "user42@".into(), ..bare.clone() }, None),
+        ("part of an answer", QueueFilter { reply: "421".into(), ..bare.clone() }, None),
+    ] {
+        let counted = timed(&format!("count of {what}"), most, || store.count_waiting(&filter, within).unwrap());
+        if let Some(expected) = expected {
+            assert_eq!((counted.recipients, counted.is_whole), (expected, true), "{what}");
+        }
+        let page = Page { within: Some(Duration::from_millis(90)), ..Page::default() };
+        timed(&format!("page of {what}"), most, || store.queue_page(&filter, &page).unwrap());
+    }
+}
+
 #[test]
 fn the_log_answers_quickly_at_size() {
     // Each recipient makes two events.

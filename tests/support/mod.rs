@@ -7,6 +7,7 @@
 pub mod bodies;
 pub mod cli;
 pub mod client;
+pub mod console;
 pub mod daemon;
 pub mod dns;
 pub mod http_sink;
@@ -20,6 +21,7 @@ pub mod wire;
 
 pub use cli::{Event, Ran};
 pub use client::Client;
+pub use console::Browser;
 pub use daemon::{Config, Relay};
 pub use dns::Dns;
 pub use http_sink::{HttpSink, Reply};

@@ -23,8 +23,8 @@ use crate::{
     },
     http::{
         control::dmarc::{FILES_MAX, FileHead},
-        page::number,
         relay::BODY_API_MAX,
+        words::number,
     },
     tls_report::gzip,
 };

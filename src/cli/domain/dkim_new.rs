@@ -229,10 +229,10 @@ fn selector_of(
         }
         Some(selector) => selector.to_ascii_lowercase(),
         None => {
-            let date: String = Clock::system().now().rfc3339().chars().take(10).filter(|c| *c != '-').collect();
             let has_out = args.contains_id("out");
             let taken = |selector: &str| in_config(selector) || !has_out && path_of(selector).exists();
-            new_selector(algorithm, &date, &taken).ok_or("every selector of this day is taken: say --selector")?
+            new_selector(algorithm, Clock::system().now(), &taken)
+                .ok_or("every selector of this day is taken: say --selector")?
         }
     };
     match selector_flaw(&selector, domain) {

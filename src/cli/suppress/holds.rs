@@ -11,9 +11,9 @@ use crate::{
         table::{Output, Table, clean},
     },
     http::{
-        page::number,
         rows_lists::{EndedOut, HeldOut, HoldOut, SuppressionOut, UndoneOut},
         when::of_rfc3339,
+        words::number,
     },
 };
 

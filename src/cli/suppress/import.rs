@@ -19,8 +19,8 @@ use crate::{
     },
     event::ErrorClass,
     http::{
-        page::number,
         rows_lists::{ImportIn, ImportOut},
+        words::number,
     },
     suppress::{
         acts::IMPORT_BATCH_MAX,

@@ -20,18 +20,15 @@ use super::{
 use crate::{
     http::{
         control::{PAGE_ROWS_MAX, suppress::ShowOut},
-        page::number,
-        rows_lists::{SuppressActOut, SuppressionOut},
+        rows_lists::{SUPPRESSION_COLUMNS, SuppressActOut, SuppressionOut},
         when::{Zone, of_rfc3339},
+        words::number,
     },
     suppress::row::Cause,
 };
 
 /// Addresses of a table when nothing is said.
 const TABLE_ROWS: u64 = 50;
-/// Our columns.
-const COLUMNS: [&str; 10] =
-    ["email", "user", "state", "cause", "class", "occurred", "since", "until", "reason", "operator"];
 /// CMC's (cmc.md §6.1).
 const CMC_COLUMNS: [&str; 5] = ["created", "email", "id", "occurred", "status"];
 
@@ -398,7 +395,7 @@ fn export(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result
     let cmc = text(args, "format") == "cmc";
     let mut csv = match cmc {
         true => Csv::quoted(&mut *output.out, &CMC_COLUMNS)?,
-        false => Csv::new(&mut *output.out, &COLUMNS)?,
+        false => Csv::new(&mut *output.out, &SUPPRESSION_COLUMNS)?,
     };
     let mut rows = 0_u64;
     // Exempt addresses are on no page of the list: a whole export holds them too, so that nothing is lost when we move.
@@ -415,7 +412,7 @@ fn export(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result
                 if cmc {
                     csv.row(cmc_row(&row, &zone))?;
                 } else {
-                    csv.row(our_row(&row, &zone, exempt))?;
+                    csv.row(row.cells(&zone, exempt))?;
                 }
             }
         }
@@ -423,26 +420,6 @@ fn export(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result
     csv.finish()?;
     output.note(&format!("{} rows.", number(rows)))?;
     Ok(DONE)
-}
-
-fn our_row(row: &SuppressionOut, zone: &Zone, exempt: bool) -> [String; 10] {
-    let time = |text: Option<&str>| text.and_then(of_rfc3339).map_or_else(String::new, |at| zone.rfc3339(at));
-    let (since, operator, state) = match exempt {
-        true => (row.exempt_since.as_deref(), row.exempt_by.clone(), "exempt".to_owned()),
-        false => (row.since.as_deref(), row.operator.clone(), row.state.clone()),
-    };
-    [
-        row.address.clone(),
-        row.user.clone(),
-        state,
-        if exempt { String::new() } else { row.cause.clone() },
-        if exempt { String::new() } else { row.class.map_or_else(String::new, |class| class.to_string()) },
-        if exempt { String::new() } else { row.occurred.to_string() },
-        time(since),
-        if exempt { String::new() } else { time(row.until.as_deref()) },
-        if exempt { String::new() } else { row.reason.clone() },
-        operator,
-    ]
 }
 
 /// CMC knows a class for every address: complaints and unsubscribes are its 11, what nobody classed its 99.

@@ -12,9 +12,9 @@ use crate::{
     },
     http::{
         control::suppress::THRESHOLDS,
-        page::number,
         rows_lists::{SideOut, TryOut},
         when::of_rfc3339,
+        words::number,
     },
 };
 

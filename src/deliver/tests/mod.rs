@@ -11,6 +11,7 @@ mod routes;
 mod security;
 mod sites;
 mod stopping;
+mod talking;
 mod tls;
 mod verdicts;
 

@@ -4,7 +4,7 @@
 //! Always: what a call answers as kept is on disk; see [`super`] for what a crash leaves.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError},
 };
 
@@ -89,7 +89,7 @@ impl<M: Memory> Batch<'_, M> {
         match found {
             Found::Aggregate(piece) => self.aggregate(piece),
             Found::Failure(failure) => self.failure(&failure),
-            Found::Tls(json) => match (self.keeper.take_tls)(json) {
+            Found::Tls(json) => match (self.keeper.take_tls)(json, &self.origin) {
                 Ok(taken) => self.current.push(taken),
                 Err(error) => self.failed = Some(error),
             },
@@ -168,16 +168,22 @@ impl<M: Memory> Batch<'_, M> {
         }
     }
 
-    fn judge(&mut self, report: &KeptReport, day: u32, key: &str, rows: u64) -> Result<Option<Became>, String> {
-        if report.domain.is_empty() || report.domain.len() > DOMAIN_MAX {
-            return Err("it names no domain that it is about".into());
+    /// Why a report about a domain is not taken, whatever it says.
+    fn is_about_ours(&self, domain: &str) -> Result<(), String> {
+        if domain.is_empty() || domain.len() > DOMAIN_MAX {
+            return Err("it names no domain that it is about".to_owned());
         }
+        if self.origin.by == By::Mail && !is_watched(&self.config, domain) {
+            return Err(format!("{domain} is no domain of this server's"));
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, report: &KeptReport, day: u32, key: &str, rows: u64) -> Result<Option<Became>, String> {
+        self.is_about_ours(&report.domain)?;
         if day < self.oldest || day > self.now.day() + 1 {
             let days = self.now.day().saturating_sub(self.oldest);
             return Err(format!("its period ({}) is not within the last {days} days", report.begin));
-        }
-        if self.origin.by == By::Mail && !is_watched(&self.config, &report.domain) {
-            return Err(format!("{} is no domain of this server's", report.domain));
         }
         match self.keeper.known(key) {
             Ok(Some(known)) if known.mark.worth() >= report.mark.worth() => return Ok(Some(Became::Known)),
@@ -209,20 +215,16 @@ impl<M: Memory> Batch<'_, M> {
         };
         let said = [&kept.reporter, &kept.source, &kept.message_id, &kept.at, &kept.header_from, &kept.failure];
         let key = row::report_key(&kept.domain, day, &digest_of(said.into_iter().map(String::as_str)));
-        let known = self.keeper.memory.memo(MemoKind::DmarcFailures, &key);
-        let admitted = if kept.domain.is_empty() || kept.domain.len() > DOMAIN_MAX {
-            Err("it names no domain that it is about".to_owned())
-        } else if self.origin.by == By::Mail && !is_watched(&self.config, &kept.domain) {
-            Err(format!("{} is no domain of this server's", kept.domain))
-        } else {
-            match known {
+        let admitted = match self.is_about_ours(&kept.domain) {
+            Err(why) => Err(why),
+            Ok(()) => match self.keeper.memory.memo(MemoKind::DmarcFailures, &key) {
                 Ok(Some(_)) => Ok(false),
                 Ok(None) => self.keeper.admit_failure(self.origin.by, mark, self.now).map(|()| true),
                 Err(error) => {
                     self.failed = Some(error);
                     return;
                 }
-            }
+            },
         };
         match admitted {
             Ok(true) => {
@@ -241,7 +243,7 @@ impl<M: Memory> Batch<'_, M> {
     }
 
     /// Writes the pieces that there are of a large report.
-    fn write_ahead(&mut self, mut waiting: Waiting, written: u32) -> Result<(Waiting, u32), StoreError> {
+    pub(super) fn write_ahead(&mut self, mut waiting: Waiting, written: u32) -> Result<(Waiting, u32), StoreError> {
         let pieces = std::mem::take(&mut waiting.pieces);
         let count = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
         self.keeper.put_all(piece_changes(&waiting, pieces, written))?;
@@ -267,10 +269,17 @@ impl<M: Memory> Batch<'_, M> {
         let mut changes: Vec<MemoChange> = Vec::new();
         let mut outcomes: Vec<(usize, usize, Became)> = Vec::new();
         let mut afterwards: Vec<MemoChange> = Vec::new();
-        let mut here: HashSet<String> = HashSet::new();
+        // The reports of this round, with the groups of their rows: of two copies, the second has the first's rows.
+        let mut here: HashMap<String, String> = HashMap::new();
+        let mut failures: HashSet<String> = HashSet::new();
         for one in ready {
             match one {
                 Ready::Failure(file, place, change) => {
+                    let known = keeper.memory.memo(MemoKind::DmarcFailures, &change.key)?.is_some();
+                    if known || !failures.insert(change.key.clone()) {
+                        outcomes.push((file, place, Became::Known));
+                        continue;
+                    }
                     outcomes.push((file, place, Became::New));
                     changes.push(change);
                 }
@@ -278,14 +287,16 @@ impl<M: Memory> Batch<'_, M> {
                     let known = keeper.known(&waiting.key)?;
                     let is_known =
                         known.as_ref().is_some_and(|known| known.mark.worth() >= waiting.report.mark.worth());
-                    if is_known || !here.insert(waiting.key.clone()) {
+                    let twin = here.get(&waiting.key);
+                    if is_known || twin.is_some() {
                         outcomes.push((file, place, Became::Known));
-                        let same_group = known.is_some_and(|known| known.group == waiting.report.group);
-                        if written > 0 && !same_group {
+                        let standing = twin.or(known.as_ref().map(|known| &known.group));
+                        if written > 0 && standing != Some(&waiting.report.group) {
                             afterwards.extend((0..written).map(|piece| forget_piece(&waiting, piece)));
                         }
                         continue;
                     }
+                    here.insert(waiting.key.clone(), waiting.report.group.clone());
                     outcomes.push((file, place, if known.is_some() { Became::Better } else { Became::New }));
                     let pieces = std::mem::take(&mut waiting.pieces);
                     waiting.report.pieces = written + u32::try_from(pieces.len()).unwrap_or(u32::MAX);

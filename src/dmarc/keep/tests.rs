@@ -113,7 +113,7 @@ impl Memos for Failing {
 }
 
 fn no_tls() -> TakeTls {
-    Arc::new(|json| Ok(Taken { became: Became::New, rows: json.len() as u64, ..Taken::nothing() }))
+    Arc::new(|json, _| Ok(Taken { became: Became::New, rows: json.len() as u64, ..Taken::nothing() }))
 }
 
 fn config() -> Config {
@@ -358,6 +358,42 @@ fn a_stop_between_any_two_writes_counts_no_row_twice_and_leaves_no_report_withou
             break;
         }
     }
+}
+
+#[test]
+fn of_two_copies_of_a_large_report_at_once_one_counts_with_all_its_rows() {
+    let (mut keeper, _) = small(Failing::after(i64::MAX));
+    // Both wait for the same transaction, the first pieces of both are on disk.
+    keeper.waiting_max.1 = 60_000;
+    let mut batch = keeper.batch(Origin::brought(By::File));
+    for piece in [large(0), large(0)].into_iter().flatten() {
+        batch.found(Found::Aggregate(piece));
+        if let Some((waiting, written)) = batch.open.take() {
+            batch.open = Some(batch.write_ahead(waiting, written).expect("the store works"));
+        }
+    }
+    assert_eq!(batch.waiting.len(), 2);
+    batch.finish().expect("the store works");
+    assert_eq!(view(&keeper, "example.jp", false).total().messages, 200);
+    assert_eq!(keeper.memory.memos.keys(MemoKind::DmarcReports).len(), 1);
+}
+
+#[test]
+fn of_two_copies_of_a_failure_report_at_once_one_is_new() {
+    let (keeper, _) = keeper(RamMemos::default());
+    let report = "From: abuse@reporter.example\r\nSubject: FW: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n\
+        --b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: auth-failure\r\nVersion: 1\r\nUser-Agent: x/1\r\n\
+        Auth-Failure: dmarc\r\nSource-IP: 203.0.113.9\r\nReported-Domain: example.jp\r\nDelivery-Result: reject\r\n\r\n\
+        --b\r\nContent-Type: message/rfc822\r\n\r\nFrom: boss@example.jp\r\nSubject: x\r\nMessage-ID: <1@x>\r\n\r\npay\r\n--b--\r\n";
+    let mut batch = keeper.batch(mail(Mark::Verified, "reporter.example"));
+    // Another copy is written between the look at what is known and the writing of this one.
+    let twin = keeper.clone();
+    batch.add(report.as_bytes()).expect("a report");
+    batch.add(report.as_bytes()).expect("a report");
+    assert_eq!(became(&twin.take(report.as_bytes(), &mail(Mark::Verified, "reporter.example")))[0].0, Became::New);
+    let taken = batch.finish().expect("the store works");
+    assert_eq!([taken[0][0].became, taken[1][0].became], [Became::Known, Became::Known]);
+    assert_eq!(keeper.memory.keys(MemoKind::DmarcFailures).len(), 1);
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub(super) mod bulk;
 mod dkim;
 pub(super) mod dmarc;
 mod inlet;
-mod receiving;
+pub(super) mod receiving;
 mod sender;
 pub(super) mod spf;
 mod sts;

@@ -8,10 +8,16 @@
 
 use super::{Case, Outcome, all};
 use crate::{
-    doctor::finding::{Area, Finding, Level, RecordToPublish, Seen, Spent, Spf, clipped},
+    doctor::{
+        finding::{Area, Finding, Level, RecordToPublish, Seen, Spent, Spf, clipped},
+        ours::Own,
+    },
     lookup::Lookup,
     smtp::address::Mailbox,
-    spf::{self, FaultKind, LOOKUPS_MAX, Query, SpfResult, VOID_LOOKUPS_MAX, Walk, record::Qualifier},
+    spf::{
+        self, FaultKind, LOOKUPS_MAX, Query, SpfResult, VOID_LOOKUPS_MAX, Walk,
+        record::{Qualifier, RECORD_OCTETS_MAX},
+    },
 };
 
 /// Terms that are named as costly.
@@ -20,7 +26,7 @@ const SPENT_MAX: usize = 12;
 const RECORD_TOLD_MAX: usize = 4;
 /// Look-ups that leave little room.
 const LOOKUPS_MANY: usize = LOOKUPS_MAX - 1;
-/// Names of records that are looked at for likeness.
+/// Texts at a name that are told.
 const NEIGHBOURS_MAX: usize = 4;
 
 pub(super) async fn check(case: &Case<'_>) -> Outcome {
@@ -46,8 +52,11 @@ async fn one(case: &Case<'_>, domain: &str, decides: bool, outcome: &mut Outcome
     let wanted = mechanisms(case);
     if several.is_some() {
         let records = texts(case, domain, spf::record::is_record).await;
-        let record = RecordToPublish::txt(domain, merged(&records, &wanted));
-        outcome.found(found(bad, Spf::Several { records }).with(record));
+        let merged = merged(&records, &wanted);
+        let finding = found(bad, Spf::Several { records: shown(&records) });
+        // What is too long to be read is no cure.
+        let record = (merged.len() <= RECORD_OCTETS_MAX).then(|| RecordToPublish::txt(domain, merged));
+        outcome.found(record.into_iter().fold(finding, Finding::with));
         return Some(false);
     }
     let Some(own) = own else {
@@ -55,7 +64,7 @@ async fn one(case: &Case<'_>, domain: &str, decides: bool, outcome: &mut Outcome
             let text = text.to_ascii_lowercase();
             text.contains("spf1") || text.contains("v=spf") || text.contains("spf2.0/")
         };
-        let neighbours = texts(case, domain, looks_alike).await;
+        let neighbours = shown(&texts(case, domain, looks_alike).await);
         outcome.found(found(bad, Spf::Missing { neighbours }).with(fresh(case, domain, &wanted)));
         return Some(false);
     };
@@ -70,10 +79,15 @@ fn fault<'w>(walk: &'w Walk, of: impl Fn(&FaultKind) -> bool, domain: Option<&st
     walk.faults.iter().find(|fault| of(&fault.kind) && domain.is_none_or(|domain| fault.domain == domain))
 }
 
-/// Texts at the name, those of a kind.
+/// Texts at the name, those of a kind, as they are.
 async fn texts(case: &Case<'_>, domain: &str, of: impl Fn(&str) -> bool) -> Vec<String> {
     let texts = case.dns.txt(domain).await.records.unwrap_or_default();
-    texts.iter().filter(|text| of(text)).take(NEIGHBOURS_MAX).map(|text| clipped(text)).collect()
+    texts.into_iter().filter(|text| of(text)).collect()
+}
+
+/// A few of them, as they are told and kept.
+fn shown(texts: &[String]) -> Vec<String> {
+    texts.iter().take(NEIGHBOURS_MAX).map(|text| clipped(text)).collect()
 }
 
 fn validity(walk: &Walk, text: &str, domain: &str, bad: Level, outcome: &mut Outcome) {
@@ -146,12 +160,9 @@ async fn passes(case: &Case<'_>, domain: &str, text: &str, bad: Level, outcome: 
         outcome.found(Finding::new(level, domain, Seen::Spf(seen)));
         return None;
     }
-    let sender = Mailbox::parse(&format!("postmaster@{domain}")).ok()?;
     let (mut answers, mut failed) = (Vec::new(), Vec::new());
     for own in &case.ours.seen {
-        let helo = if own.hello.is_empty() { &case.config.server.hostname } else { &own.hello };
-        let query = Query { ip: own.address, helo, sender: Some(&sender) };
-        let result = spf::check(case.dns, query).await;
+        let result = result(case, domain, own).await?;
         let subject = format!("{domain} {}", own.address);
         let address = own.address;
         match result.result {
@@ -182,6 +193,13 @@ async fn passes(case: &Case<'_>, domain: &str, text: &str, bad: Level, outcome: 
     all(answers)
 }
 
+/// What receivers find for mail of the domain from one of our addresses; `None`: the domain can have no address.
+async fn result(case: &Case<'_>, domain: &str, own: &Own) -> Option<spf::Outcome> {
+    let sender = Mailbox::parse(&format!("postmaster@{domain}")).ok()?;
+    let helo = if own.hello.is_empty() { &case.config.server.hostname } else { &own.hello };
+    Some(spf::check(case.dns, Query { ip: own.address, helo, sender: Some(&sender) }).await)
+}
+
 /// The mechanism that names an address.
 fn mechanism(address: std::net::IpAddr) -> String {
     if address.is_ipv4() { format!("ip4:{address}") } else { format!("ip6:{address}") }
@@ -190,19 +208,16 @@ fn mechanism(address: std::net::IpAddr) -> String {
 /// The record that the domain should have: the published one with those of our addresses that do not pass by it, or a new one.
 pub(in crate::doctor) async fn wanted(case: &Case<'_>, domain: &str) -> RecordToPublish {
     let all = mechanisms(case);
-    let published = case.dns.txt(domain).await.records.unwrap_or_default();
-    let records: Vec<String> = published.into_iter().filter(|text| spf::record::is_record(text)).collect();
+    let records = texts(case, domain, spf::record::is_record).await;
     let text = match records.as_slice() {
         [] => return fresh(case, domain, &all),
         [one] if spf::record::parse(one).is_ok() => one,
         _ => return RecordToPublish::txt(domain, merged(&records, &all)),
     };
-    let sender = Mailbox::parse(&format!("postmaster@{domain}")).ok();
     let mut missing = Vec::new();
     for own in &case.ours.seen {
-        let query = Query { ip: own.address, helo: &case.config.server.hostname, sender: sender.as_ref() };
-        let result = spf::check(case.dns, query).await.result;
-        if !matches!(result, SpfResult::Pass | SpfResult::TempError) {
+        let result = result(case, domain, own).await.map(|result| result.result);
+        if !matches!(result, Some(SpfResult::Pass | SpfResult::TempError)) {
             missing.push(mechanism(own.address));
         }
     }
@@ -238,16 +253,18 @@ fn with_mechanisms(text: &str, wanted: &[String]) -> String {
 /// One record of several: the terms of all, each once, and the strictest that was said of others.
 fn merged(records: &[String], wanted: &[String]) -> String {
     let (mut terms, mut all): (Vec<String>, &str) = (wanted.to_vec(), "~all");
+    let mut add = |term: String| {
+        if !terms.iter().any(|known| known.eq_ignore_ascii_case(&term)) {
+            terms.push(term);
+        }
+    };
     for term in records.iter().flat_map(|record| record.split_ascii_whitespace().skip(1)) {
         match term.to_ascii_lowercase().as_str() {
             "-all" => all = "-all",
             "all" | "+all" | "~all" | "?all" => {}
-            lower if lower.starts_with("redirect=") => {
-                let include = format!("include:{}", &term["redirect=".len()..]);
-                terms.push(include);
-            }
-            _ if terms.iter().any(|known| known.eq_ignore_ascii_case(term)) => {}
-            _ => terms.push(term.to_owned()),
+            // In a record that goes on, the other's whole is an include.
+            lower if lower.starts_with("redirect=") => add(format!("include:{}", &term["redirect=".len()..])),
+            _ => add(term.to_owned()),
         }
     }
     format!("v=spf1 {} {all}", terms.join(" ")).replace("  ", " ")
@@ -275,5 +292,7 @@ mod tests {
         let one = merged(&several, &ours[..1]);
         assert_eq!(one, "v=spf1 ip4:192.0.2.1 include:a.test mx include:b.test ~all");
         assert_eq!(merged(&["v=spf1 -all".to_owned()], &[]), "v=spf1 -all");
+        let twice = ["v=spf1 include:b.test redirect=b.test".to_owned(), "v=spf1 redirect=B.test".to_owned()];
+        assert_eq!(merged(&twice, &[]), "v=spf1 include:b.test ~all", "an include stands there once");
     }
 }

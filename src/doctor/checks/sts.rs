@@ -105,7 +105,11 @@ async fn policy(case: &Case<'_>, policies: &dyn Policies, outcome: &mut Outcome)
 async fn hosts(case: &Case<'_>, policy: &StsPolicy, outcome: &mut Outcome) {
     let domain = case.domain;
     let hosts = match case.dns.mx(domain).await.records {
-        Ok(records) => records.into_iter().map(|mx| mx.host).filter(|host| !host.is_empty()).collect(),
+        Ok(mut records) => {
+            // Of many, those that mail goes to first.
+            records.sort_by_key(|mx| mx.preference);
+            records.into_iter().map(|mx| mx.host).filter(|host| !host.is_empty()).collect()
+        }
         Err(DnsError::NoData) => vec![domain.to_owned()],
         Err(why @ (DnsError::Servfail(_) | DnsError::Timeout(_))) => {
             outcome.trouble(Area::Sts, domain, &format!("MX {domain}"), &why);

@@ -91,6 +91,15 @@ pub(super) fn mta_sts_is_followed_to_its_policy() {
             &[("sts.host_not_allowed", Error, "example.jp", "deliver nothing there")],
         ),
         (
+            "of many hosts, the one that mail goes to first",
+            |w| {
+                let many = |zones: Zones, n: u8| zones.with_mx("example.jp", 20, &format!("m{n}.example.jp"));
+                let zones = (0..10).fold(w.zones, many).with_mx("example.jp", 5, "first.example.net");
+                policy(World { zones, ..w }, "version: STSv1\nmode: enforce\nmx: *.example.jp\nmax_age: 604800\n")
+            },
+            &[("sts.host_not_allowed", Error, "example.jp", "first.example.net")],
+        ),
+        (
             "the DNS is silent",
             |w| {
                 let zones = w.zones.failing("_mta-sts.example.jp");

@@ -1,9 +1,13 @@
 //! SPF, DKIM, DMARC: each finding provoked.
 
 use super::{
-    super::finding::Level::{Error, Note, Ok as Fine, Warning},
+    super::finding::{
+        Level::{Error, Note, Ok as Fine, Warning},
+        Published, RecordKind,
+    },
     *,
 };
+use crate::config::Source;
 
 const PEM_1024: &str = "-----BEGIN RSA PRIVATE KEY-----
 MIICXgIBAAKBgQDGqa0HNMzByujs6BlUmsuB3rzWY7N4AaSwtQypVeOmPG+4ehy7
@@ -156,6 +160,46 @@ pub(super) fn spf_is_looked_at_from_all_sides() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn the_record_that_heals_many_has_all_that_they_said() {
+    let mut world = well();
+    let long: String = (0..120).map(|n| format!(" ip4:198.51.100.{n}")).collect();
+    world.zones = (1..7)
+        .fold(world.zones, |zones, n| zones.with_txt("return.example.jp", &format!("v=spf1 include:s{n}.test ~all")));
+    world.zones = world.zones.with_txt("return.example.jp", &format!("v=spf1{long} include:last.test ~all"));
+    let report = world.report();
+    let several = one(&report, "spf.several");
+    let healed = &several.records[0].value;
+    for term in ["ip4:192.0.2.1", "include:s6.test", "ip4:198.51.100.119", "include:last.test", "-all"] {
+        assert!(healed.split(' ').any(|t| t == term), "{term} in {healed}");
+    }
+    assert!(crate::spf::record::parse(healed).is_ok());
+}
+
+#[test]
+fn the_record_to_have_is_judged_by_the_name_that_each_address_says_hello_with() {
+    let mut world = well();
+    // Of the record, only what says hello as "out.example.jp" passes.
+    let hostname = "out.example.jp".to_owned();
+    world.config.delivery.sources = vec![Source {
+        address: OURS.parse().expect("an address"),
+        weight: 1,
+        hostname,
+        users: Vec::new(),
+        warm_up_from: None,
+    }];
+    world.zones.set_txt("return.example.jp", "v=spf1 exists:%{h}.ok.test -all");
+    world.zones = world.zones.with_ip("out.example.jp.ok.test", "127.0.0.2");
+    let (doctor, _) = world.doctor();
+    let (report, records) =
+        smol::block_on(async { (doctor.check("example.jp").await, doctor.records("example.jp").await) });
+    let passes = report.findings.iter().any(|f| variant(&f.seen) == "spf.passes" && f.subject.starts_with("return"));
+    let wanted =
+        records.wanted.iter().find(|w| w.record.name == "return.example.jp" && w.record.kind == RecordKind::Txt);
+    let published = wanted.map(|w| w.published);
+    assert_eq!((passes, published), (true, Some(Published::Yes)));
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub mod ask;
 pub mod caller;
 pub mod emails;
 pub mod fault;
-mod multipart;
+pub(in crate::http) mod multipart;
 pub mod openapi;
 pub mod reply;
 pub mod transaction;

@@ -18,7 +18,7 @@ const BOUNDARY_MAX: usize = 70;
 
 /// One part.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Part<'r> {
+pub(in crate::http) struct Part<'r> {
     /// The parameter's name.
     pub name: String,
     /// The file's name, where it is a file; it may be empty.
@@ -42,7 +42,7 @@ fn boundary_of(content_type: &str) -> Option<String> {
 }
 
 /// The parts of a body.
-pub(super) fn parts<'r>(body: &'r [u8], content_type: &str) -> Result<Vec<Part<'r>>, Fault> {
+pub(in crate::http) fn parts<'r>(body: &'r [u8], content_type: &str) -> Result<Vec<Part<'r>>, Fault> {
     let boundary = boundary_of(content_type).ok_or_else(malformed)?;
     let delimiter = format!("\r\n--{boundary}");
     let delimiter = delimiter.as_bytes();

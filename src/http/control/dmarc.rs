@@ -46,25 +46,20 @@ pub enum SourceLine {
     },
 }
 
-/// A kept report with its key.
+/// A kept report, of whichever kind, with its key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ReportOut {
+pub struct Keyed<T> {
     /// Its key.
     pub key: String,
     /// The report.
     #[serde(flatten)]
-    pub report: KeptReport,
+    pub report: T,
 }
 
+/// A kept report with its key.
+pub type ReportOut = Keyed<KeptReport>;
 /// A failure report with its key.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct FailureOut {
-    /// Its key.
-    pub key: String,
-    /// The report.
-    #[serde(flatten)]
-    pub report: KeptFailure,
-}
+pub type FailureOut = Keyed<KeptFailure>;
 
 /// Answers `/control/dmarc…`.
 pub(super) fn route(daemon: &dyn Daemon, request: &Request, rest: &[&str]) -> Answer {
@@ -78,14 +73,13 @@ pub(super) fn route(daemon: &dyn Daemon, request: &Request, rest: &[&str]) -> An
         ["reports"] => read(request, || {
             let (query, page) = (query(request)?, page_of(request)?);
             let found = daemon.dmarc().reports(&query, page.cursor.as_deref(), page.rows_max)?;
-            let rows: Vec<ReportOut> = found.rows.into_iter().map(|(key, report)| ReportOut { key, report }).collect();
+            let rows: Vec<ReportOut> = found.rows.into_iter().map(|(key, report)| Keyed { key, report }).collect();
             Ok(with_cursor(Response::lines(&rows), found.next))
         }),
         ["failures"] => read(request, || {
             let (query, page) = (query(request)?, page_of(request)?);
             let found = daemon.dmarc().failures(&query, page.cursor.as_deref(), page.rows_max)?;
-            let rows: Vec<FailureOut> =
-                found.rows.into_iter().map(|(key, report)| FailureOut { key, report }).collect();
+            let rows: Vec<FailureOut> = found.rows.into_iter().map(|(key, report)| Keyed { key, report }).collect();
             Ok(with_cursor(Response::lines(&rows), found.next))
         }),
         ["import"] => act(request, || import(daemon, request)),

@@ -5,6 +5,7 @@
 use super::{Answer, LOOKED_BACK_TO, PAGE_ROWS_MAX, Refused, number, page_of, time, with_cursor};
 use crate::{
     clock::Timestamp,
+    event::ErrorClass,
     http::{
         daemon::{About, Daemon},
         exchange::{Request, Response},
@@ -49,12 +50,15 @@ pub(super) fn events(daemon: &dyn Daemon, about: &About, request: &Request, erro
         sender: request.param("sender").to_owned(),
         message_id: request.param("message_id").to_owned(),
         api_data: request.param("api_data").to_owned(),
+        subject: request.param("subject").to_owned(),
         user: request.param("user").to_owned(),
         kinds: kinds_of(request.param("status")).map_err(|words| Refused::new(400, words, "status"))?,
         exact: request.flag("exact"),
         message,
         errors_only,
-        after: None,
+        domain: request.param("domain").to_owned(),
+        classes: classes_of(request.param("class"))?,
+        ..LogQuery::default()
     };
     if let Some(after) = number(request, "after")? {
         let rows: Vec<LogOut> = rows_after(daemon, &query, after)?.iter().map(LogOut::from).collect();
@@ -67,6 +71,16 @@ pub(super) fn events(daemon: &dyn Daemon, about: &About, request: &Request, erro
         Some(at) => response.with(LOOKED_BACK_TO, at.rfc3339()),
         None => response,
     })
+}
+
+/// Classes of errors in a list with commas, by word or CMC's number.
+fn classes_of(list: &str) -> Result<Vec<ErrorClass>, Refused> {
+    let of = |word: &str| {
+        let by_word = ErrorClass::ALL.into_iter().find(|class| class.word() == word);
+        let class = by_word.or_else(|| word.parse().ok().and_then(ErrorClass::from_code));
+        class.ok_or_else(|| Refused::new(400, format!("{word:?} is no class of errors"), "class"))
+    };
+    list.split(',').map(str::trim).filter(|word| !word.is_empty()).map(of).collect()
 }
 
 /// Rows with a number over `after`, the oldest first: what `--follow` asks again and again.
@@ -94,8 +108,7 @@ pub(super) fn audit(daemon: &dyn Daemon, about: &About, request: &Request) -> An
         to,
         who: request.param("who").to_owned(),
         act: request.param("act").to_owned(),
-        logins: None,
-        after: None,
+        ..AuditQuery::default()
     };
     if let Some(after) = number(request, "after")? {
         return Ok(Response::lines(&audit_after(daemon, &query, after)?));

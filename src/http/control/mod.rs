@@ -8,7 +8,7 @@ pub(crate) mod dmarc;
 pub(crate) mod domains;
 mod explain;
 mod log;
-mod pauses;
+pub mod pauses;
 mod queue;
 mod stats;
 pub(crate) mod suppress;
@@ -59,7 +59,7 @@ pub(super) fn route(daemon: &dyn Daemon, request: &Request, path: &str) -> Respo
         ["pauses"] => read(request, || pauses::list(daemon)),
         ["pauses", "lift"] => act(request, || pauses::lift(daemon, request)),
         ["explain"] => read(request, || explain::explain(daemon, request)),
-        ["message", id] => read(request, || queue::show(daemon, &about, id)),
+        ["message", id] => read(request, || queue::show(daemon, &about, request, id)),
         ["find"] => read(request, || queue::find(daemon, &about, request)),
         ["log", "deliveries"] => read(request, || log::events(daemon, &about, request, false)),
         ["log", "errors"] => read(request, || log::events(daemon, &about, request, true)),

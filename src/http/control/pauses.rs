@@ -19,8 +19,10 @@ use crate::{
 const DESTINATIONS_MAX: usize = 10_000;
 /// The longest pause with an end.
 const PAUSE_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// From where these acts come, in the operation log.
+const FROM: &str = "control socket";
 /// Letters of a reason at most.
-const REASON_MAX: usize = 200;
+pub const REASON_MAX: usize = 200;
 
 /// `queue pauses`.
 pub(super) fn list(daemon: &dyn Daemon) -> Answer {
@@ -51,14 +53,14 @@ pub(super) fn pause(daemon: &dyn Daemon, request: &Request) -> Answer {
         operator: operator(request),
         reason: reason.to_owned(),
     };
-    daemon.pause(pause.clone())?;
+    daemon.pause(pause.clone(), FROM)?;
     rows(daemon, vec![pause])
 }
 
 /// `queue resume DESTINATION`.
 pub(super) fn lift(daemon: &dyn Daemon, request: &Request) -> Answer {
     let destination = destination_of(request)?;
-    if !daemon.unpause(&destination, &operator(request))? {
+    if !daemon.unpause(&destination, &operator(request), FROM)? {
         return Err(Refused::new(404, format!("there is no pause of {destination}"), "destination"));
     }
     Ok(Response::json(200, &LiftOut { destination }))
@@ -75,14 +77,19 @@ fn length_of(text: &str) -> Result<Duration, Refused> {
 /// A destination as lanes name it: a domain or `host:port` in lower case, as addresses write it.
 fn destination_of(request: &Request) -> Result<String, Refused> {
     let text = request.param("destination").trim();
+    destination_named(text).ok_or_else(|| {
+        let words = format!("{text:?} is no destination: write a domain, or a smarthost's HOST:PORT");
+        Refused::new(400, words, "destination")
+    })
+}
+
+/// The destination that people name so; `None`: it is none.
+pub fn destination_named(text: &str) -> Option<String> {
     if let Ok(smarthost) = text.parse::<HostPort>() {
-        return Ok(smarthost.to_string());
+        return Some(smarthost.to_string());
     }
     match route::target(text) {
-        Ok(Target::Domain(_) | Target::Literal(_)) => Ok(text.trim_end_matches('.').to_lowercase()),
-        Err(_) => {
-            let words = format!("{text:?} is no destination: write a domain, or a smarthost's HOST:PORT");
-            Err(Refused::new(400, words, "destination"))
-        }
+        Ok(Target::Domain(_) | Target::Literal(_)) => Some(text.trim_end_matches('.').to_lowercase()),
+        Err(_) => None,
     }
 }

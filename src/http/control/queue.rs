@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::{Answer, Refused, number, operator, page_of, with_cursor};
 use crate::{
+    event::{Class, WaitReason},
     http::{
         daemon::{About, Daemon, visible_story},
         exchange::{Request, Response},
         health,
         rows::{ActOut, DestinationOut, FactOut, QueueOut, StoryOut},
+        rows_said,
     },
     ids::MessageId,
+    language::Language,
     store::{QueueAct, QueueFilter, QueueVerb, RecipientState, Story},
 };
 
@@ -49,12 +52,18 @@ fn filter_of(request: &Request) -> Result<QueueFilter, Refused> {
         destination: request.param("destination").to_owned(),
         user: request.param("user").to_owned(),
         held: request.flag("held"),
+        class: word_of(request, "class", Class::from_word)?,
+        wait: word_of(request, "wait", WaitReason::from_word)?,
+        reply: request.param("reply").to_owned(),
     })
 }
 
-fn matches_all(filter: &QueueFilter) -> bool {
-    let QueueFilter { message, index: _, recipient, sender, destination, user, held } = filter;
-    message.is_none() && !held && [recipient, sender, destination, user].into_iter().all(String::is_empty)
+/// A field that is a word of a list, or nothing.
+fn word_of<T>(request: &Request, field: &'static str, of: fn(&str) -> Option<T>) -> Result<Option<T>, Refused> {
+    match request.param(field) {
+        "" => Ok(None),
+        word => of(word).map(Some).ok_or_else(|| Refused::new(400, format!("{word:?} is no {field}"), field)),
+    }
 }
 
 /// `queue list`.
@@ -84,7 +93,7 @@ pub(super) fn act(daemon: &dyn Daemon, request: &Request, verb: &str) -> Answer 
         _ => return Err(Refused::new(404, "the acts are flush, hold, release, drop and fail", "")),
     };
     let filter = filter_of(request)?;
-    if matches_all(&filter) && !request.flag("all") {
+    if filter.is_all() && !request.flag("all") {
         return Err(Refused::new(
             400,
             "name whom it is for: a queue id, a filter, or --all for the whole queue",
@@ -102,12 +111,14 @@ pub(super) fn act(daemon: &dyn Daemon, request: &Request, verb: &str) -> Answer 
 }
 
 /// `queue show ID`.
-pub(super) fn show(daemon: &dyn Daemon, about: &About, id: &str) -> Answer {
+pub(super) fn show(daemon: &dyn Daemon, about: &About, request: &Request, id: &str) -> Answer {
     let id = id_of(id, "id")?;
     match daemon.message_story(id)? {
         Some(story) => {
             let story = visible_story(story, &about.retention, daemon.now());
-            Ok(Response::lines(&[with_facts(daemon, &story, &mut { FACTS_MAX })]))
+            let mut out = with_facts(daemon, &story, &mut { FACTS_MAX });
+            with_conversations(daemon, request, &story, &mut { rows_said::CONVERSATIONS_MAX }, &mut out)?;
+            Ok(Response::lines(&[out]))
         }
         None => Err(Refused::new(404, format!("there is no message {id}"), "id")),
     }
@@ -128,6 +139,20 @@ fn with_facts(daemon: &dyn Daemon, story: &Story, left: &mut usize) -> StoryOut 
     out
 }
 
+/// What was said, where it is asked for.
+fn with_conversations(
+    daemon: &dyn Daemon,
+    request: &Request,
+    story: &Story,
+    left: &mut usize,
+    out: &mut StoryOut,
+) -> Result<(), Refused> {
+    if request.flag("conversation") {
+        rows_said::tell(daemon, story, Language::of_code(request.param("lang")), left, out)?;
+    }
+    Ok(())
+}
+
 /// `find KEY`: one story a line.
 pub(super) fn find(daemon: &dyn Daemon, about: &About, request: &Request) -> Answer {
     let key = request.param("key").trim();
@@ -137,11 +162,14 @@ pub(super) fn find(daemon: &dyn Daemon, about: &About, request: &Request) -> Ans
     let limit = number(request, "limit")?.map_or(FOUND, |n| usize::try_from(n).unwrap_or(usize::MAX));
     let mut rows = Vec::new();
     let mut left = FACTS_MAX;
+    let mut said_left = rows_said::CONVERSATIONS_MAX;
     for id in daemon.find(key, limit.clamp(1, FOUND_MAX))? {
         // A row may be pruned between the two reads.
         if let Some(story) = daemon.message_story(id)? {
             let story = visible_story(story, &about.retention, daemon.now());
-            rows.push(with_facts(daemon, &story, &mut left));
+            let mut out = with_facts(daemon, &story, &mut left);
+            with_conversations(daemon, request, &story, &mut said_left, &mut out)?;
+            rows.push(out);
         }
     }
     Ok(Response::lines(&rows))

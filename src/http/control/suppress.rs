@@ -27,9 +27,10 @@ use crate::{
     store::{Page, StoreError},
     suppress::{
         acts::{Actor, Added, IMPORT_BATCH_MAX, ImportRow, NewEntry},
+        import::Seen,
         incidents::TroubleQuery,
         list::ListQuery,
-        row::{Cause, key_of},
+        row::Cause,
         what_if::WhatIf,
     },
     unsubscribe::{
@@ -267,26 +268,9 @@ fn leaver(row: &ImportIn) -> Result<Leaver, Refused> {
     Ok(Leaver { address, list: row.list.clone(), created: instant(row.since.as_deref())? })
 }
 
-/// What would become of a batch, by the rules of [`crate::suppress::Suppressions::import`].
+/// What would become of a batch.
 fn would(daemon: &dyn Daemon, rows: &[ImportRow], left: &[Leaver], out: &mut ImportOut) -> Result<(), StoreError> {
-    let (list, now) = (daemon.suppressions(), daemon.now());
-    let mut seen = std::collections::HashSet::new();
-    for row in rows {
-        if row.until.is_some_and(|until| until <= now) {
-            out.refused += 1;
-            continue;
-        }
-        let known = list.get(&row.address, &row.user)?;
-        let entry = known.as_ref().and_then(|known| known.entry.as_ref());
-        let outranked = row.cause.is_will() && entry.is_some_and(|entry| !entry.cause.is_will());
-        if (entry.is_some() && !outranked) || !seen.insert(key_of(&row.address, &row.user)) {
-            out.known += 1;
-        } else if known.as_ref().is_some_and(|known| known.exempt.is_some()) && !row.cause.is_will() {
-            out.exempt += 1;
-        } else {
-            out.added += 1;
-        }
-    }
+    out.take(daemon.suppressions().would_import(rows, &mut Seen::default())?);
     for leaver in left {
         match daemon.unsubscribes().row_of(leaver.address.as_str(), &leaver.list)? {
             Some(_) => out.known += 1,
@@ -320,11 +304,8 @@ fn held(daemon: &dyn Daemon, request: &Request) -> Answer {
     if !list.brake_incidents()?.iter().any(|known| known.id == id) {
         return Err(unknown(id, "incident"));
     }
-    let found = list.held_errors(id, page.cursor.as_deref(), page.rows_max)?;
-    let next = (found.len() == page.rows_max).then(|| found.last().map(|held| key_of(&held.address, &held.user)));
+    let (found, next) = list.held(id, &page)?;
     let rows: Vec<HeldOut> = found.iter().map(HeldOut::from).collect();
-    // A scope's mark in a key is no letter of a header.
-    let next = next.flatten().filter(|key| !key.contains('\0'));
     Ok(with_cursor(Response::lines(&rows), next))
 }
 

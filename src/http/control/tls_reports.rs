@@ -8,10 +8,8 @@ use crate::{
         daemon::Daemon,
         exchange::{Request, Response},
     },
-    tls_report::{
-        day_name,
-        receive::{self, RETENTION_DAYS, Stored, Taken},
-    },
+    tls_report::receive::{self, RETENTION_DAYS, Stored, Taken},
+    when::day_name,
 };
 
 /// A kept report with its key.

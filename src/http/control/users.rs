@@ -73,7 +73,7 @@ pub struct UserIn {
 impl From<AccountError> for Refused {
     fn from(error: AccountError) -> Self {
         match error {
-            AccountError::Refused(words) => Refused::new(409, words, "name"),
+            AccountError::Refused(words) => Refused::new(409, words.to_string(), "name"),
             AccountError::Unknown(_) => Refused::new(404, error.to_string(), "name"),
             AccountError::Store(error) => error.into(),
         }

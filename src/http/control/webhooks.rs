@@ -2,7 +2,7 @@
 
 use smol::future::block_on;
 
-use super::{Answer, Refused, act, note, number, read, time};
+use super::{Answer, Refused, act, note, number, operator, read, time};
 use crate::{
     http::{
         daemon::{About, Daemon},
@@ -21,6 +21,7 @@ pub(super) fn route(daemon: &dyn Daemon, about: &About, request: &Request, rest:
         [] => read(request, || list(daemon)),
         ["history"] => read(request, || history(daemon, request)),
         ["replay"] => act(request, || replay(daemon, about, request)),
+        ["pause"] => act(request, || pause(daemon, request)),
         ["resume"] => act(request, || resume(daemon, request)),
         ["test"] => act(request, || test(daemon, request)),
         _ => Err(Refused::new(404, "no such control route: command line and daemon are of different versions", "")),
@@ -37,6 +38,7 @@ fn list(daemon: &dyn Daemon) -> Answer {
 fn refused(error: OrderError) -> Refused {
     match error {
         OrderError::Unknown => Refused::new(404, error.to_string(), "name"),
+        OrderError::NoPost => Refused::new(404, error.to_string(), "post"),
         OrderError::Later => Refused::new(409, error.to_string(), ""),
         OrderError::Store(error) => error.into(),
     }
@@ -49,9 +51,25 @@ fn history(daemon: &dyn Daemon, request: &Request) -> Answer {
     Ok(Response::lines(&tried.into_iter().map(TriedOut::from).collect::<Vec<_>>()))
 }
 
+/// `webhook replay NAME --post ID`.
+fn replay_post(daemon: &dyn Daemon, request: &Request, id: &str) -> Answer {
+    let name = request.param("name");
+    let (later, ranges) = match block_on(daemon.webhooks().replay_post(name, id)) {
+        Ok(0) => return Err(Refused::new(409, "too much waits to be posted again already: try later", "post")),
+        Ok(ranges) => (false, ranges),
+        Err(OrderError::Later) => (true, 1),
+        Err(error) => return Err(refused(error)),
+    };
+    note(daemon, request, "webhook.replay", name, &format!("post {id}"))?;
+    Ok(Response::json(200, &ReplayOut { from: None, ranges, later }))
+}
+
 /// `webhook replay NAME --parked`, or `--from` with an event's number or a time.
 fn replay(daemon: &dyn Daemon, about: &About, request: &Request) -> Answer {
     let (name, from) = (request.param("name"), request.param("from"));
+    if !request.param("post").is_empty() {
+        return replay_post(daemon, request, request.param("post"));
+    }
     let first = match from {
         "" if request.flag("parked") => None,
         "" => return Err(Refused::new(400, "from which event on, or what was set aside?", "from")),
@@ -73,6 +91,18 @@ fn replay(daemon: &dyn Daemon, about: &About, request: &Request) -> Answer {
     let ranges = if first.is_none() { answer } else { 0 };
     let from = first.map(|first| if later { first } else { answer });
     Ok(Response::json(200, &ReplayOut { from, ranges, later }))
+}
+
+/// `webhook pause NAME`.
+fn pause(daemon: &dyn Daemon, request: &Request) -> Answer {
+    let name = request.param("name");
+    let later = match block_on(daemon.webhooks().pause(name, &operator(request))) {
+        Ok(_) => false,
+        Err(OrderError::Later) => true,
+        Err(error) => return Err(refused(error)),
+    };
+    note(daemon, request, "webhook.pause", name, "")?;
+    Ok(Response::json(200, &ReplayOut { later, ..ReplayOut::default() }))
 }
 
 /// `webhook resume NAME`.

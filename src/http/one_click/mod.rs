@@ -24,10 +24,10 @@ use crate::{
     clock::Clock,
     config::{Config, InForce},
     http::{
-        exchange::{Method, Request, Response, percent_decode},
+        exchange::{Method, Policy, Request, Response, percent_decode},
         front::{Front, Limits, Names, TlsAccept},
-        page::Lang,
         server::Server,
+        words::Lang,
     },
     metrics::Metrics,
     runtime::{Runtime, Shutdown},
@@ -163,17 +163,17 @@ pub fn names(config: &Config) -> Names {
 pub fn route(leave: &dyn Leave, request: &Request) -> Response {
     let lang = Lang::of(request);
     let path = request.path.strip_prefix(leave.path_before().as_str()).unwrap_or(&request.path);
-    let Some(token) = path.strip_prefix(PATH) else { return shown(404, page::nothing(lang, request)) };
-    let Some(leaving) = leave.open(token) else { return shown(404, page::not_ours(lang, request)) };
-    let done = || page::done(lang, request, &leaving, leave.is_daily());
+    let Some(token) = path.strip_prefix(PATH) else { return shown(404, page::nothing(lang)) };
+    let Some(leaving) = leave.open(token) else { return shown(404, page::not_ours(lang)) };
+    let done = || page::done(lang, &leaving, leave.is_daily());
     let answer = match request.method {
         Method::Get | Method::Head => leave.has_left(&leaving).map(|left| {
-            let page = if left { done() } else { page::ask(lang, request, &leaving) };
+            let page = if left { done() } else { page::ask(lang, &leaving) };
             shown(200, page)
         }),
         Method::Post => match how(&request.body) {
             // A body that asks for nothing does nothing: the page has the button that does.
-            None => Ok(shown(400, page::ask(lang, request, &leaving))),
+            None => Ok(shown(400, page::ask(lang, &leaving))),
             Some(how) => leave.leave(&leaving, how).map(|()| match how {
                 How::Link => safe(Response::text(200, "You are unsubscribed.\n")),
                 _ => shown(200, done()),
@@ -186,13 +186,13 @@ pub fn route(leave: &dyn Leave, request: &Request) -> Response {
     };
     answer.unwrap_or_else(|error| {
         log::error!("http=unsubscribe recipient={} error=\"{error}\"", leaving.address.as_str());
-        shown(503, page::trouble(lang, request)).with("Retry-After", RETRY_SECONDS.to_string())
+        shown(503, page::trouble(lang)).with("Retry-After", RETRY_SECONDS.to_string())
     })
 }
 
 fn shown(status: u16, html: String) -> Response {
     let mut response = Response::html(status, html);
-    response.styles = Some(STYLE_SOURCE.clone());
+    response.policy = Policy::Styles(STYLE_SOURCE.clone());
     safe(response)
 }
 

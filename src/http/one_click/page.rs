@@ -6,11 +6,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::{
-    http::{exchange::Request, page::Lang},
-    smtp::address::Mailbox,
-    unsubscribe::token::Leaving,
-};
+use crate::{http::words::Lang, smtp::address::Mailbox, unsubscribe::token::Leaving};
 
 pub(super) const STYLE: &str = include_str!("style.css");
 /// What the button sends.
@@ -19,11 +15,10 @@ pub(super) const BUTTON_NAME: &str = "leave";
 pub(super) const BUTTON_VALUE: &str = "yes";
 
 /// The question.
-pub(super) fn ask(lang: Lang, request: &Request, leaving: &Leaving) -> String {
+pub(super) fn ask(lang: Lang, leaving: &Leaving) -> String {
     let title = lang.say("Unsubscribe from this list?", "このリストの配信を停止しますか？");
     layout(
         lang,
-        request,
         title,
         "ask",
         &html! {
@@ -42,7 +37,7 @@ pub(super) fn ask(lang: Lang, request: &Request, leaving: &Leaving) -> String {
 }
 
 /// He has left; `daily`: it may take a day.
-pub(super) fn done(lang: Lang, request: &Request, leaving: &Leaving, daily: bool) -> String {
+pub(super) fn done(lang: Lang, leaving: &Leaving, daily: bool) -> String {
     let title = lang.say("You are unsubscribed", "配信を停止しました");
     let words = if daily {
         lang.say(
@@ -59,11 +54,11 @@ pub(super) fn done(lang: Lang, request: &Request, leaving: &Leaving, daily: bool
         (list(lang, leaving))
         p class="soft" { (words) }
     };
-    layout(lang, request, title, "done", &content)
+    layout(lang, title, "done", &content)
 }
 
 /// The token is not ours.
-pub(super) fn not_ours(lang: Lang, request: &Request) -> String {
+pub(super) fn not_ours(lang: Lang) -> String {
     let title = lang.say("This link does not work", "このリンクは使えません");
     let why = lang.say(
         "It may have been cut when it was copied, or be too old.",
@@ -73,27 +68,27 @@ pub(super) fn not_ours(lang: Lang, request: &Request) -> String {
         "Open the mail again and use the whole link. If that does not help, use the link in a newer mail, or write to its sender.",
         "メールをもう一度開き、リンク全体を使ってください。それでも開けない場合は、新しいメールのリンクを使うか、送信者にご連絡ください。",
     );
-    layout(lang, request, title, "trouble", &html! { p { (why) } p class="soft" { (what_to_do) } })
+    layout(lang, title, "trouble", &html! { p { (why) } p class="soft" { (what_to_do) } })
 }
 
 /// Nothing is here.
-pub(super) fn nothing(lang: Lang, request: &Request) -> String {
+pub(super) fn nothing(lang: Lang) -> String {
     let title = lang.say("There is nothing here", "ページが見つかりません");
     let text = lang.say(
         "To unsubscribe, use the link in the mail that you received.",
         "配信を停止するには、受け取ったメールのリンクを使ってください。",
     );
-    layout(lang, request, title, "trouble", &html! { p { (text) } })
+    layout(lang, title, "trouble", &html! { p { (text) } })
 }
 
 /// The disk could not take it.
-pub(super) fn trouble(lang: Lang, request: &Request) -> String {
+pub(super) fn trouble(lang: Lang) -> String {
     let title = lang.say("This did not work", "処理できませんでした");
     let text = lang.say(
         "Nothing was changed. Please try again in a few minutes.",
         "変更は行われていません。数分後にもう一度お試しください。",
     );
-    layout(lang, request, title, "trouble", &html! { p { (text) } })
+    layout(lang, title, "trouble", &html! { p { (text) } })
 }
 
 /// The list and the masked address.
@@ -119,7 +114,7 @@ fn masked(address: &Mailbox) -> String {
     format!("{first}•••@{}", address.domain())
 }
 
-fn layout(lang: Lang, request: &Request, title: &str, kind: &str, content: &Markup) -> String {
+fn layout(lang: Lang, title: &str, kind: &str, content: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang=(lang.code()) {
@@ -137,7 +132,7 @@ fn layout(lang: Lang, request: &Request, title: &str, kind: &str, content: &Mark
                         @if japanese == lang.japanese {
                             span lang=(code) aria-current="true" { (name) }
                         } @else {
-                            a lang=(code) hreflang=(code) rel="nofollow" href=(lang.switch(request, japanese)) { (name) }
+                            a lang=(code) hreflang=(code) rel="nofollow" href={ "?lang=" (code) } { (name) }
                         }
                     }
                 }

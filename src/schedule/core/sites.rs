@@ -115,7 +115,7 @@ impl<P> Core<P> {
         }
     }
 
-    pub(super) fn forget_site(&mut self, at: SiteRef) {
+    pub(super) fn forget_site(&mut self, at: SiteRef, now: Timestamp) {
         let Some(site) = self.sites.get_mut(at.0 as usize).and_then(Option::take) else { return };
         if let Some(alarm) = site.alarm {
             self.alarms.remove(&(alarm, Alarm::Site(at)));
@@ -124,6 +124,7 @@ impl<P> Core<P> {
             self.paces.leave(pace);
         }
         self.by_key.remove(&site.key);
+        self.old_spells.keep(&site.key, &site.name, site.temper, now);
         self.free_sites.push(at);
     }
 
@@ -142,6 +143,7 @@ impl<P> Core<P> {
                     SiteRef((self.sites.len() - 1) as u32)
                 });
                 let mut site = Site::new(key.clone(), place.name.clone(), now);
+                site.temper = self.old_spells.take(&key, now);
                 site.pace = place.rate.as_ref().map(|rate| self.paces.join(rate));
                 self.sites[at.0 as usize] = Some(site);
                 self.by_key.insert(key, at);

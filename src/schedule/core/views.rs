@@ -3,7 +3,7 @@
 //! In: the state.  Out: copies of it, and sentences.
 //! Always: short; nothing here changes anything.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     super::{
@@ -12,6 +12,7 @@ use super::{
         pace::Pace,
         place::Way,
         site::{Site, SiteRef},
+        trouble::{NAMED_MAX, Seen, SiteTrouble},
     },
     Core,
 };
@@ -156,8 +157,7 @@ impl<P> Core<P> {
             std::cmp::Reverse((site.trouble().is_some(), site.pause(now).is_some(), site.in_flight() + tickets[*at]))
         });
         sites.truncate(limit);
-        let mut names: std::collections::HashMap<usize, Vec<Arc<str>>> =
-            sites.iter().map(|(at, _)| (*at, Vec::new())).collect();
+        let mut names: HashMap<usize, Vec<Arc<str>>> = sites.iter().map(|(at, _)| (*at, Vec::new())).collect();
         for lane in self.lanes.iter().flatten() {
             if let Some(named) = lane.site.and_then(|at| names.get_mut(&(at.0 as usize)))
                 && named.len() < LANES_NAMED_MAX
@@ -193,6 +193,45 @@ impl<P> Core<P> {
             }
         };
         sites.into_iter().map(view).collect()
+    }
+
+    /// Sites in trouble that a person should hear of, at most `limit`: those with the most in RAM first, and with them those that
+    /// only wait for their next try.
+    pub fn troubles(&self, limit: usize, now: Timestamp) -> Vec<SiteTrouble> {
+        let mut found: HashMap<usize, SiteTrouble> = HashMap::new();
+        for (at, site) in self.sites.iter().enumerate() {
+            let Some(site) = site else { continue };
+            let seen = Seen {
+                name: &site.name,
+                destinations: Vec::new(),
+                destinations_count: 0,
+                dead: site.trouble().map(|(_, probe_at)| probe_at),
+                pause: site.pause(now).map(|(rule, until)| (&**rule, until)),
+                connections: site.window(self.speed(SiteRef(at as u32)), now),
+                queued: 0,
+            };
+            if let Some(trouble) = site.temper.trouble(seen, now) {
+                found.insert(at, trouble);
+            }
+        }
+        for lane in self.lanes.iter().flatten() {
+            let Some(trouble) = lane.site.and_then(|at| found.get_mut(&(at.0 as usize))) else { continue };
+            trouble.queued += lane.queued();
+            let name = super::destination(&lane.name);
+            // A destination may have several lanes, one for each rule: they are mostly few.
+            if !trouble.destinations.iter().any(|known| known == name) {
+                trouble.destinations_count += 1;
+                if trouble.destinations.len() < NAMED_MAX {
+                    trouble.destinations.push(name.to_owned());
+                }
+            }
+        }
+        let mut all: Vec<SiteTrouble> = found.into_values().chain(self.old_spells.troubles(now)).collect();
+        all.sort_by(|a, b| {
+            b.queued.cmp(&a.queued).then_with(|| a.since.cmp(&b.since)).then_with(|| a.site.cmp(&b.site))
+        });
+        all.truncate(limit);
+        all
     }
 
     /// What is true now of a lane, in sentences: its site, its rule, connections, ways, troubles and pauses.

@@ -1,6 +1,7 @@
 //! Dialogs: what the client says to each answer.
 
 mod delivery;
+mod saying;
 
 use proptest::prelude::*;
 

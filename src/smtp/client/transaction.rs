@@ -59,6 +59,13 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// The line at this place, without its end.
+    pub(super) fn line(&self, at: usize) -> Cow<'_, str> {
+        let start = at.checked_sub(1).and_then(|before| self.commands.get(before)).map_or(0, |(_, end)| *end);
+        let end = self.commands.get(at).map_or(start, |(_, end)| *end);
+        String::from_utf8_lossy(self.bytes.get(start..end.saturating_sub(2)).unwrap_or_default())
+    }
+
     fn end(&mut self, command: Command) {
         self.bytes.extend_from_slice(b"\r\n");
         self.commands.push((command, self.bytes.len()));

@@ -20,6 +20,7 @@ use crate::{
             reply::{Cell, Rows},
         },
         exchange::Response,
+        login_words::LoginWords,
     },
     store::{AuditEntry, AuditQuery, Page},
     when::Zone,
@@ -33,17 +34,6 @@ const TYPES: &[&str] = &["login", "operation"];
 pub(in crate::http::api) const LOGIN_KEYS: [&str; 6] = ["created", "account", "ipaddress", "code", "result", "reason"];
 /// The keys of an operation.
 pub(in crate::http::api) const OPERATION_KEYS: [&str; 5] = ["created", "account", "name", "function", "operation"];
-
-/// What a login's reason is called: the word in the log, its `code`, and the words for people.
-const REASONS: [(&str, &str, &str, &str); 7] = [
-    ("success", "0", "", ""),
-    ("wrong", "1", "wrong user or password", "ユーザまたはパスワードが正しくありません"),
-    ("locked", "2", "locked", "ロックされています"),
-    ("not-allowed", "3", "not allowed from here", "この接続元からは許可されていません"),
-    ("expired", "4", "expired", "有効期限が切れています"),
-    ("busy", "5", "too many attempts", "試行回数が多すぎます"),
-    ("totp", "6", "wrong one-time code", "ワンタイムコードが正しくありません"),
-];
 
 struct Search {
     query: AuditQuery,
@@ -82,22 +72,7 @@ struct Teller {
 
 impl Teller {
     fn login(&self, entry: &AuditEntry) -> [String; 6] {
-        // A count where several are told together stands behind the word: `wrong ×12`.
-        let (word, count) = entry.detail.split_once(' ').unwrap_or((&entry.detail, ""));
-        let known = REASONS.iter().find(|(known, ..)| *known == word);
-        let is_success = word == "success";
-        let (code, reason) = match (known, self.language) {
-            (Some((_, code, english, _)), Language::English) => (*code, *english),
-            (Some((_, code, _, japanese)), Language::Japanese) => (*code, *japanese),
-            (None, _) => ("9", word),
-        };
-        let result = match (is_success, self.language) {
-            (true, Language::English) => "success",
-            (true, Language::Japanese) => "成功",
-            (false, Language::English) => "failure",
-            (false, Language::Japanese) => "失敗",
-        };
-        let reason = [reason, count].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        let LoginWords { code, result, reason, .. } = LoginWords::of(&entry.detail, self.language);
         [self.zone.full(entry.at), entry.who.clone(), entry.from.clone(), code.to_owned(), result.to_owned(), reason]
     }
 

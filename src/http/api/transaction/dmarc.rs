@@ -9,6 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{Call, paging::Asked, paging::rows, stored};
 use crate::{
+    clock::Timestamp,
     dmarc::{
         monitor::{DAYS, DAYS_MAX, FileOut, Query, domain_named},
         row::{By, KeptReport, Tally},
@@ -21,6 +22,7 @@ use crate::{
             reply::{Cell, Rows},
         },
         exchange::Response,
+        when::Zone,
     },
     store::Page,
 };
@@ -181,7 +183,7 @@ pub(super) fn reports(call: &Call<'_>) -> Result<Response, Fault> {
         Ok((found.rows.into_iter().map(|(_, report)| report).collect::<Vec<KeptReport>>(), found.next))
     };
     let found = rows(call, Asked::of(call)?, &search, false, read)?;
-    let time = |text: &str| crate::clock::Timestamp::from_rfc3339(text).map_or_else(String::new, |at| zone.full(at));
+    let time = |text: &str| time_of(zone, text);
     let row = |report: KeptReport| {
         let head = [
             Cell::Text(report.domain),
@@ -224,6 +226,11 @@ pub(super) fn advice(call: &Call<'_>) -> Result<Response, Fault> {
     Ok(Rows { plural: "advice", singular: "domain", rows: vec![row_of(ADVICE_KEYS, cells)] }.response(call.format))
 }
 
+/// A time of our own rows, in this zone; empty: there is none.
+fn time_of(zone: &Zone, text: &str) -> String {
+    Timestamp::from_rfc3339(text).map_or_else(String::new, |at| zone.full(at))
+}
+
 /// `dmarc/alarms`.
 pub(super) fn alarms(call: &Call<'_>) -> Result<Response, Fault> {
     call.composition()?;
@@ -233,14 +240,13 @@ pub(super) fn alarms(call: &Call<'_>) -> Result<Response, Fault> {
         None => String::new(),
     };
     let zone = &call.caller.zone;
-    let since = |text: &str| crate::clock::Timestamp::from_rfc3339(text).map_or_else(String::new, |at| zone.full(at));
     let rows = call.daemon.dmarc().alarms(&domain).into_iter().map(|alarm| {
         let words = match call.language {
             Language::English => alarm.words,
             Language::Japanese => alarm.words_ja,
         };
         let word = alarm.alarm.word();
-        row_of(ALARM_KEYS, [Cell::Text(alarm.domain), word.into(), since(&alarm.since).into(), words.into()])
+        row_of(ALARM_KEYS, [Cell::Text(alarm.domain), word.into(), time_of(zone, &alarm.since).into(), words.into()])
     });
     Ok(Rows { plural: "alarms", singular: "alarm", rows: rows.collect() }.response(call.format))
 }

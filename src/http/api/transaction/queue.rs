@@ -49,6 +49,7 @@ fn filter_of(call: &Call<'_>) -> Result<QueueFilter, Fault> {
         destination: call.search("destination")?,
         user,
         held: call.ask.flag("held")?.unwrap_or(false),
+        ..QueueFilter::default()
     })
 }
 

@@ -153,7 +153,7 @@ fn facts(seen: &Seen) -> serde_json::Value {
 /// `domains/names`
 pub(super) fn names(daemon: &dyn Daemon, _: &About, _: &Request) -> Answer {
     let rows: Vec<DomainOut> =
-        daemon.domain_checks().all()?.into_iter().map(|(domain, _)| DomainOut { domain }).collect();
+        daemon.domain_checks().domains()?.into_iter().map(|domain| DomainOut { domain }).collect();
     Ok(Response::lines(&rows))
 }
 

@@ -1,0 +1,130 @@
+//! The words of the lists, in both languages.
+
+use crate::{
+    event::{ErrorClass, Trouble},
+    http::words::{Lang, number},
+    suppress::{
+        dialect::Dialect,
+        incidents::HoldState,
+        row::{Cause, LiftedBy},
+    },
+    unsubscribe::row::How,
+};
+
+/// A number in a sentence: `{}` stands for it.
+pub(super) fn counted(lang: Lang, n: u64, one: &str, many: &str, japanese: &str) -> String {
+    let words = match (lang.japanese, n) {
+        (true, _) => japanese,
+        (false, 1) => one,
+        (false, _) => many,
+    };
+    words.replace("{}", &number(n))
+}
+
+/// Why an address is on the list.
+pub(super) fn cause(lang: Lang, cause: Cause) -> &'static str {
+    match cause {
+        Cause::Errors => lang.say("errors", "エラー"),
+        Cause::Complaint => lang.say("complaint", "迷惑メール申告"),
+        Cause::Manual => lang.say("by hand", "手動"),
+        Cause::Import => lang.say("imported", "取り込み"),
+        Cause::Unsubscribe => lang.say("unsubscribed", "配信解除"),
+    }
+}
+
+/// CMC's class.
+pub(super) fn class(lang: Lang, class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::UnknownHost => lang.say("unknown host", "ホスト不明"),
+        ErrorClass::UnknownUser => lang.say("unknown user", "宛先不明"),
+        ErrorClass::ResendTimeout => lang.say("resend timeout", "再送期限切れ"),
+        ErrorClass::Rejected => lang.say("rejected", "受信拒否"),
+        ErrorClass::OverCapacity => lang.say("over capacity", "容量超過"),
+        ErrorClass::ForwardingError => lang.say("forwarding error", "転送エラー"),
+        ErrorClass::ReceivingServerError => lang.say("receiving server", "受信サーバーエラー"),
+        ErrorClass::TooLarge => lang.say("too large", "サイズ超過"),
+        ErrorClass::BadAddress => lang.say("bad address", "不正なアドレス"),
+        ErrorClass::Blocked => lang.say("blocked", "配信停止"),
+        ErrorClass::Unsubscribed => lang.say("complaint", "迷惑メール申告"),
+        ErrorClass::Other => lang.say("other", "その他"),
+    }
+}
+
+/// How an address came off the list.
+pub(super) fn lifted_by(lang: Lang, by: LiftedBy) -> &'static str {
+    match by {
+        LiftedBy::Lift => lang.say("lifted", "解除"),
+        LiftedBy::Exemption => lang.say("exempted", "停止対象から除外"),
+        LiftedBy::Undo => lang.say("an incident was undone", "インシデントの取り消し"),
+        LiftedBy::WatchEnd => lang.say("its watch period ended", "監視期間の終了"),
+    }
+}
+
+/// How somebody left a list.
+pub(super) fn how(lang: Lang, how: How) -> &'static str {
+    match how {
+        How::Link => lang.say("one click in the mail program", "メールソフトのワンクリック"),
+        How::Form => lang.say("the page behind the link", "配信解除ページ"),
+        How::Manual => lang.say("by hand", "手動"),
+        How::Import => lang.say("imported", "取り込み"),
+        How::Complaint => lang.say("a complaint", "迷惑メール申告"),
+    }
+}
+
+/// Whose trouble a refusal is.
+pub(super) fn trouble(lang: Lang, trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Recipient => lang.say("the recipient's", "受信者"),
+        Trouble::Reputation => lang.say("our reputation", "送信元の評判"),
+        Trouble::Authentication => lang.say("our authentication", "送信元の認証"),
+        Trouble::Content => lang.say("the content", "内容"),
+        Trouble::Destination => lang.say("the destination", "宛先サーバー"),
+        Trouble::Policy => lang.say("their policy", "宛先のポリシー"),
+    }
+}
+
+/// Where a held place stands, with the colour of its oval.
+pub(super) fn state(lang: Lang, state: HoldState) -> (&'static str, &'static str) {
+    match state {
+        HoldState::Held => ("waiting", lang.say("held", "保留中")),
+        HoldState::Released => ("failed", lang.say("released", "停止に反映")),
+        HoldState::Discarded => ("succeeded", lang.say("discarded", "破棄")),
+    }
+}
+
+/// Where a file comes from.
+pub(super) fn dialect(lang: Lang, dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Hikyaku => lang.say("Hikyaku's own export", "Hikyaku のエクスポート"),
+        Dialect::CmcBlocks => lang.say("CMC: blocked addresses", "CMC: 配信停止リスト"),
+        Dialect::CmcUnsubscribes => lang.say("CMC: unsubscribes", "CMC: 配信解除リスト"),
+        Dialect::Ses => lang.say("Amazon SES: suppression list", "Amazon SES: サプレッションリスト"),
+        Dialect::SendGridBounces => lang.say("SendGrid: bounces and blocks", "SendGrid: バウンス・ブロック"),
+        Dialect::SendGridInvalid => lang.say("SendGrid: invalid addresses", "SendGrid: 無効なアドレス"),
+        Dialect::SendGridSpamReports => lang.say("SendGrid: spam reports", "SendGrid: 迷惑メール報告"),
+        Dialect::SendGridUnsubscribes => lang.say("SendGrid: global unsubscribes", "SendGrid: グローバル配信解除"),
+        Dialect::MailgunBounces => lang.say("Mailgun: bounces", "Mailgun: バウンス"),
+        Dialect::MailgunComplaints => lang.say("Mailgun: complaints", "Mailgun: 迷惑メール申告"),
+        Dialect::MailgunUnsubscribes => lang.say("Mailgun: unsubscribes", "Mailgun: 配信解除"),
+        Dialect::PostmarkSuppressions => lang.say("Postmark: suppressions", "Postmark: サプレッション"),
+        Dialect::PostmarkBounces => lang.say("Postmark: bounces", "Postmark: バウンス"),
+        Dialect::Addresses => lang.say("a column of addresses", "メールアドレスの一覧"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::exchange::{Door, Method, Peer, Request};
+
+    #[test]
+    fn one_is_not_many_and_numbers_are_grouped() {
+        let lang = |code: &str| {
+            let target = format!("/?lang={code}");
+            Lang::of(&Request::of_target(Method::Get, &target, Door::Public, Peer::User(0)).expect("a target"))
+        };
+        let say = |code: &str, n| counted(lang(code), n, "1 address", "{} addresses", "{} 件");
+        assert_eq!([say("en", 1), say("en", 0), say("en", 12_345)], ["1 address", "0 addresses", "12,345 addresses"]);
+        assert_eq!([say("ja", 1), say("ja", 12_345)], ["1 件", "12,345 件"]);
+    }
+}

@@ -1,0 +1,237 @@
+//! What happened to a message, oldest first: each step in plain words, its answer, and what was said.
+
+use maud::{Markup, html};
+
+use super::{
+    super::parts::{empty, foreign, number},
+    Missing, Visit, event_pill, language, said, title_line,
+};
+use crate::{
+    bounce::plain::plain,
+    clock::Timestamp,
+    event::{AttemptDetail, Event, EventKind, Trouble},
+    http::{console::logs::filter::class_words, daemon::About, words::Lang},
+    smtp::conversation::Conversation,
+    store::{Linked, LogRow, Story},
+};
+
+/// Events of a page: the newest.
+const EVENTS: usize = 30;
+/// Octets of conversations on one page; what is over is a link away.
+const SAID_OCTETS: usize = 8 * 1024;
+
+/// What happened: the newest events, of all recipients or of one.
+pub(super) fn timeline(visit: &Visit<'_>, story: &Story) -> Result<Markup, Missing> {
+    let number_of = |text: &str| visit.request.param(text).parse::<u64>().ok();
+    let only = number_of("recipient").and_then(|index| u32::try_from(index).ok());
+    let before = number_of("before").unwrap_or(u64::MAX);
+    let asked = number_of("said");
+    let places: Vec<usize> = (0..story.events.len())
+        .filter(|place| only.is_none_or(|index| story.events[*place].key.index == index))
+        .filter(|place| story.numbers.get(*place).is_none_or(|n| *n < before))
+        .collect();
+    let hidden = places.len().saturating_sub(EVENTS);
+    let shown = &places[hidden..];
+    let said = said_in(visit, story, shown, asked)?;
+    let first = shown.first().and_then(|place| story.numbers.get(*place));
+    let whose = only.and_then(|index| story.recipients.iter().find(|r| r.key.index == index));
+    let newest_said = shown.iter().rposition(|place| story.events[*place].kind != EventKind::Succeeded);
+    Ok(html! {
+        section id="story" {
+            h2 {
+                (visit.say("What happened", "経過"))
+                @if let Some(recipient) = whose {
+                    small { (foreign(recipient.address.as_str(), 320)) " · " a href={ (visit.link_with(&[("recipient", ""), ("before", "")])) "#story" } { (visit.say("all recipients", "すべての宛先")) } }
+                }
+            }
+            @if story.events.is_empty() {
+                (empty(visit.say("The log of this message is past its retention.", "この記録は保存期間を過ぎました。"), ""))
+            } @else if shown.is_empty() {
+                (empty(visit.say("Nothing is before this.", "これより前の記録はありません。"), ""))
+            }
+            @if let Some(first) = first.filter(|_| hidden > 0) {
+                p class="onward" {
+                    a href={ (visit.link_with(&[("before", &first.to_string())])) "#story" } {
+                        "← " (number(hidden as u64)) (visit.say(" earlier entries", " 件の以前の記録"))
+                    }
+                }
+            }
+            ol class="timeline" {
+                @for ((at, place), said) in shown.iter().enumerate().zip(&said) {
+                    @let event = &story.events[*place];
+                    li class=(event.kind.word()) id=[story.numbers.get(*place).map(|n| format!("e{n}"))] {
+                        (visit.when(event.at)) " " (event_pill(visit.lang, event.kind))
+                        @if event.attempt > 0 { " " span class="soft" { (visit.say("try ", "試行 ")) (event.attempt) } }
+                        @if story.recipients.len() > 1 && only.is_none() { p class="strong" { (foreign(address(story, event), 320)) } }
+                        (step(visit, story, event))
+                        (talk(visit, story, *place, said, newest_said == Some(at)))
+                        @for link in &story.links(*place) {
+                            p class="reply" { a href={ "#e" (link.number) } { (link_line(visit.lang, link, &visit.about)) } }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// What was said in an attempt, as far as this page has room.
+enum SaidHere {
+    /// It was no attempt, or nothing was said.
+    Nothing,
+    /// All of it.
+    All(Conversation),
+    /// There is something, on a page of its own.
+    Elsewhere,
+}
+
+fn said_in(visit: &Visit<'_>, story: &Story, places: &[usize], asked: Option<u64>) -> Result<Vec<SaidHere>, Missing> {
+    let numbers: Vec<u64> = places.iter().map(|place| story.numbers.get(*place).copied().unwrap_or(0)).collect();
+    let found = visit.daemon.conversations(&numbers)?;
+    let mut left = SAID_OCTETS;
+    let mut out: Vec<SaidHere> = Vec::with_capacity(found.len());
+    // The newest ones have the room; who asks for one sees it.
+    for (number, conversation) in numbers.iter().zip(found).rev() {
+        out.push(match conversation.filter(|c| !c.is_empty()) {
+            None => SaidHere::Nothing,
+            Some(c) if asked == Some(*number) => SaidHere::All(c),
+            Some(c) if c.octets().len() <= left => {
+                left -= c.octets().len();
+                SaidHere::All(c)
+            }
+            Some(_) => {
+                left = 0;
+                SaidHere::Elsewhere
+            }
+        });
+    }
+    out.reverse();
+    Ok(out)
+}
+
+fn address<'s>(story: &'s Story, event: &Event) -> &'s str {
+    story.recipients.iter().find(|r| r.key == event.key).map_or("", |r| r.address.as_str())
+}
+
+/// One step: what it means, what to do, and what the log says.
+fn step(visit: &Visit<'_>, story: &Story, event: &Event) -> Markup {
+    let meaning = plain(event);
+    html! {
+        @if event.kind == EventKind::Queued {
+            p { (visit.say("Accepted, and safe on disk.", "受け付け、ディスクに保存しました。")) }
+            @if let Some(ip) = story.message.source_ip { p class="reply" { (visit.say("from ", "送信元 ")) span class="mono" { (ip) } } }
+        }
+        @if let Some(plain) = meaning {
+            p class="means" { (plain.says(language(visit.lang))) }
+            @if let Some(next) = plain.next(language(visit.lang)).filter(|_| event.kind != EventKind::Succeeded) {
+                p class="todo" { (next) }
+            }
+        }
+        @if let Some(detail) = &event.detail { (details(visit, event, detail)) }
+        @if let Some(operator) = &event.operator { p class="reply" { (visit.say("by ", "実行者: ")) (foreign(operator, 200)) } }
+        @if let Some(next) = event.next_try && next > visit.now {
+            p class="reply" { (visit.say("next try ", "次回の試行: ")) (visit.lang.relative(next, visit.now)) }
+        }
+    }
+}
+
+fn details(visit: &Visit<'_>, event: &Event, detail: &AttemptDetail) -> Markup {
+    html! {
+        @if !detail.reply.is_empty() { p class="answer mono" { (foreign(&detail.reply, 2000)) } }
+        p class="reply" {
+            @if !detail.host.is_empty() { (foreign(&detail.host, 255)) }
+            @if let Some(address) = detail.address { " " span class="mono" { (address) } }
+            @if let Some(ip) = detail.sender_ip { " " (visit.say("from ", "送信元 ")) span class="mono" { (ip) } }
+            @if !detail.host.is_empty() && !event.kind.is_return() {
+                " · " @if detail.tls.is_empty() { (visit.say("without TLS", "TLSなし")) } @else { (foreign(&detail.tls, 200)) }
+            }
+            @if let Some(phase) = detail.phase.filter(|_| event.kind != EventKind::Succeeded) { " · " (visit.say("at ", "段階: ")) (phase.word()) }
+            @if let Some(class) = detail.error {
+                " · " (class_words(visit.lang, class))
+                @if let Some(trouble) = detail.trouble { " · " (trouble_name(visit.lang, trouble)) }
+                " · " (strength(visit.lang, detail.hard))
+            }
+            @if detail.possible_duplicate { " · " (visit.say("possible duplicate", "重複の可能性あり")) }
+            @if !event.kind.is_return() { " · " (detail.duration.as_millis()) " ms" }
+        }
+    }
+}
+
+fn talk(visit: &Visit<'_>, story: &Story, place: usize, said: &SaidHere, is_open: bool) -> Markup {
+    let number = story.numbers.get(place).copied().unwrap_or(0);
+    html! {
+        @match said {
+            SaidHere::Nothing => {},
+            SaidHere::All(conversation) => {
+                details class="said" open[is_open || visit.request.param("said") == number.to_string()] {
+                    summary { (visit.say("The whole conversation", "通信記録（SMTP）")) }
+                    (said::table(visit, conversation))
+                }
+            },
+            SaidHere::Elsewhere => {
+                p class="reply" {
+                    a href={ (visit.link_with(&[("said", &number.to_string())])) "#e" (number) } { (visit.say("Show the whole conversation", "通信記録（SMTP）を表示")) }
+                }
+            },
+        }
+    }
+}
+
+/// What another event is about, or what came back about it (R11): what, when, and what it says.
+fn link_line(lang: Lang, link: &Linked, about: &About) -> Markup {
+    let event = &link.event;
+    html! {
+        @if event.kind.is_return() {
+            (lang.say("came back later: ", "その後の返送: "))
+        } @else {
+            (lang.say("about: ", "対象の配信: "))
+        }
+        (lang.event(event.kind.word())) " " (about.zone.full(event.at))
+        @if let Some(detail) = event.detail.as_ref().filter(|_| event.kind.is_error()) {
+            @if let Some(class) = detail.error { " · " (class_words(lang, class)) " · " (strength(lang, detail.hard)) }
+            " · " (foreign(&detail.reply, 300))
+        }
+    }
+}
+
+fn strength(lang: Lang, hard: bool) -> &'static str {
+    if hard { lang.say("hard", "ハード") } else { lang.say("soft", "ソフト") }
+}
+
+/// Whose trouble a failure is.
+fn trouble_name(lang: Lang, trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Recipient => lang.say("the recipient's", "宛先の問題"),
+        Trouble::Reputation => lang.say("our reputation", "送信元の評価"),
+        Trouble::Authentication => lang.say("our authentication", "送信ドメイン認証"),
+        Trouble::Content => lang.say("the content", "メールの内容"),
+        Trouble::Destination => lang.say("the destination's", "配信先の問題"),
+        Trouble::Policy => lang.say("policy", "ポリシー"),
+    }
+}
+
+/// One event as a line of a list, linked to its message.
+pub(in crate::http::console) fn event_row(lang: Lang, row: &LogRow, about: &About, now: Timestamp) -> Markup {
+    let kind = row.event.kind;
+    let reply = row.event.detail.as_ref().map_or("", |d| d.reply.as_str());
+    html! {
+        a class="row" href=(lang.href(&format!("/message/{}", row.message.id))) {
+            time datetime=(row.event.at.rfc3339()) { (about.zone.short(row.event.at, now)) }
+            span { (event_pill(lang, kind)) }
+            span class="what" {
+                span class="strong" { (foreign(&row.recipient, 120)) }
+                " " span class="soft" { (title_line(lang, &row.message.facts.subject, row.message.len)) }
+                @match kind {
+                    EventKind::Deferred | EventKind::Failed | EventKind::Bounced | EventKind::Complained if !reply.is_empty() => {
+                        span class="reply clip" { (foreign(reply, 300)) }
+                    },
+                    EventKind::Queued | EventKind::Deferred | EventKind::Succeeded | EventKind::Failed | EventKind::Dropped => {},
+                    EventKind::Bounced | EventKind::Complained => {},
+                }
+                @if let Some(link) = row.links.last() {
+                    span class="reply clip" { (link_line(lang, link, about)) }
+                }
+            }
+        }
+    }
+}

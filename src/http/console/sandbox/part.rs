@@ -1,0 +1,51 @@
+//! The attachments of a mail: a list, and each as a file.
+
+use maud::{Markup, html};
+
+use super::super::{
+    Answer, Missing, Visit,
+    parts::{foreign, number, size},
+};
+use crate::{
+    http::exchange::{Response, percent_encode},
+    ids::MessageId,
+    mail::parts::Parts,
+};
+
+/// Attachments that are listed.
+const LISTED_MAX: usize = 100;
+
+/// The list, each with a link to its file.
+pub(super) fn list(visit: &Visit<'_>, id: MessageId, parts: &Parts<'_>) -> Markup {
+    let all = &parts.attachments;
+    html! {
+        section {
+            h2 { (visit.say("Attachments", "添付ファイル")) small { (number(all.len() as u64)) } }
+            ul class="rows" {
+                @for (n, part) in all.iter().take(LISTED_MAX).enumerate() {
+                    li { a class="row mail" href={ "/sandbox/" (id) "/part/" (n + 1) } download {
+                        span class="what" {
+                            span class="strong" { (foreign(&part.file_name(n + 1), 200)) }
+                            span class="reply mono" { (foreign(&part.content_type, 100)) }
+                        }
+                        span class="soft nowrap" { (size(part.bytes().len() as u64)) }
+                    } }
+                }
+            }
+            @if all.len() > LISTED_MAX {
+                p class="hint" { (visit.say("The first 100 are listed; the download of the mail has all.", "先頭の100件を表示しています。すべてはメールのダウンロードに含まれます。")) }
+            }
+        }
+    }
+}
+
+/// One of them as a file, whatever it says it is: no browser renders or runs it here.
+pub(super) fn download(visit: &Visit<'_>, id: MessageId, n: &str) -> Answer {
+    let n: usize = n.parse().map_err(|_| Missing::Nothing)?;
+    let (_, source) = visit.daemon.sandbox_read(id)?.ok_or(Missing::Nothing)?;
+    let parts = Parts::of(&source);
+    let part = n.checked_sub(1).and_then(|at| parts.attachments.get(at)).ok_or(Missing::Nothing)?;
+    let name = percent_encode(&part.file_name(n));
+    Ok(Response::new(200, "application/octet-stream", part.bytes().into_owned())
+        .with("Content-Disposition", format!("attachment; filename*=UTF-8''{name}")))
+}
