@@ -89,7 +89,7 @@ fn main() {
     };
     let options = StoreOptions { data_dir: dir.clone(), clock: clock.clone(), disk_free_min: 0, retention };
     let store = Store::open(options).unwrap().store;
-    let no_tls = Arc::new(|_, _| Ok(Taken::nothing()));
+    let no_tls = Arc::new(|_: Vec<u8>, _: &Origin| Ok(Taken::nothing()));
     let keeper = Keeper::new(store, clock.clone(), InForce::new(Config::default()), Arc::default(), no_tls);
     let mut next = 0;
     let mut set = |reports: u64, records: u32| -> Vec<Vec<u8>> {

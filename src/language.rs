@@ -2,6 +2,8 @@
 //!
 //! Always: a text stands in both at the place where it is used.
 
+use std::fmt;
+
 /// A language.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Language {
@@ -16,5 +18,43 @@ impl Language {
     /// The language of a code, `ja` or any other.
     pub fn of_code(code: &str) -> Self {
         if code == "ja" { Language::Japanese } else { Language::English }
+    }
+
+    /// The one of two that is in this language.
+    pub fn pick<T>(self, english: T, japanese: T) -> T {
+        match self {
+            Language::English => english,
+            Language::Japanese => japanese,
+        }
+    }
+}
+
+/// Words for people, in both languages; shown without a language, they are English.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Said {
+    english: String,
+    japanese: String,
+}
+
+impl Said {
+    /// Words.
+    pub fn new(english: impl Into<String>, japanese: impl Into<String>) -> Self {
+        Said { english: english.into(), japanese: japanese.into() }
+    }
+
+    /// Words that are made once for each language.
+    pub fn told(words: impl Fn(Language) -> String) -> Self {
+        Said { english: words(Language::English), japanese: words(Language::Japanese) }
+    }
+
+    /// The words of a language.
+    pub fn words(&self, language: Language) -> &str {
+        language.pick(&self.english, &self.japanese)
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.english)
     }
 }

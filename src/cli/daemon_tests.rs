@@ -221,7 +221,7 @@ fn json_lines_keep_their_schema() {
         ["destination", "last_reply", "next_try", "paused", "running", "waiting"]
     );
     assert_eq!(keys(&first("queue pauses --json")), ["destination", "operator", "reason", "since", "until", "waiting"]);
-    assert_eq!(keys(&first("explain a@docomo.example --from b@example.jp --json")), ["says", "topic"]);
+    assert_eq!(keys(&first("explain a@docomo.example --from b@example.jp --json")), ["says", "says_ja", "topic"]);
     assert_eq!(
         keys(&first("user list --json")),
         sorted(&[
@@ -417,6 +417,9 @@ fn the_reasons_are_told_one_topic_a_line() {
     assert_eq!(lines[0], "policy    shop@example.jp may send, user \"shop-app\"");
     assert_eq!(lines[2], "site      mx1.docomo.example (+2), 3 of 8 connections");
     assert_eq!(lines.len(), 6, "{}", ran.out);
+    for line in ["explain a@b.example --from <> --lang ja", &format!("queue show {} --lang ja", fake::id(3))] {
+        assert!(run(&rig, line).out.contains("4 分後に送信します。"), "{line}");
+    }
     assert!(run(&rig, "explain a@b.example --from <>").out.starts_with("policy    <> may send"));
     for (line, code, words) in [
         ("explain a@b.example", 2, "--from"),

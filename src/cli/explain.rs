@@ -4,11 +4,11 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::{
     Target,
-    args::text,
+    args::{language, language_flag, text},
     client::{Client, DONE, NO, Query, Trouble},
     table::{Output, clean, json_flag, on_terminal, width},
 };
-use crate::http::rows::FactOut;
+use crate::{http::rows::FactOut, language::Language};
 
 const HELP: &str = "\
 Prints the chain of decisions: who may send, the class, the route, the site with its MX hosts, the TLS policy and
@@ -33,6 +33,7 @@ pub fn command() -> Command {
                 .help("The envelope sender; <> for none at all"),
         )
         .arg(Arg::new("user").long("user").value_name("NAME").help("The API user that would submit it"))
+        .arg(language_flag())
         .arg(json_flag())
 }
 
@@ -51,7 +52,7 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
     if args.get_flag("json") {
         output.out.write_all(&answer.body)?;
     } else {
-        print_facts(&facts, "", output)?;
+        print_facts_in(language(args), &facts, "", output)?;
     }
     if facts.is_empty() {
         output.note("The daemon has nothing to say about it: this delivery mode decides nothing by address.")?;
@@ -59,14 +60,27 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
     Ok(if facts.is_empty() { NO } else { DONE })
 }
 
-/// Facts, one a line, aligned; a topic that goes on is named once.
+/// Facts in English.
 pub(super) fn print_facts(facts: &[FactOut], indent: &str, output: &mut Output<'_>) -> Result<(), Trouble> {
+    print_facts_in("en", facts, indent, output)
+}
+
+/// Facts in a language, one a line, aligned; a topic that goes on is named once.
+pub(super) fn print_facts_in(
+    language: &str,
+    facts: &[FactOut],
+    indent: &str,
+    output: &mut Output<'_>,
+) -> Result<(), Trouble> {
+    let is_japanese = Language::of_code(language) == Language::Japanese;
     let column = facts.iter().map(|fact| width(&clean(&fact.topic))).max().unwrap_or(0) + 2;
     let mut before = "";
     for fact in facts {
         let topic = if fact.topic == before { String::new() } else { clean(&fact.topic) };
         let pad = " ".repeat(column.saturating_sub(width(&topic)));
-        output.line(&format!("{indent}{topic}{pad}{}", clean(&fact.says)))?;
+        // An older daemon tells it in English alone.
+        let says = if is_japanese && !fact.says_ja.is_empty() { &fact.says_ja } else { &fact.says };
+        output.line(&format!("{indent}{topic}{pad}{}", clean(says)))?;
         before = &fact.topic;
     }
     Ok(())

@@ -4,7 +4,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::{
     Target,
-    args::{language_flag, text},
+    args::{language, language_flag, text},
     client::{Client, DONE, NO, Query, Trouble},
     log::{link_words, trouble_words, word},
     queue::{next_try, print_reasons, state_word},
@@ -94,7 +94,7 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
             print_troubles(story, &zone, output)?;
         }
         for story in &stories {
-            print_reasons(&story.recipients, output)?;
+            print_reasons(language(args), &story.recipients, output)?;
             if said::wanted(args) {
                 output.line(&format!("\nMessage {}", clean(&story.message.queue_id)))?;
                 said::print(story, &zone, output)?;

@@ -4,9 +4,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{
     Target,
-    args::{language_flag, rows_wanted, text},
+    args::{language, language_flag, rows_wanted, text},
     client::{Answer, Client, DONE, NO, Query, Trouble},
-    explain::print_facts,
+    explain::print_facts_in,
     log::word,
     pauses, said,
     table::{Output, Table, clean, json_flag, on_terminal},
@@ -281,7 +281,7 @@ fn show(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u
         return Ok(DONE);
     }
     for story in answer.rows::<StoryOut>()? {
-        print_story(&story, &answer, output)?;
+        print_story(&story, &answer, language(args), output)?;
         if said::wanted(args) {
             said::print(&story, &answer.zone(), output)?;
         }
@@ -289,7 +289,7 @@ fn show(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u
     Ok(DONE)
 }
 
-fn print_story(story: &StoryOut, answer: &Answer, output: &mut Output<'_>) -> Result<(), Trouble> {
+fn print_story(story: &StoryOut, answer: &Answer, language: &str, output: &mut Output<'_>) -> Result<(), Trouble> {
     let (zone, now) = (answer.zone(), answer.now());
     let m = &story.message;
     let time = |text: &str, zone: &Zone| of_rfc3339(text).map_or_else(String::new, |t| zone.full(t));
@@ -323,7 +323,7 @@ fn print_story(story: &StoryOut, answer: &Answer, output: &mut Output<'_>) -> Re
         table.row([r.recipient.clone(), state_word(r).to_owned(), r.attempts.to_string(), next, r.last_reply.clone()]);
     }
     table.print(output, "  ")?;
-    print_reasons(&story.recipients, output)?;
+    print_reasons(language, &story.recipients, output)?;
     output.line("\nWhat happened")?;
     let mut table = Table::new(&["TIME", "STATUS", "RECIPIENT", "HOST", "ANSWER"]);
     for e in &story.events {
@@ -342,10 +342,14 @@ pub(super) fn state_word(recipient: &RecipientOut) -> &str {
 }
 
 /// How those that wait are treated, and why.
-pub(super) fn print_reasons(recipients: &[RecipientOut], output: &mut Output<'_>) -> Result<(), Trouble> {
+pub(super) fn print_reasons(
+    language: &str,
+    recipients: &[RecipientOut],
+    output: &mut Output<'_>,
+) -> Result<(), Trouble> {
     for recipient in recipients.iter().filter(|r| !r.facts.is_empty()) {
         output.line(&format!("\nHow {} goes, and why", clean(&recipient.recipient)))?;
-        print_facts(&recipient.facts, "  ", output)?;
+        print_facts_in(language, &recipient.facts, "  ", output)?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::{
     config::{Ipv6, Mode, Rule},
     fact::Fact,
     ids::UserKey,
+    language::Language,
     smtp::{address::Mailbox, client::words},
 };
 
@@ -38,9 +39,9 @@ impl Deliverer {
         let lane = lane_of(&settings.delivery, recipient);
         let site = shared.site(&settings, &lane).await;
         let mut facts = vec![
-            Fact::new("route", route_words(&settings, &site.routed)),
-            Fact::new("rule", rule_words(shared, &settings, recipient, &site.routed)),
-            Fact::new("site", site_words(&site)),
+            Fact::told("route", |language| route_words(&settings, &site.routed, language)),
+            Fact::told("rule", |language| rule_words(shared, &settings, recipient, &site.routed, language)),
+            Fact::told("site", |language| site_words(&site, language)),
         ];
         facts.extend(shared.mx_facts(&settings, &site.routed).await);
         facts.extend(shared.tls_facts(&settings, &site.routed.way).await);
@@ -49,31 +50,45 @@ impl Deliverer {
     }
 }
 
-fn route_words(settings: &Settings, routed: &Routed) -> String {
-    let by_rule = |rule: &Rule| format!("as the rule \"{}\" says", rule.name);
+fn route_words(settings: &Settings, routed: &Routed, language: Language) -> String {
+    let by_rule = |rule: &Rule| {
+        language.pick(format!("as the rule \"{}\" says", rule.name), format!("配信速度ルール「{}」による", rule.name))
+    };
     let rule = routed.rule.map(|at| &settings.delivery.rules[at]);
     if let Some(host) = smarthost_of(routed) {
         let why = match rule.filter(|rule| rule.smarthost.as_ref() == Some(host)) {
             Some(rule) => by_rule(rule),
-            None => "as [delivery] smarthost says".to_owned(),
+            None => language.pick("as [delivery] smarthost says", "[delivery] smarthost による").to_owned(),
         };
-        return format!("to the smarthost {host}, {why}");
+        return language
+            .pick(format!("to the smarthost {host}, {why}"), format!("スマートホスト {host} へ送信します（{why}）。"));
     }
     let Way::Domain(domain) = &routed.way else { return String::new() };
-    match &routed.mx {
-        Mx::NotAsked => format!("to the address {domain} itself"),
-        Mx::Hosts { implicit: true, .. } => format!("to {domain} itself: it has no MX"),
-        Mx::Hosts { .. } => format!("to the MX hosts of {domain}"),
-        Mx::None { why, .. } => format!("nowhere: {domain}: {why}"),
-    }
+    let (english, japanese) = match &routed.mx {
+        Mx::NotAsked => (format!("to the address {domain} itself"), format!("アドレス {domain} へ直接送信します。")),
+        Mx::Hosts { implicit: true, .. } => {
+            (format!("to {domain} itself: it has no MX"), format!("MX レコードがないため、{domain} へ直接送信します。"))
+        }
+        Mx::Hosts { .. } => (format!("to the MX hosts of {domain}"), format!("{domain} の MX ホストへ送信します。")),
+        Mx::None { why, .. } => (format!("nowhere: {domain}: {why}"), format!("送信先がありません。{domain}：{why}")),
+    };
+    language.pick(english, japanese)
 }
 
-fn rule_words(shared: &Shared, settings: &Settings, recipient: &Mailbox, routed: &Routed) -> String {
+fn rule_words(
+    shared: &Shared,
+    settings: &Settings,
+    recipient: &Mailbox,
+    routed: &Routed,
+    language: Language,
+) -> String {
     let all = &settings.delivery.rules;
+    let n = all.len();
     let Some(at) = routed.rule else {
-        return match all.len() {
-            0 => "none is configured".to_owned(),
-            n => format!("none of the {n} applies"),
+        return match n {
+            0 => language.pick("none is configured", "配信速度ルールは設定されていません。").to_owned(),
+            n => language
+                .pick(format!("none of the {n} applies"), format!("{n} 個の配信速度ルールのいずれにも一致しません。")),
         };
     };
     let rule = &all[at];
@@ -82,33 +97,62 @@ fn rule_words(shared: &Shared, settings: &Settings, recipient: &Mailbox, routed:
     let hosts = || routed.mx.names().chain(smarthost);
     let by_host = rule.mx_hosts.iter().find_map(|p| hosts().find(|host| p.is_match(host)).map(|host| (p, host)));
     let why = match (by_address, by_host) {
-        (Some(pattern), _) => format!("its pattern '{pattern}' matches the address"),
-        (None, Some((pattern, host))) => format!("its pattern '{pattern}' matches the MX host {host}"),
-        (None, None) => "a pattern of it matches the domain".to_owned(),
+        (Some(pattern), _) => language.pick(
+            format!("its pattern '{pattern}' matches the address"),
+            format!("パターン '{pattern}' が宛先アドレスに一致します"),
+        ),
+        (None, Some((pattern, host))) => language.pick(
+            format!("its pattern '{pattern}' matches the MX host {host}"),
+            format!("パターン '{pattern}' が MX ホスト {host} に一致します"),
+        ),
+        (None, None) => {
+            language.pick("a pattern of it matches the domain", "パターンがドメインに一致します").to_owned()
+        }
     };
-    let mut says = vec![format!("\"{}\", number {} of {}: {why}", rule.name, at + 1, all.len())];
+    let (name, number) = (&rule.name, at + 1);
+    let mut says = vec![language.pick(
+        format!("\"{name}\", number {number} of {n}: {why}"),
+        format!("配信速度ルール「{name}」（{n} 個中の {number} 番目）：{why}"),
+    )];
     if let Some(n) = rule.connections_max {
-        says.push(format!("at most {n} connections, shared by all that match it"));
+        says.push(language.pick(
+            format!("at most {n} connections, shared by all that match it"),
+            format!("一致する宛先全体で最大 {n} 接続です"),
+        ));
     }
     if !rule.interval.is_zero() {
-        says.push(format!("{} between two messages", words(rule.interval)));
+        let interval = words(rule.interval);
+        says.push(language.pick(format!("{interval} between two messages"), format!("送信の間隔は {interval} です")));
     }
     if rule.fixed {
-        says.push("the speed stays when the destination pushes back".to_owned());
+        let words =
+            language.pick("the speed stays when the destination pushes back", "宛先から抑制されても速度を変えません");
+        says.push(words.to_owned());
     }
     if let Some(known) = shared.uses.of(&rule.name) {
         says.push(match known.last {
-            Some(last) => format!("last used {last}"),
-            None => format!("not used since {}", known.since),
+            Some(last) => language.pick(format!("last used {last}"), format!("最終使用は {last} です")),
+            None => {
+                let since = known.since;
+                language.pick(format!("not used since {since}"), format!("{since} 以降使用されていません"))
+            }
         });
     }
-    says.join("; ")
+    sentence(&says, language)
 }
 
-fn site_words(site: &Site) -> String {
+/// Parts that make one line.
+fn sentence(parts: &[String], language: Language) -> String {
+    language.pick(parts.join("; "), format!("{}。", parts.join("。")))
+}
+
+fn site_words(site: &Site, language: Language) -> String {
     let located = &site.located;
-    let until = words(located.valid_for);
-    format!("{}, shared by all with the key {}; looked up again after {until}", located.name, located.site)
+    let (name, key, until) = (&located.name, &located.site, words(located.valid_for));
+    language.pick(
+        format!("{name}, shared by all with the key {key}; looked up again after {until}"),
+        format!("{name}（キー {key} の宛先で共有）。{until} 後に再確認します。"),
+    )
 }
 
 impl Shared {
@@ -120,25 +164,40 @@ impl Shared {
             let head = format!("{} {} (TTL {})", record.preference, record.host, words(*ttl));
             // Addresses of hosts that are never tried are not asked for.
             if n >= HOSTS_MAX {
-                facts.push(Fact::new("mx", format!("{head}: not tried, it comes after the first {HOSTS_MAX}")));
+                facts.push(Fact::new(
+                    "mx",
+                    format!("{head}: not tried, it comes after the first {HOSTS_MAX}"),
+                    format!("{head}：先頭の {HOSTS_MAX} 台に入らないため、接続しません。"),
+                ));
                 continue;
             }
             let answer = self.resolver.addresses_answer(&record.host, ipv6).await;
-            let addresses = match &answer.records {
+            let addresses = |language: Language| match &answer.records {
                 Ok(list) if !list.is_empty() => {
-                    let shown = list.iter().take(ADDRESSES_SHOWN_MAX).map(|a| address_words(settings, *a));
+                    let shown = list.iter().take(ADDRESSES_SHOWN_MAX).map(|a| address_words(settings, *a, language));
                     let more = list.len().saturating_sub(ADDRESSES_SHOWN_MAX);
-                    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+                    let tail = if more > 0 {
+                        language.pick(format!(" and {more} more"), format!("、ほか {more} 個"))
+                    } else {
+                        String::new()
+                    };
                     let list: Vec<String> = shown.collect();
-                    format!("{}{tail} (TTL {})", list.join(", "), words(answer.ttl))
+                    format!("{}{tail} (TTL {})", list.join(language.pick(", ", "、")), words(answer.ttl))
                 }
-                Ok(_) => "no address".to_owned(),
-                Err(error) => format!("no address: {error}"),
+                Ok(_) => language.pick("no address", "アドレスがありません。").to_owned(),
+                Err(error) => {
+                    language.pick(format!("no address: {error}"), format!("アドレスがありません（{error}）。"))
+                }
             };
-            facts.push(Fact::new("mx", format!("{head}: {addresses}")));
+            let fact = |language: Language| format!("{head}{}{}", language.pick(": ", "："), addresses(language));
+            facts.push(Fact::told("mx", fact));
         }
         if let Some(more) = hosts.len().checked_sub(HOSTS_SHOWN_MAX).filter(|more| *more > 0) {
-            facts.push(Fact::new("mx", format!("and {more} more hosts, which are never tried")));
+            facts.push(Fact::new(
+                "mx",
+                format!("and {more} more hosts, which are never tried"),
+                format!("ほかに {more} 台のホストがありますが、接続しません。"),
+            ));
         }
         facts
     }
@@ -147,58 +206,105 @@ impl Shared {
         let paths: Vec<&PathOffer> = sources::for_user(&site.located.paths, UserKey::of(user)).collect();
         let total: u64 = paths.iter().map(|offer| u64::from(offer.weight)).sum();
         let shown = paths.iter().take(PATHS_SHOWN_MAX);
-        shown.map(|offer| Fact::new("source", self.source_words(settings, site, offer, total))).collect()
+        let words = |offer: &PathOffer, language| self.source_words(settings, site, offer, total, language);
+        shown.map(|offer| Fact::told("source", |language| words(offer, language))).collect()
     }
 
-    fn source_words(&self, settings: &Settings, site: &Site, offer: &PathOffer, total: u64) -> String {
+    fn source_words(
+        &self,
+        settings: &Settings,
+        site: &Site,
+        offer: &PathOffer,
+        total: u64,
+        language: Language,
+    ) -> String {
         let list: Vec<IpAddr> = sources::addresses(offer.path).collect();
         if list.is_empty() {
-            return format!("the system's choice; EHLO {}", settings.sources.hello(None));
+            let hello = settings.sources.hello(None);
+            return language.pick(
+                format!("the system's choice; EHLO {hello}"),
+                format!("送信元アドレスは OS が選びます（EHLO {hello}）。"),
+            );
         }
         let named = |address: &IpAddr| format!("{address} (EHLO {})", settings.sources.hello(Some(*address)));
-        let mut says = vec![list.iter().map(named).collect::<Vec<_>>().join(" and ")];
+        let and = language.pick(" and ", " と ");
+        let mut says = vec![list.iter().map(named).collect::<Vec<_>>().join(and)];
         if u64::from(offer.weight) < total {
-            says.push(format!("weight {} of {total}", offer.weight));
+            let weight = offer.weight;
+            says.push(
+                language
+                    .pick(format!("weight {weight} of {total}"), format!("重みは合計 {total} のうち {weight} です")),
+            );
         }
         if !offer.users.is_empty() {
             let users = list.iter().filter_map(|a| settings.sources.entry(*a)).flat_map(|entry| &entry.users);
             let mut users: Vec<&str> = users.map(String::as_str).collect();
             users.sort_unstable();
             users.dedup();
-            says.push(format!("for {} alone", users.join(", ")));
+            says.push(
+                language.pick(format!("for {} alone", users.join(", ")), format!("{} 専用です", users.join("、"))),
+            );
         }
         let now = self.clock.now();
-        says.extend(list.iter().filter_map(|address| self.warm_up_words(settings, site, *address, now)));
+        let before = says.len();
+        says.extend(list.iter().filter_map(|address| self.warm_up_words(settings, site, *address, now, language)));
         match offer.cap {
-            Some(left) => says.push(format!("{left} recipients may still go by it today")),
-            None if says.iter().any(|part| part.contains("warming up")) => {
-                says.push("no warm address could take more, so that the schedule does not hold it back".to_owned());
-            }
+            Some(left) => says.push(language.pick(
+                format!("{left} recipients may still go by it today"),
+                format!("本日はあと {left} 件の受信者に送信できます"),
+            )),
+            None if says.len() > before => says.push(
+                language
+                    .pick(
+                        "no warm address could take more, so that the schedule does not hold it back",
+                        "ほかに送信できるウォームアップ済みのアドレスがないため、ウォームアップの上限は適用しません",
+                    )
+                    .to_owned(),
+            ),
             None => {}
         }
-        says.extend(
-            list.iter()
-                .filter(|a| !self.presence.has(**a, self.now()))
-                .map(|address| format!("this machine does not have {address}")),
-        );
-        says.join("; ")
+        says.extend(list.iter().filter(|a| !self.presence.has(**a, self.now())).map(|address| {
+            language
+                .pick(format!("this machine does not have {address}"), format!("このサーバーに {address} はありません"))
+        }));
+        sentence(&says, language)
     }
 
-    fn warm_up_words(&self, settings: &Settings, site: &Site, address: IpAddr, now: Timestamp) -> Option<String> {
+    fn warm_up_words(
+        &self,
+        settings: &Settings,
+        site: &Site,
+        address: IpAddr,
+        now: Timestamp,
+        language: Language,
+    ) -> Option<String> {
         let cap = settings.cap_today(address, now.day())?;
         let from = settings.sources.entry(address)?.warm_up_from?;
         let Some(day) = (now.day() + 1).checked_sub(from).filter(|day| *day > 0) else {
-            return Some(format!("{address} begins warming up in {} days", from - now.day()));
+            let days = from - now.day();
+            return Some(language.pick(
+                format!("{address} begins warming up in {days} days"),
+                format!("{address} のウォームアップは {days} 日後に始まります"),
+            ));
         };
-        let sent = cap - self.warm_ups.left(address, &site.provider, cap, now.day());
-        Some(format!("{address} is warming up, day {day}: {sent} of {cap} recipients of {} today", site.provider))
+        let provider = &site.provider;
+        let sent = cap - self.warm_ups.left(address, provider, cap, now.day());
+        Some(language.pick(
+            format!("{address} is warming up, day {day}: {sent} of {cap} recipients of {provider} today"),
+            format!(
+                "{address} はウォームアップ {day} 日目です（本日の {provider} 宛は {cap} 件中 {sent} 件を送信済み）"
+            ),
+        ))
     }
 }
 
-fn address_words(settings: &Settings, address: IpAddr) -> String {
+fn address_words(settings: &Settings, address: IpAddr, language: Language) -> String {
     let guarded = settings.delivery.block_private_destinations && settings.delivery.mode == Mode::Internet;
     if guarded && !route::is_public(address) {
-        format!("{address} (private or reserved: refused)")
+        language.pick(
+            format!("{address} (private or reserved: refused)"),
+            format!("{address}（プライベートまたは予約済みのため接続しません）"),
+        )
     } else {
         address.to_string()
     }

@@ -263,6 +263,17 @@ impl NotSigned {
         }
     }
 
+    /// In Japanese words.
+    fn words_in_japanese(self) -> &'static str {
+        match self {
+            NotSigned::NoKey => "ヘッダー From のドメインにも、その上位ドメインにも鍵がありません",
+            NotSigned::NoFrom => "ヘッダーに、ドメインのある From がありません",
+            NotSigned::SeveralFrom => "ヘッダーに From が複数あります",
+            NotSigned::LongHeader => "ヘッダーが 256 KiB を超えています",
+            NotSigned::PassedOn => "受信メールの転送であり、このサーバーの利用者が書いたものではありません",
+        }
+    }
+
     fn count(self, metrics: &Metrics) {
         match self {
             NotSigned::NoKey => &metrics.dkim_unsigned_no_key,
@@ -297,9 +308,14 @@ pub fn fact(signers: Result<Arc<Vec<Identity>>, NotSigned>) -> Fact {
                 let (domain, selector, key) = (&i.domain, &i.selector, &i.key);
                 format!("d={domain} s={selector} ({}, {} bits)", key.algorithm().name(), key.bits())
             });
-            Fact::new("dkim", format!("signed: {}", each.collect::<Vec<_>>().join("; ")))
+            let each = each.collect::<Vec<_>>().join("; ");
+            Fact::new("dkim", format!("signed: {each}"), format!("署名します：{each}"))
         }
-        Err(why) => Fact::new("dkim", format!("not signed: {}", why.words())),
+        Err(why) => Fact::new(
+            "dkim",
+            format!("not signed: {}", why.words()),
+            format!("署名しません：{}", why.words_in_japanese()),
+        ),
     }
 }
 
@@ -316,8 +332,17 @@ pub fn fact_of_kept(lead: &[u8]) -> Fact {
     let each = text.split("DKIM-Signature:").skip(1).take(TOLD_MAX);
     let each: Vec<String> =
         each.map(|field| format!("d={} s={} ({})", tag(field, "d"), tag(field, "s"), tag(field, "a"))).collect();
+    let each = each.join("; ");
     match each.is_empty() {
-        true => Fact::new("dkim", "not signed at its first try; it stays as it was"),
-        false => Fact::new("dkim", format!("signed at its first try: {}; it stays as it was", each.join("; "))),
+        true => Fact::new(
+            "dkim",
+            "not signed at its first try; it stays as it was",
+            "初回の送信時に署名していません。再送でも署名しません。",
+        ),
+        false => Fact::new(
+            "dkim",
+            format!("signed at its first try: {each}; it stays as it was"),
+            format!("初回の送信時に署名しました：{each}。再送でも同じ署名を使います。"),
+        ),
     }
 }

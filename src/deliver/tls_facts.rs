@@ -12,7 +12,7 @@ use super::{
     sts::Known,
     tls_policy::{Dane, Policy},
 };
-use crate::fact::Fact;
+use crate::{fact::Fact, language::Language};
 
 /// The topic.
 const TOPIC: &str = "tls";
@@ -22,12 +22,19 @@ impl Shared {
     /// that an attempt would try.
     pub(super) async fn tls_facts(&self, settings: &Settings, way: &Way) -> Vec<Fact> {
         let (policy, entry) = configured_tls(&settings.delivery, way);
-        let by = match (way, entry) {
-            (Way::Smarthost(_), _) => "[delivery] smarthost_tls".to_owned(),
-            (Way::Domain(_), None) => "[delivery] tls".to_owned(),
-            (Way::Domain(_), Some(n)) => format!("[[delivery.tls_policy]] number {n}"),
+        let same = |place: &str| [place.to_owned(), place.to_owned()];
+        let [by, by_ja] = match (way, entry) {
+            (Way::Smarthost(_), _) => same("[delivery] smarthost_tls"),
+            (Way::Domain(_), None) => same("[delivery] tls"),
+            (Way::Domain(_), Some(n)) => {
+                [format!("[[delivery.tls_policy]] number {n}"), format!("{n} 番目の [[delivery.tls_policy]]")]
+            }
         };
-        let mut facts = vec![Fact::new(TOPIC, format!("configured: {} by {by}", policy.word()))];
+        let mut facts = vec![Fact::new(
+            TOPIC,
+            format!("configured: {} by {by}", policy.word()),
+            format!("設定：{}（{by_ja} による）", policy.word()),
+        )];
         if policy == Policy::None {
             return facts;
         }
@@ -37,32 +44,50 @@ impl Shared {
         let Ok(found) = finder.hosts(way).await else { return facts };
         let Some(domain) = found.domain() else { return facts };
         let sts = if settings.delivery.mta_sts { self.tls.sts.ask(domain).await } else { Known::default() };
-        facts.push(Fact::new(TOPIC, self.sts_words(settings, &sts)));
+        facts.push(Fact::told(TOPIC, |language| self.sts_words(settings, &sts, language)));
         facts.extend(unlisted(&sts, &found));
         if settings.delivery.dane && found.names_are_secure() {
             for host in found.names() {
                 let dane = finder.dane(&found, host, None).await;
-                facts.push(Fact::new(TOPIC, dane_words(&dane, host)));
+                facts.push(Fact::told(TOPIC, |language| dane_words(&dane, host, language)));
             }
         } else if settings.delivery.dane {
-            facts.push(Fact::new(TOPIC, format!("DANE: none, DNSSEC does not cover the MX records of {domain}")));
+            facts.push(Fact::new(
+                TOPIC,
+                format!("DANE: none, DNSSEC does not cover the MX records of {domain}"),
+                format!("DANE：なし。{domain} の MX レコードは DNSSEC で保護されていません。"),
+            ));
         } else {
-            facts.push(Fact::new(TOPIC, "DANE: off, [delivery] dane = false"));
+            facts.push(Fact::new(
+                TOPIC,
+                "DANE: off, [delivery] dane = false",
+                "DANE：無効です（[delivery] dane = false）。",
+            ));
         }
         facts
     }
 
-    fn sts_words(&self, settings: &Settings, known: &Known) -> String {
+    fn sts_words(&self, settings: &Settings, known: &Known, language: Language) -> String {
+        let either = |english: &str, japanese: &str| language.pick(english, japanese).to_owned();
         match (&known.held, known.uncertain) {
-            _ if !settings.delivery.mta_sts => "MTA-STS: off, [delivery] mta_sts = false".into(),
+            _ if !settings.delivery.mta_sts => {
+                either("MTA-STS: off, [delivery] mta_sts = false", "MTA-STS：無効です（[delivery] mta_sts = false）。")
+            }
             (Some(held), _) => {
                 let now = self.clock.now();
+                let span = |d: Duration| span(d, language);
                 let (age, left) = (span(now.since(held.fetched())), span(held.expires().since(now)));
-                let mode = held.policy.mode.word();
-                format!("MTA-STS: {mode}, fetched {age} ago, id {}, holds for {left} more", held.id)
+                let (mode, id) = (held.policy.mode.word(), &held.id);
+                language.pick(
+                    format!("MTA-STS: {mode}, fetched {age} ago, id {id}, holds for {left} more"),
+                    format!("MTA-STS：{mode}（{age}前に取得、id {id}、あと{left}有効）"),
+                )
             }
-            (None, true) => "MTA-STS: not known, the policy could not be had; mail goes without".into(),
-            (None, false) => "MTA-STS: none".into(),
+            (None, true) => either(
+                "MTA-STS: not known, the policy could not be had; mail goes without",
+                "MTA-STS：不明です。ポリシーを取得できないため、適用せずに送信します。",
+            ),
+            (None, false) => either("MTA-STS: none", "MTA-STS：なし"),
         }
     }
 }
@@ -71,25 +96,38 @@ fn unlisted(sts: &Known, found: &Found) -> Option<Fact> {
     let held = sts.held.as_ref()?;
     let unlisted: Vec<&str> =
         found.names().iter().map(String::as_str).filter(|host| !held.policy.allows(host)).collect();
-    (!unlisted.is_empty())
-        .then(|| Fact::new(TOPIC, format!("MTA-STS: the policy does not list {}", unlisted.join(", "))))
+    (!unlisted.is_empty()).then(|| {
+        Fact::new(
+            TOPIC,
+            format!("MTA-STS: the policy does not list {}", unlisted.join(", ")),
+            format!("MTA-STS：ポリシーに {} が含まれていません。", unlisted.join("、")),
+        )
+    })
 }
 
-fn dane_words(dane: &DaneHost, host: &str) -> String {
-    match dane.state {
-        Dane::Absent => format!("DANE: none for {host}"),
-        Dane::Usable => format!("DANE: {}", dane.words),
-        Dane::Unusable => format!("DANE: {}: TLS without a check", dane.words),
-        Dane::Failed => format!("DANE: {}: {host} gets no mail for now", dane.words),
+fn dane_words(dane: &DaneHost, host: &str, language: Language) -> String {
+    let words = &dane.words;
+    match (dane.state, language) {
+        (Dane::Absent, Language::English) => format!("DANE: none for {host}"),
+        (Dane::Usable, Language::English) => format!("DANE: {words}"),
+        (Dane::Unusable, Language::English) => format!("DANE: {words}: TLS without a check"),
+        (Dane::Failed, Language::English) => format!("DANE: {words}: {host} gets no mail for now"),
+        (Dane::Absent, Language::Japanese) => format!("DANE：{host} にはありません。"),
+        (Dane::Usable, Language::Japanese) => format!("DANE：{host} で使用します（{words}）。"),
+        (Dane::Unusable, Language::Japanese) => format!("DANE：{host} には検証なしの TLS で送信します（{words}）。"),
+        (Dane::Failed, Language::Japanese) => {
+            format!("DANE：確認できないため、{host} へは当面送信しません（{words}）。")
+        }
     }
 }
 
 /// A span for people, rounded: `2 h`, `3 d`.
-fn span(d: Duration) -> String {
-    match d.as_secs() {
-        s @ 0..120 => format!("{s} s"),
-        s @ 120..7_200 => format!("{} min", (s + 30) / 60),
-        s @ 7_200..172_800 => format!("{} h", (s + 1_800) / 3600),
-        s => format!("{} d", (s + 43_200) / 86_400),
-    }
+fn span(d: Duration, language: Language) -> String {
+    let (n, english, japanese) = match d.as_secs() {
+        s @ 0..120 => (s, "s", "秒"),
+        s @ 120..7_200 => ((s + 30) / 60, "min", "分"),
+        s @ 7_200..172_800 => ((s + 1_800) / 3600, "h", "時間"),
+        s => ((s + 43_200) / 86_400, "d", "日"),
+    };
+    format!("{n} {}", language.pick(english, japanese))
 }

@@ -1,7 +1,7 @@
 //! Sums of days that are over, kept in RAM: a year's graph would read some hundred thousand rows at each look.
 //!
 //! In: days (whose are the zone's), the counts.  Out: the sums of each day, by API user.
-//! Always: a day is kept only when it has been over for [`SETTLED`], for then nothing is added to it; bounded in days, zones and users;
+//! Always: a day is kept only when it has been over for `SETTLED`, for then nothing is added to it; bounded in days, zones and users;
 //! what is not kept is read in as few passes as there are gaps.
 
 use std::{

@@ -46,11 +46,11 @@ use crate::{
 /// What is decided about a destination; one of the facts quotes what came from outside.
 fn decisions(destination: &str) -> Vec<Fact> {
     vec![
-        Fact::new("class", "normal: nothing says otherwise"),
-        Fact::new("site", format!("mx1.{destination} (+2), 3 of 8 connections")),
-        Fact::new("tls", format!("opportunistic, from [delivery] tls; {HOSTILE}")),
-        Fact::new("rule", "docomo: recipients matches @docomo; 4 connections, 250 ms apart"),
-        Fact::new("next try", "in 4 min"),
+        Fact::new("class", "normal: nothing says otherwise", "通常：指定なし"),
+        Fact::told("site", |_| format!("mx1.{destination} (+2), 3 of 8 connections")),
+        Fact::told("tls", |l| l.pick("opportunistic, from [delivery] tls; ", "設定; ").to_owned() + HOSTILE),
+        Fact::told("rule", |_| "docomo: recipients matches @docomo; 4 connections, 250 ms apart".into()),
+        Fact::new("next try", "in 4 min", "4 分後に送信します。"),
     ]
 }
 
@@ -141,7 +141,7 @@ impl Daemon for Fake {
     fn explain(&self, query: &ExplainQuery) -> Result<Vec<Fact>, StoreError> {
         self.check()?;
         let from = query.sender.as_ref().map_or("<>", Mailbox::as_str);
-        let mut facts = vec![Fact::new("policy", format!("{from} may send, user {:?}", query.user))];
+        let mut facts = vec![Fact::told("policy", |_| format!("{from} may send, user {:?}", query.user))];
         facts.extend(decisions(query.recipient.domain()));
         Ok(facts)
     }

@@ -68,10 +68,21 @@ pub type FactsOf = Box<dyn Fn(&Message, &Recipient) -> Vec<Fact> + Send + Sync>;
 const PAUSE: &str = "pause";
 
 fn pause_fact(pause: &Pause, zone: &Zone) -> Fact {
-    let until =
-        pause.until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {}", zone.full(until)));
-    let reason = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
-    Fact::new(PAUSE, format!("nothing goes to {} {until}, by {}{reason}", pause.destination, pause.operator))
+    let Pause { destination, operator, reason, .. } = pause;
+    Fact::told(PAUSE, |language| match language {
+        Language::English => {
+            let until =
+                pause.until.map_or_else(|| "until it is lifted".to_owned(), |at| format!("until {}", zone.full(at)));
+            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            format!("nothing goes to {destination} {until}, by {operator}{reason}")
+        }
+        Language::Japanese => {
+            let until =
+                pause.until.map_or_else(|| "解除されるまで".to_owned(), |at| format!(" {} まで", zone.full(at)));
+            let reason = if reason.is_empty() { String::new() } else { format!("、理由：{reason}") };
+            format!("{destination} への配信は{until}一時停止中です（操作者：{operator}{reason}）。")
+        }
+    })
 }
 
 /// The parts of the running daemon.
@@ -568,10 +579,15 @@ mod tests {
         };
         let zone = Zone::named("Asia/Tokyo");
         let says = pause_fact(&pause, &zone).says;
-        assert_eq!(says, "nothing goes to example.jp until 2026-11-24 22:35:10, by operator root: maintenance");
+        let english = "nothing goes to example.jp until 2026-11-24 22:35:10, by operator root: maintenance";
+        assert_eq!(says.words(Language::English), english);
+        assert_eq!(
+            says.words(Language::Japanese),
+            "example.jp への配信は 2026-11-24 22:35:10 まで一時停止中です（操作者：operator root、理由：maintenance）。"
+        );
         (pause.until, pause.reason) = (None, String::new());
         let fact = pause_fact(&pause, &zone);
         let says = "nothing goes to example.jp until it is lifted, by operator root";
-        assert_eq!((fact.topic, fact.says.as_str()), ("pause", says));
+        assert_eq!((fact.topic, fact.says.words(Language::English)), ("pause", says));
     }
 }

@@ -1,7 +1,7 @@
 //! Acts on the queue that take longer than a page may: they go on by themselves, and people see how far they are.
 //!
 //! In: an act and who does it.  Out: how it ended, or that it goes on; the acts that run and those that lately ended.
-//! Always: at most [`RUNNING_MAX`] run at once, and [`SHOWN_MAX`] are remembered, in RAM; the operation log keeps what was done. A stop
+//! Always: at most [`RUNNING_MAX`] run at once, and `SHOWN_MAX` are remembered, in RAM; the operation log keeps what was done. A stop
 //! cuts an act between two of its steps: what is done is done, and the log has its beginning.
 
 use std::{

@@ -27,7 +27,7 @@ use crate::{
     budget::Lease,
     http::{
         api::{self, Format, Language, fault::Why, reply},
-        exchange::{Door, JSON, LATE_MAX, Peer},
+        exchange::{Door, JSON, LATE_MAX, Peer, path_for_log},
         front::{Duplex, Inner, Origin},
         upstream::{self, Answering, Asking},
         wire::{self, AnswerHead, BodyDecoder, Framing, Head, Refusal},
@@ -203,7 +203,7 @@ async fn serve_one(
     let mut answering = match within(wait, upstream::ask(&front.upstream, asking)).await {
         Some(Ok(answering)) => answering,
         Some(Err(error)) => {
-            log::warn!("http=relay path={:?} error={error:?}", path_of(&head.target));
+            log::warn!("http=relay path={:?} error={error:?}", path_for_log(path_of(&head.target)));
             return Err(refused(refusal(502, "the daemon's own HTTP server did not answer")));
         }
         None => return Err(refused(refusal(504, "the answer took too long"))),
@@ -219,7 +219,8 @@ async fn serve_one(
         Ok(()) if head.keep_alive => Ok(Next::Again),
         Ok(()) => Ok(Next::Close),
         Err(error) => {
-            log::debug!("http=cut peer={} path={:?} error={error:?}", origin.peer, path_of(&head.target));
+            let path = path_for_log(path_of(&head.target));
+            log::debug!("http=cut peer={} path={path:?} error={error:?}", origin.peer);
             Ok(Next::Close)
         }
     }

@@ -25,7 +25,9 @@ pub fn route(daemon: &dyn Daemon, request: &Request) -> Response {
         "/readyz" => |daemon, _| health::readyz(daemon),
         // They ask for no password, and exist for this machine alone.
         "/metrics" if is_near(request) => |daemon, _| metrics::metrics(daemon),
-        "/openapi.json" if is_near(request) => |_, _| api::openapi::response(),
+        "/openapi.json" if is_near(request) || console::gate::seat(daemon, request).is_some() => {
+            |_, _| api::openapi::response()
+        }
         "/status.json" if is_near(request) => |daemon, _| health::status_json(daemon),
         _ if request.door == Door::Control => return Response::error(404, "there is nothing at this path", ""),
         _ => return console::route(daemon, request),

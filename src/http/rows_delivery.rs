@@ -11,6 +11,7 @@ use crate::{
     event::Class,
     fact::Fact,
     http::health::Destination,
+    language::Language,
     net::dns::Validation,
     store::Pause,
 };
@@ -31,11 +32,15 @@ pub struct FactOut {
     pub topic: String,
     /// What is true, and why.
     pub says: String,
+    /// The same in Japanese; empty: an older daemon told it.
+    #[serde(default)]
+    pub says_ja: String,
 }
 
 impl From<&Fact> for FactOut {
     fn from(fact: &Fact) -> Self {
-        FactOut { topic: fact.topic.to_owned(), says: fact.says.clone() }
+        let words = |language| fact.says.words(language).to_owned();
+        FactOut { topic: fact.topic.to_owned(), says: words(Language::English), says_ja: words(Language::Japanese) }
     }
 }
 

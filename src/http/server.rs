@@ -22,7 +22,7 @@ use smol::channel::{self, Receiver, Sender};
 use crate::{
     http::{
         api, console,
-        exchange::{Body, Browser, Door, LATE_MAX, Method, Peer, Request, Response},
+        exchange::{Body, Browser, Door, LATE_MAX, Method, Peer, Request, Response, path_for_log},
         front::bind_private,
         relay::BODY_API_MAX,
         wire,
@@ -236,7 +236,8 @@ fn answer(mut raw: tiny_http::Request, route: &Route, upstream: &Upstream) {
     let head_only = matches!(raw.method(), tiny_http::Method::Head);
     let response = match &request {
         Ok(request) => catch_unwind(AssertUnwindSafe(|| route(request))).unwrap_or_else(|_| {
-            log::error!("http=panic path={:?}; the daemon goes on. Please report this.", request.path);
+            let path = path_for_log(&request.path);
+            log::error!("http=panic path={path:?}; the daemon goes on. Please report this.");
             Response::error(500, "something went wrong inside; the daemon's log has it", "")
         }),
         Err(refusal) => Response::error(refusal.status, refusal.words, ""),

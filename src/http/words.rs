@@ -85,7 +85,8 @@ impl Lang {
         }
         let (ahead, behind) = (at.since(now), now.since(at));
         match (ahead.as_secs(), behind.as_secs(), self.japanese) {
-            (0, 0..=1, _) => self.say("now", "まもなく").to_owned(),
+            (0, 0, _) if at >= now => self.say("now", "まもなく").to_owned(),
+            (0, 0..=1, _) => self.say("just now", "たった今").to_owned(),
             (0, _, false) => format!("{} ago", self.duration(behind)),
             (0, _, true) => format!("{}前", self.duration(behind)),
             (_, _, false) => format!("in {}", self.duration(ahead)),
@@ -134,6 +135,11 @@ impl Lang {
             "return path" => self.say("return path", "返送先アドレス"),
             "trouble" => self.say("trouble", "障害"),
             "next try" => self.say("next try", "次回の試行"),
+            "error" => self.say("errors", "エラー"),
+            "exempt" => self.say("exempt", "停止対象外"),
+            "held" => self.say("held", "保留中のエラー"),
+            "unsubscribed" => self.say("unsubscribed", "配信解除"),
+            "user" => self.say("user", "ユーザー"),
             other => other,
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     deliver::job::{Job, Located, Outcome, Path, Push, PushKind, RecipientResult, SiteFeedback, Verdict},
     event::{AttemptDetail, Class, ErrorClass, EventKind, Phase, WaitReason},
     ids::MessageId,
+    language::Language,
     mail::header::Facts,
     smtp::{
         address::Mailbox,
@@ -524,7 +525,11 @@ fn a_lane_is_located_once_and_its_mail_takes_the_offered_way() {
     assert_eq!(world.peers.locates.load(Ordering::SeqCst), 2);
     assert!(world.peers.paths.lock().expect("whole").iter().all(|path| *path == WAY));
     let facts = world.handle.facts(&Lane("example.org".into()), world.clock.now());
-    assert!(facts.iter().any(|fact| fact.topic == "source" && fact.says.contains("127.0.0.9")), "{facts:?}");
+    assert!(
+        facts.iter().any(|fact| fact.topic == "source" && fact.says.to_string().contains("127.0.0.9")),
+        "{facts:?}"
+    );
+    assert!(facts.iter().all(|fact| !fact.says.words(Language::Japanese).is_ascii()), "{facts:?}");
 }
 
 #[path = "task_trouble_tests.rs"]

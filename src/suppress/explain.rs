@@ -8,13 +8,14 @@ use super::{
     incidents::{HoldState, brake_incidents, domain_of},
     list::row_of,
     lookup::{class_words, words_of},
-    row::{key_of, read_history},
+    row::{Cause, Entry, key_of, read_history},
     rules::threshold,
 };
 use crate::{
+    event::ErrorClass,
     fact::Fact,
     store::{MemoKind, StoreError},
-    unsubscribe::row as unsubscribed,
+    unsubscribe::row::{self as unsubscribed, How},
 };
 
 /// Lists that an address left, as they are shown.
@@ -34,20 +35,41 @@ impl Suppressions {
         let scopes = if own == everybody { vec![everybody.clone()] } else { vec![everybody.clone(), own] };
         for (n, key) in scopes.iter().enumerate() {
             let scope = if n == 0 { String::new() } else { format!(" for mail of {user}") };
+            let scope_ja = if n == 0 { String::new() } else { format!("{user} のメールについて、") };
             let mut row = row_of(memory, key)?;
             row.end_watch(now);
             if let Some(entry) = &row.now {
                 let until =
                     entry.until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {until}"));
-                facts.push(Fact::new("suppression", format!("{}{scope}, {until}", words_of(entry))));
+                facts.push(Fact::new(
+                    "suppression",
+                    format!("{}{scope}, {until}", words_of(entry)),
+                    format!("{scope_ja}{}", japanese_of(entry)),
+                ));
             } else if let Some(lifted) = row.past.first().and_then(|entry| entry.lifted.as_ref()) {
                 let by = if lifted.operator.is_empty() { String::new() } else { format!(" by {}", lifted.operator) };
-                facts.push(Fact::new("suppression", format!("lifted {}{by}{scope}: it is written to", lifted.at)));
+                let by_ja = if lifted.operator.is_empty() {
+                    String::new()
+                } else {
+                    format!("（操作者：{}）", lifted.operator)
+                };
+                facts.push(Fact::new(
+                    "suppression",
+                    format!("lifted {}{by}{scope}: it is written to", lifted.at),
+                    format!("{scope_ja}配信停止は {} に解除されました{by_ja}。送信します。", lifted.at),
+                ));
             }
             if let Some(exempt) = &row.exempt {
                 let says =
                     format!("since {} by {}{scope}: its errors never suppress it", exempt.since, exempt.operator);
-                facts.push(Fact::new("exempt", says));
+                facts.push(Fact::new(
+                    "exempt",
+                    says,
+                    format!(
+                        "{scope_ja}{} から配信停止の対象外です（操作者：{}）。エラーがあっても配信停止にしません。",
+                        exempt.since, exempt.operator
+                    ),
+                ));
             }
             let history = memory.memo(MemoKind::AddressErrors, key)?.and_then(|value| read_history(&value));
             let floor = now.minus(settings.thresholds.window);
@@ -57,11 +79,20 @@ impl Suppressions {
                 facts.push(Fact::new(
                     "error",
                     format!("{}: {words}, {of} such days within the window suppress{scope}", error.at),
+                    format!(
+                        "{scope_ja}{} に{}のエラーがありました。{}",
+                        error.at,
+                        class_in_japanese(error.class),
+                        match of {
+                            0 => "この種類のエラーでは配信停止にしません。".to_owned(),
+                            n => format!("期間内に {n} 日発生すると配信停止にします。"),
+                        }
+                    ),
                 ));
             }
         }
         if facts.is_empty() {
-            facts.push(Fact::new("suppression", "none: it is written to"));
+            facts.push(Fact::new("suppression", "none: it is written to", "配信停止ではありません。送信します。"));
         }
         let domain = domain_of(&everybody);
         for incident in brake_incidents(&**memory)? {
@@ -72,14 +103,79 @@ impl Suppressions {
                     incident.opened(),
                     incident.id
                 );
-                facts.push(Fact::new("held", says));
+                facts.push(Fact::new(
+                    "held",
+                    says,
+                    format!(
+                        "{} のエラーは {} から保留中です（インシデント {}）。確認されて反映されるまで、配信停止にはしません。",
+                        incident.place,
+                        incident.opened(),
+                        incident.id
+                    ),
+                ));
             }
         }
         let left = memory.memos(MemoKind::Unsubscribes, &unsubscribed::prefix(address), None, LISTS_SHOWN_MAX)?;
         for row in left.iter().filter_map(|(_, value)| unsubscribed::Row::of_value(value)) {
             let from = if row.applies(now) { String::new() } else { format!(" from {} on", row.effective_from()) };
-            facts.push(Fact::new("unsubscribed", format!("{}: mail of that list is not sent{from}", row.words())));
+            let from_ja = if row.applies(now) { String::new() } else { format!("{} 以降、", row.effective_from()) };
+            facts.push(Fact::new(
+                "unsubscribed",
+                format!("{}: mail of that list is not sent{from}", row.words()),
+                format!(
+                    "配信リスト「{}」は {} に{}配信解除されました。{}このリストのメールは送信しません。",
+                    row.list,
+                    row.created().rfc3339_seconds(),
+                    how_in_japanese(row.how),
+                    from_ja
+                ),
+            ));
         }
         Ok(facts)
+    }
+}
+
+/// [`words_of`] an entry in Japanese, with its end.
+fn japanese_of(entry: &Entry) -> String {
+    let since: String = entry.since.rfc3339().chars().take(10).collect();
+    let why = match entry.cause {
+        Cause::Errors => entry.class.map_or("エラー", class_in_japanese).to_owned(),
+        Cause::Complaint => "受信者による迷惑メール申告".to_owned(),
+        Cause::Manual => "手動での登録".to_owned(),
+        Cause::Import => match entry.class {
+            Some(class) => format!("取り込み、{}", class_in_japanese(class)),
+            None => "取り込み".to_owned(),
+        },
+        Cause::Unsubscribe => "受信者による配信解除".to_owned(),
+    };
+    let reason = if entry.reason.is_empty() { String::new() } else { format!("（{}）", entry.reason) };
+    let until = entry.until.map_or_else(|| "解除されるまで".to_owned(), |until| format!("{until} まで"));
+    format!("{since} から配信停止中です。理由：{why}{reason}。{until}送信しません。")
+}
+
+/// CMC's name of a class, in Japanese.
+fn class_in_japanese(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::UnknownHost => "ホスト不明",
+        ErrorClass::UnknownUser => "宛先不明",
+        ErrorClass::ResendTimeout => "再送期限切れ",
+        ErrorClass::Rejected => "受信拒否",
+        ErrorClass::OverCapacity => "容量超過",
+        ErrorClass::ForwardingError => "転送エラー",
+        ErrorClass::ReceivingServerError => "受信サーバーエラー",
+        ErrorClass::TooLarge => "サイズ超過",
+        ErrorClass::BadAddress => "不正なアドレス",
+        ErrorClass::Blocked => "配信停止",
+        ErrorClass::Unsubscribed => "迷惑メール申告",
+        ErrorClass::Other => "その他",
+    }
+}
+
+fn how_in_japanese(how: How) -> &'static str {
+    match how {
+        How::Link | How::Form => "受信者のリンク操作により",
+        How::Manual => "手動で",
+        How::Import => "取り込みにより",
+        How::Complaint => "迷惑メール申告により",
     }
 }

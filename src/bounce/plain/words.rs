@@ -1,6 +1,6 @@
 //! The words themselves: of reasons, of our own codes, of what happened without an answer.
 //!
-//! Always: what happened in one or two sentences, then what to do, if there is anything to do; every one stands in [`ALL`], which a
+//! Always: what happened in one or two sentences, then what to do, if there is anything to do; every one stands in `ALL`, which a
 //! test reads.
 
 use super::Plain;

@@ -1,12 +1,15 @@
 //! What `explain` says, and that it sends nothing.
 
 use super::*;
-use crate::config::Source;
+use crate::{config::Source, language::Language};
 
 fn explain(world: &World, to: &str, user: &str) -> Vec<(&'static str, String)> {
     let address = Mailbox::parse(to).expect("an address");
     let facts = smol::block_on(world.deliverer.explain(&address, user));
-    facts.into_iter().map(|fact| (fact.topic, fact.says)).collect()
+    for says in facts.iter().map(|fact| &fact.says) {
+        assert!(!says.words(Language::Japanese).is_ascii() && says.words(Language::English).is_ascii(), "{says:?}");
+    }
+    facts.into_iter().map(|fact| (fact.topic, fact.says.to_string())).collect()
 }
 
 #[track_caller]
@@ -76,6 +79,16 @@ fn smarthosts_and_dead_ends_are_named() {
         says(&facts, "source", &["the system's choice; EHLO us.test"]);
     }
     says(&explain(&world, "u@gone.test", ""), "rule", &["none of the 1 applies"]);
+    let address = Mailbox::parse("u@other.test").expect("an address");
+    let facts = smol::block_on(world.deliverer.explain(&address, ""));
+    let japanese: Vec<&str> = facts.iter().map(|fact| fact.says.words(Language::Japanese)).collect();
+    for sentence in [
+        "スマートホスト two.test:26 へ送信します（配信速度ルール「other」による）。",
+        "送信元アドレスは OS が選びます（EHLO us.test）。",
+        "設定：verify（[delivery] smarthost_tls による）",
+    ] {
+        assert!(japanese.contains(&sentence), "{sentence}: {japanese:#?}");
+    }
     let world = World::new(|c| {
         c.delivery.mode = Mode::Smarthost;
         c.delivery.smarthost = Some(HostPort { host: "smart.test".into(), port: 25 });

@@ -353,7 +353,7 @@ fn people_hear_which_tls_policy_applies_and_who_says_so() {
     let says = |domain: &str| {
         let to = Mailbox::parse(&format!("u@{domain}")).expect("an address");
         let facts = smol::block_on(case.world.deliverer.explain(&to, ""));
-        facts.into_iter().filter(|f| f.topic == "tls").map(|f| f.says).collect::<Vec<_>>()
+        facts.into_iter().filter(|f| f.topic == "tls").map(|f| f.says.to_string()).collect::<Vec<_>>()
     };
     let [configured, sts, unlisted, dane] = &says("x.test")[..] else { panic!("{:?}", says("x.test")) };
     assert_eq!(configured, "configured: require by [[delivery.tls_policy]] number 1");

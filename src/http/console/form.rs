@@ -1,7 +1,7 @@
 //! What a page's form sent: fields by name, and files.
 //!
 //! In: a body, and its Content-Type.  Out: [`Form`].
-//! Always: fields are bounded in number by the body's own bound and [`FIELDS_MAX`]; a body that cannot be read is an empty form,
+//! Always: fields are bounded in number by the body's own bound and `FIELDS_MAX`; a body that cannot be read is an empty form,
 //! which no act takes: it has no token.
 //! Sources: HTML Living Standard, form submission; RFC 7578.
 

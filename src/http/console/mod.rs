@@ -44,7 +44,7 @@ pub use self::{
 use crate::{
     http::{
         daemon::Daemon,
-        exchange::{Request, Response, percent_encode},
+        exchange::{Request, Response, path_for_log, percent_encode},
         words::Lang,
     },
     store::StoreError,
@@ -175,7 +175,7 @@ fn answer(daemon: &dyn Daemon, request: &Request, seat: Option<Seat>, checks_for
             shown(&visit, status, title, &words)
         }
         Err(Missing::Trouble(words)) => {
-            log::error!("http=page path={:?} error={words:?}", request.path);
+            log::error!("http=page path={:?} error={words:?}", path_for_log(&request.path));
             shown(&visit, 500, visit.say("This could not be read", "読み込めませんでした"), &words)
         }
     }

@@ -91,9 +91,9 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Whether there is a sandbox to look into: all mail goes there, or that of some API users.
+    /// Whether there is a sandbox to look into: all mail goes there.
     pub fn has_sandbox(&self) -> bool {
-        self.about.mode == Mode::Sandbox || self.daemon.users().list().iter().any(|account| account.rights.sandbox)
+        self.about.mode == Mode::Sandbox
     }
 
     /// The text of the visitor's language.

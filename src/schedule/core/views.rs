@@ -20,6 +20,7 @@ use crate::{
     clock::Timestamp,
     event::{AttemptDetail, Class},
     fact::Fact,
+    language::Language,
 };
 
 /// Lanes that a site's view names.
@@ -237,42 +238,75 @@ impl<P> Core<P> {
     /// What is true now of a lane, in sentences: its site, its rule, connections, ways, troubles and pauses.
     pub fn facts(&self, lane: &str, now: Timestamp) -> Vec<Fact> {
         let mut facts = Vec::new();
-        let until = |until: Timestamp| match until {
-            Timestamp::MAX => "until it is lifted".to_owned(),
-            time => format!("until {time}"),
-        };
         if let Some(time) = self.pauses.get(super::destination(lane)).copied().filter(|time| now < *time) {
-            facts.push(Fact::new("pause", format!("paused by the operator, {}", until(time))));
+            facts.push(if time == Timestamp::MAX {
+                Fact::new(
+                    "pause",
+                    "paused by the operator, until it is lifted",
+                    "操作者により一時停止中です。解除されるまで送信しません。",
+                )
+            } else {
+                Fact::new(
+                    "pause",
+                    format!("paused by the operator, until {time}"),
+                    format!("操作者により {time} まで一時停止中です。"),
+                )
+            });
         }
         let known = self.by_name.get(lane).and_then(|at| self.lanes[at.0 as usize].as_ref());
         let Some(known) = known else {
-            facts.push(Fact::new("site", "nothing waits for it in RAM now; it is located when mail comes"));
+            facts.push(Fact::new(
+                "site",
+                "nothing waits for it in RAM now; it is located when mail comes",
+                "現在メモリ上で待機中のメールはありません。メールがあるときに配信先を調べます。",
+            ));
             return facts;
         };
         let Some((at, site)) = known.site.and_then(|at| self.sites[at.0 as usize].as_ref().map(|site| (at, site)))
         else {
-            facts.push(Fact::new("site", "being located"));
+            facts.push(Fact::new("site", "being located", "配信先を調べています。"));
             return facts;
         };
         let speed = self.speed(at);
         let (running, window) = (site.in_flight(), site.window(speed, now));
         let shared = if site.lanes > 1 { format!(", shared by {} destinations", site.lanes) } else { String::new() };
-        facts.push(Fact::new("site", format!("{}{shared}: {running} of {window} connections", site.name)));
+        let shared_ja =
+            if site.lanes > 1 { format!("（{} 個の宛先で共有）", site.lanes) } else { String::new() };
+        facts.push(Fact::new(
+            "site",
+            format!("{}{shared}: {running} of {window} connections", site.name),
+            format!("{}{shared_ja}：接続数は {running}（上限 {window}）です。", site.name),
+        ));
         let classes = Class::ALL.map(|class| format!("{} {}", site.busy[class as usize], class.word())).join(", ");
-        facts.push(Fact::new("class", format!("connections: {classes}")));
+        let [high, normal, low] = [Class::High, Class::Normal, Class::Low].map(|class| site.busy[class as usize]);
+        facts.push(Fact::new(
+            "class",
+            format!("connections: {classes}"),
+            format!("優先度別の接続数：高 {high}、通常 {normal}、低 {low}"),
+        ));
         if let Some(pace) = site.pace.and_then(|pace| self.paces.get(pace)) {
-            facts.push(Fact::new("rule", pace_says(pace, now)));
+            facts.push(Fact::told("rule", |language| pace_says(pace, now, language)));
         }
         if let Some((rule, time)) = site.pause(now) {
-            facts.push(Fact::new("pause", format!("paused by the response rule {rule:?} until {time}")));
+            facts.push(Fact::new(
+                "pause",
+                format!("paused by the response rule {rule:?} until {time}"),
+                format!("応答ルール「{rule}」により {time} まで一時停止中です。"),
+            ));
         }
         for path in site.offered() {
-            facts.push(Fact::new("source", path_says(path, speed, now)));
+            facts.push(Fact::told("source", |language| path_says(path, speed, now, language)));
         }
         if let Some((since, probe_at)) = site.trouble() {
             let last = site.last().map_or(String::new(), |last| format!("; its last answer: {}", last.reply));
             let next = if probe_at <= now { "now".to_owned() } else { format!("at {probe_at}") };
-            facts.push(Fact::new("trouble", format!("in trouble since {since}, probed next {next}{last}")));
+            let last_ja = site.last().map_or(String::new(), |last| format!("最後の応答：{}", last.reply));
+            let next_ja = if probe_at <= now { "まもなく".to_owned() } else { format!(" {probe_at} に") };
+            facts.push(Fact::new(
+                "trouble",
+                format!("in trouble since {since}, probed next {next}{last}"),
+                format!("{since} から障害中です。次の接続確認は{next_ja}行います。{last_ja}"),
+            ));
         }
         facts.push(Fact::new(
             "now",
@@ -281,6 +315,12 @@ impl<P> Core<P> {
                 known.queued(),
                 known.in_flight,
                 if known.has_more() { "more wait on disk" } else { "no more that are due wait on disk" }
+            ),
+            format!(
+                "メモリ上で待機中の受信者は {} 件、送信中は {} 件です。ディスク上に送信時刻を迎えた受信者は{}。",
+                known.queued(),
+                known.in_flight,
+                if known.has_more() { "ほかにもあります" } else { "ほかにありません" }
             ),
         ));
         facts
@@ -299,32 +339,81 @@ fn pace_view(pace: &Pace) -> PaceView {
     }
 }
 
-fn pace_says(pace: &Pace, now: Timestamp) -> String {
-    let view = pace_view(pace);
-    let connections = match view.connections_max {
-        Some(max) => format!("{} of {max} connections of all its sites", view.running),
-        None => format!("{} connections of all its sites, no limit of its own", view.running),
-    };
-    let tokens = match (view.interval.is_zero(), view.next_at.since(now)) {
-        (true, _) => String::new(),
-        (false, Duration::ZERO) => format!(", one start each {:?}, the next now", view.interval),
-        (false, wait) => format!(", one start each {:?}, the next in {:?}", view.interval, wait.min(PROBE_WAIT_MAX)),
-    };
-    let fixed = if view.fixed { ", fixed" } else { "" };
-    format!("{:?}: {connections}{tokens}{fixed}", view.rule)
+fn pace_says(pace: &Pace, now: Timestamp, language: Language) -> String {
+    let PaceView { rule, connections_max: max, running, interval, next_at, fixed, .. } = pace_view(pace);
+    let wait = next_at.since(now);
+    let shown = wait.min(PROBE_WAIT_MAX);
+    match language {
+        Language::English => {
+            let connections = match max {
+                Some(max) => format!("{running} of {max} connections of all its sites"),
+                None => format!("{running} connections of all its sites, no limit of its own"),
+            };
+            let tokens = match (interval.is_zero(), wait) {
+                (true, _) => String::new(),
+                (false, Duration::ZERO) => format!(", one start each {interval:?}, the next now"),
+                (false, _) => format!(", one start each {interval:?}, the next in {shown:?}"),
+            };
+            let fixed = if fixed { ", fixed" } else { "" };
+            format!("{rule:?}: {connections}{tokens}{fixed}")
+        }
+        Language::Japanese => {
+            let connections = match max {
+                Some(max) => format!("配信先全体の接続数は {running}（上限 {max}）"),
+                None => format!("配信先全体の接続数は {running}（ルールの上限なし）"),
+            };
+            let tokens = match (interval.is_zero(), wait) {
+                (true, _) => String::new(),
+                (false, Duration::ZERO) => format!("、送信開始の間隔は {interval:?}（次はすぐ）"),
+                (false, _) => format!("、送信開始の間隔は {interval:?}（次は {shown:?} 後）"),
+            };
+            let fixed = if fixed { "、速度固定" } else { "" };
+            format!("配信速度ルール「{rule}」：{connections}{tokens}{fixed}")
+        }
+    }
 }
 
-fn path_says(path: &super::super::site::Path, speed: super::super::limits::Speed, now: Timestamp) -> String {
-    let mut says = format!("from {}: {} of {} connections", path.offer.way, path.busy, path.limit(speed, now));
+fn path_says(
+    path: &super::super::site::Path,
+    speed: super::super::limits::Speed,
+    now: Timestamp,
+    language: Language,
+) -> String {
+    let (way, busy, limit) = (path.offer.way, path.busy, path.limit(speed, now));
+    let way = match (way.v4, way.v6, language) {
+        (None, None, Language::Japanese) => "任意のアドレス".to_owned(),
+        (Some(v4), Some(v6), Language::Japanese) => format!("{v4} と {v6} "),
+        (_, _, Language::Japanese) => format!("{way} "),
+        (_, _, Language::English) => way.to_string(),
+    };
+    let mut says = language.pick(
+        format!("from {way}: {busy} of {limit} connections"),
+        format!("{way}から送信：接続数は {busy}（上限 {limit}）"),
+    );
     if let Some(cap) = path.offer.cap {
-        says += &format!(", {cap} recipients left until it is asked again");
+        says += &language
+            .pick(format!(", {cap} recipients left until it is asked again"), format!("、次の確認まで残り {cap} 件"));
     }
     if let Some((_, until)) = path.slow.filter(|(_, until)| now < *until) {
-        says += &format!(", slowed by a response rule until {until}");
+        says += &language.pick(
+            format!(", slowed by a response rule until {until}"),
+            format!("、応答ルールにより {until} まで減速中"),
+        );
     }
     match path.dead {
-        Some(dead) => says + &format!(", dead since {}, probed next at {}", dead.since, dead.probe_at),
-        None if path.troubles > 0 => says + &format!(", {} troubles since the last success", path.troubles),
-        None => says,
+        Some(dead) => {
+            let (since, next) = (dead.since, dead.probe_at);
+            says += &language.pick(
+                format!(", dead since {since}, probed next at {next}"),
+                format!("、{since} から使用不可（次の確認は {next}）"),
+            );
+        }
+        None if path.troubles > 0 => {
+            let n = path.troubles;
+            says += &language
+                .pick(format!(", {n} troubles since the last success"), format!("、最後の成功以降の障害は {n} 回"));
+        }
+        None => {}
     }
+    says
 }

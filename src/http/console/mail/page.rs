@@ -182,7 +182,7 @@ fn reasons(visit: &Visit<'_>, story: &Story) -> Markup {
                     dl class="facts" {
                         @for fact in facts {
                             dt { (visit.lang.topic(fact.topic)) }
-                            dd { (foreign(&fact.says, 1000)) }
+                            dd { (foreign(fact.says.words(language(visit.lang)), 1000)) }
                         }
                     }
                 }

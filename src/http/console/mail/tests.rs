@@ -103,6 +103,22 @@ fn a_message_tells_where_it_stands_what_was_said_and_what_to_do_in_both_language
 }
 
 #[test]
+fn why_waiting_mail_goes_as_it_goes_is_told_in_the_language_of_the_page() {
+    let fake = Fake::busy();
+    let path = message(3);
+    let english = page(&fake, Who::User, &path);
+    let japanese = page(&fake, Who::User, &format!("{path}?lang=ja"));
+    for (page, told, not_told) in [
+        (&english, ["normal: nothing says otherwise", "in 4 min"], "4 分後に送信します。"),
+        (&japanese, ["通常：指定なし", "4 分後に送信します。"], "nothing says otherwise"),
+    ] {
+        assert!(told.iter().all(|words| page.contains(words)) && !page.contains(not_told), "{page}");
+        check_document("facts", page);
+    }
+    assert!(japanese.contains("設定; &lt;"), "what a fact quotes is inert: {japanese}");
+}
+
+#[test]
 fn many_events_and_recipients_stay_within_a_page_and_are_a_link_away() {
     let mut fake = Fake::busy();
     let story = story(&mut fake, 3);

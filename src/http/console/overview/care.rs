@@ -102,7 +102,7 @@ pub(super) fn warm_ups(lang: Lang, status: &StatusOut) -> Markup {
                             th { (lang.say("Provider", "配信先")) }
                             th class="number" { (lang.say("Sent", "送信")) }
                             th class="number" { (lang.say("Allowed", "上限")) }
-                            th class="meter" {}
+                            th class="meter" { span class="hidden" { (lang.say("Of what is allowed", "上限に対する割合")) } }
                         }
                     }
                     tbody { @for row in status.warm_ups.iter().take(ROWS_MAX) { (warm_up_row(lang, row)) } }

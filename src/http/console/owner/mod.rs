@@ -75,7 +75,7 @@ fn table(visit: &Visit<'_>, links: &[OwnerLink]) -> Markup {
             )))
         } @else {
             table class="stack" {
-                thead { tr { th { (user) } th { (whom) } th { (made) } th { (ends) } th {} } }
+                thead { tr { th { (user) } th { (whom) } th { (made) } th { (ends) } th { span class="hidden" { (visit.say("What can be done", "操作")) } } } }
                 tbody {
                     @for link in links {
                         tr {

@@ -100,8 +100,8 @@ fn none(visit: &Visit<'_>, title: &str) -> Answer {
         (heading(title, ""))
         section { (empty(
             visit.say("There is no sandbox: mail is really delivered.", "サンドボックスは使われていません。メールは実際に配信されます。"),
-            visit.say("Give an API user the sandbox, or set mode = \"sandbox\" in [delivery], and its mail is kept here instead.",
-                "APIユーザーの「サンドボックス」を有効にするか、[delivery] の mode を \"sandbox\" にすると、メールを配信せずここに保管します。"),
+            visit.say("With mode = \"sandbox\" in [delivery] all mail is kept here instead. Mail of an API user whose sandbox is on is answered and logged as if it were delivered, but not kept.",
+                "[delivery] の mode を \"sandbox\" にすると、すべてのメールを配信せずここに保管します。サンドボックスを有効にした APIユーザーのメールは、配信したものとして応答・記録しますが、保管はしません。"),
         )) }
     };
     let frame = super::Frame { section: None, title, refresh_seconds: 0 };

@@ -140,7 +140,7 @@ fn the_list_is_searched_and_goes_on() {
 
 #[test]
 fn without_a_sandbox_it_says_how_there_would_be_one() {
-    for (lang, words) in [("en", "set mode ="), ("ja", "サンドボックスは使われていません")] {
+    for (lang, words) in [("en", "With mode ="), ("ja", "サンドボックスは使われていません")] {
         let seen = get(&Fake::busy(), Who::User, &format!("/sandbox?lang={lang}"));
         assert!(seen.status == 404 && seen.body.contains(words), "{}", seen.body);
         check_document(lang, &seen.body);

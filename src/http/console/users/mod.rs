@@ -86,7 +86,10 @@ fn list(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
         @if all.len() > SEARCH_FROM || !asked.is_empty() { (search(visit)) }
         (panel(visit.say("API users", "APIユーザー"), visit.say("programs that send mail and read logs", "メール送信やログ取得を行うプログラム"), &html! {
             (programs_table(visit, &programs))
-            p class="actions" { a class="button plain" href=(visit.href("/users/add?kind=api")) { (visit.say("Add an API user", "APIユーザーを追加")) } }
+            p class="actions" {
+                a class="button plain" href=(visit.href("/users/add?kind=api")) { (visit.say("Add an API user", "APIユーザーを追加")) }
+                a class="button plain" href=(visit.href("/owner-links")) { (visit.say("Links for application owners", "アプリケーション担当者用リンク")) }
+            }
         }))
         (panel(visit.say("Accounts", "アカウント"), visit.say("people who sign in here", "この管理画面にログインする人"), &html! {
             (people_table(visit, &people))
