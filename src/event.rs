@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{clock::Timestamp, ids::RecipientKey};
+use crate::{clock::Timestamp, ids::RecipientKey, language::Language};
 
 /// What happened to a recipient. The first four are CMC's statuses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -260,6 +260,24 @@ impl ErrorClass {
         }
     }
 
+    /// CMC's name for it, for people.
+    pub fn said(self, language: Language) -> &'static str {
+        match self {
+            ErrorClass::UnknownHost => language.pick("unknown host", "ホスト不明"),
+            ErrorClass::UnknownUser => language.pick("unknown user", "宛先不明"),
+            ErrorClass::ResendTimeout => language.pick("resend timeout", "再送期限切れ"),
+            ErrorClass::Rejected => language.pick("rejected", "受信拒否"),
+            ErrorClass::OverCapacity => language.pick("over capacity", "容量超過"),
+            ErrorClass::ForwardingError => language.pick("forwarding error", "転送エラー"),
+            ErrorClass::ReceivingServerError => language.pick("receiving server error", "受信サーバーエラー"),
+            ErrorClass::TooLarge => language.pick("too large", "サイズ超過"),
+            ErrorClass::BadAddress => language.pick("bad address", "不正なアドレス"),
+            ErrorClass::Blocked => language.pick("blocked", "配信停止"),
+            ErrorClass::Unsubscribed => language.pick("unsubscribed", "配信解除"),
+            ErrorClass::Other => language.pick("other", "その他"),
+        }
+    }
+
     /// CMC's number.
     pub fn code(self) -> u8 {
         match self {
@@ -341,6 +359,18 @@ impl Trouble {
             Trouble::Content => "content",
             Trouble::Destination => "destination",
             Trouble::Policy => "policy",
+        }
+    }
+
+    /// Whose it is, for people.
+    pub fn said(self, language: Language) -> &'static str {
+        match self {
+            Trouble::Recipient => language.pick("the recipient's", "宛先の問題"),
+            Trouble::Reputation => language.pick("our reputation", "送信元の評価"),
+            Trouble::Authentication => language.pick("our authentication", "送信ドメイン認証"),
+            Trouble::Content => language.pick("the content", "メールの内容"),
+            Trouble::Destination => language.pick("the destination's", "配信先の問題"),
+            Trouble::Policy => language.pick("policy", "ポリシー"),
         }
     }
 }

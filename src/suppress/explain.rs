@@ -12,8 +12,8 @@ use super::{
     rules::threshold,
 };
 use crate::{
-    event::ErrorClass,
     fact::Fact,
+    language::Language,
     store::{MemoKind, StoreError},
     unsubscribe::row::{self as unsubscribed, How},
 };
@@ -74,7 +74,7 @@ impl Suppressions {
             let history = memory.memo(MemoKind::AddressErrors, key)?.and_then(|value| read_history(&value));
             let floor = now.minus(settings.thresholds.window);
             for error in history.iter().flat_map(|h| &h.errors).filter(|e| e.at >= floor).rev().take(LISTS_SHOWN_MAX) {
-                let words = class_words(error.class);
+                let words = class_words(error.class, Language::English);
                 let of = threshold(error.class, error.trouble, &settings.thresholds);
                 facts.push(Fact::new(
                     "error",
@@ -82,7 +82,7 @@ impl Suppressions {
                     format!(
                         "{scope_ja}{} に{}のエラーがありました。{}",
                         error.at,
-                        class_in_japanese(error.class),
+                        class_words(error.class, Language::Japanese),
                         match of {
                             0 => "この種類のエラーでは配信停止にしません。".to_owned(),
                             n => format!("期間内に {n} 日発生すると配信停止にします。"),
@@ -138,12 +138,13 @@ impl Suppressions {
 /// [`words_of`] an entry in Japanese, with its end.
 fn japanese_of(entry: &Entry) -> String {
     let since: String = entry.since.rfc3339().chars().take(10).collect();
+    let japanese = |class| class_words(class, Language::Japanese);
     let why = match entry.cause {
-        Cause::Errors => entry.class.map_or("エラー", class_in_japanese).to_owned(),
+        Cause::Errors => entry.class.map_or("エラー", japanese).to_owned(),
         Cause::Complaint => "受信者による迷惑メール申告".to_owned(),
         Cause::Manual => "手動での登録".to_owned(),
         Cause::Import => match entry.class {
-            Some(class) => format!("取り込み、{}", class_in_japanese(class)),
+            Some(class) => format!("取り込み、{}", japanese(class)),
             None => "取り込み".to_owned(),
         },
         Cause::Unsubscribe => "受信者による配信解除".to_owned(),
@@ -151,24 +152,6 @@ fn japanese_of(entry: &Entry) -> String {
     let reason = if entry.reason.is_empty() { String::new() } else { format!("（{}）", entry.reason) };
     let until = entry.until.map_or_else(|| "解除されるまで".to_owned(), |until| format!("{until} まで"));
     format!("{since} から配信停止中です。理由：{why}{reason}。{until}送信しません。")
-}
-
-/// CMC's name of a class, in Japanese.
-fn class_in_japanese(class: ErrorClass) -> &'static str {
-    match class {
-        ErrorClass::UnknownHost => "ホスト不明",
-        ErrorClass::UnknownUser => "宛先不明",
-        ErrorClass::ResendTimeout => "再送期限切れ",
-        ErrorClass::Rejected => "受信拒否",
-        ErrorClass::OverCapacity => "容量超過",
-        ErrorClass::ForwardingError => "転送エラー",
-        ErrorClass::ReceivingServerError => "受信サーバーエラー",
-        ErrorClass::TooLarge => "サイズ超過",
-        ErrorClass::BadAddress => "不正なアドレス",
-        ErrorClass::Blocked => "配信停止",
-        ErrorClass::Unsubscribed => "迷惑メール申告",
-        ErrorClass::Other => "その他",
-    }
 }
 
 fn how_in_japanese(how: How) -> &'static str {

@@ -8,6 +8,7 @@ use super::row::{Cause, Entry, key_of, read_row};
 use crate::{
     clock::Timestamp,
     event::ErrorClass,
+    language::Language,
     smtp::{
         address::Mailbox,
         reply::{Enhanced, Reply},
@@ -134,12 +135,13 @@ fn suppressed(store: &Store, key: &str, now: Timestamp) -> Result<Option<Block>,
 /// `suppressed since 2026-11-20: unknown user (550 5.1.1 …)`.
 pub fn words_of(entry: &Entry) -> String {
     let since: String = entry.since.rfc3339().chars().take(10).collect();
+    let english = |class| class_words(class, Language::English);
     let why = match entry.cause {
-        Cause::Errors => entry.class.map_or("errors", class_words).to_owned(),
+        Cause::Errors => entry.class.map_or("errors", english).to_owned(),
         Cause::Complaint => "its recipient complained".to_owned(),
         Cause::Manual => "by an operator".to_owned(),
         Cause::Import => match entry.class {
-            Some(class) => format!("imported, {}", class_words(class)),
+            Some(class) => format!("imported, {}", english(class)),
             None => "imported".to_owned(),
         },
         Cause::Unsubscribe => "its recipient unsubscribed".to_owned(),
@@ -148,20 +150,11 @@ pub fn words_of(entry: &Entry) -> String {
     if entry.reason.is_empty() { head } else { format!("{head} ({})", entry.reason) }
 }
 
-/// CMC's name of a class.
-pub fn class_words(class: ErrorClass) -> &'static str {
+/// CMC's name of a class, as entries of the list have it: what stops an address there as the recipient's will, and is no
+/// unsubscription, was a complaint.
+pub fn class_words(class: ErrorClass, language: Language) -> &'static str {
     match class {
-        ErrorClass::UnknownHost => "unknown host",
-        ErrorClass::UnknownUser => "unknown user",
-        ErrorClass::ResendTimeout => "resend timeout",
-        ErrorClass::Rejected => "rejected",
-        ErrorClass::OverCapacity => "over capacity",
-        ErrorClass::ForwardingError => "forwarding error",
-        ErrorClass::ReceivingServerError => "receiving server error",
-        ErrorClass::TooLarge => "too large",
-        ErrorClass::BadAddress => "bad address",
-        ErrorClass::Blocked => "blocked",
-        ErrorClass::Unsubscribed => "complaint",
-        ErrorClass::Other => "other",
+        ErrorClass::Unsubscribed => language.pick("complaint", "迷惑メール申告"),
+        _ => class.said(language),
     }
 }

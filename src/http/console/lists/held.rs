@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use super::{
     import::begin,
     tabs,
-    words::{class, counted, state, trouble},
+    words::{class, counted, state},
 };
 use crate::{
     http::{
@@ -265,7 +265,7 @@ fn trouble_page(visit: &Visit<'_>, id: &str, incident: &TroubleIncident, undo: &
         (tabs(visit, "/incidents"))
         section {
             (facts(&[
-                (visit.say("whose trouble", "原因"), html! { (trouble(visit.lang, incident.trouble)) }),
+                (visit.say("whose trouble", "原因"), html! { (incident.trouble.said(visit.lang.language())) }),
                 (visit.say("error class", "エラー分類"), html! { (class(visit.lang, incident.class)) }),
                 (visit.say("how often", "件数"), html! { (number(incident.count)) }),
                 (visit.say("first", "初回"), visit.when(incident.first())),

@@ -2,10 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{
-    tabs,
-    words::{class, trouble},
-};
+use super::{tabs, words::class};
 use crate::{
     http::console::{
         Answer, Args, Section, Visit,
@@ -89,7 +86,7 @@ fn table(visit: &Visit<'_>, rows: &[&TroubleIncident]) -> Markup {
                         td class="strong destination" {
                             a href=(visit.href(&format!("/suppression/incident/{}", row.id))) { (foreign(&row.destination, 120)) }
                         }
-                        td class="nowrap" { (trouble(visit.lang, row.trouble)) " " span class="soft" { (class(visit.lang, row.class)) } }
+                        td class="nowrap" { (row.trouble.said(visit.lang.language())) " " span class="soft" { (class(visit.lang, row.class)) } }
                         td class="number left" data-label=(visit.say("Count", "件数")) { (number(row.count)) }
                         td class="nowrap" data-label=(visit.say("First", "初回")) { (visit.when_short(row.first())) }
                         td class="nowrap" data-label=(visit.say("Last", "最終")) { (visit.when_short(row.last())) }

@@ -1,11 +1,12 @@
 //! The words of the lists, in both languages.
 
 use crate::{
-    event::{ErrorClass, Trouble},
+    event::ErrorClass,
     http::words::{Lang, number},
     suppress::{
         dialect::Dialect,
         incidents::HoldState,
+        lookup::class_words,
         row::{Cause, LiftedBy},
     },
     unsubscribe::row::How,
@@ -32,22 +33,9 @@ pub(super) fn cause(lang: Lang, cause: Cause) -> &'static str {
     }
 }
 
-/// CMC's class.
+/// CMC's class, as the list has it.
 pub(super) fn class(lang: Lang, class: ErrorClass) -> &'static str {
-    match class {
-        ErrorClass::UnknownHost => lang.say("unknown host", "ホスト不明"),
-        ErrorClass::UnknownUser => lang.say("unknown user", "宛先不明"),
-        ErrorClass::ResendTimeout => lang.say("resend timeout", "再送期限切れ"),
-        ErrorClass::Rejected => lang.say("rejected", "受信拒否"),
-        ErrorClass::OverCapacity => lang.say("over capacity", "容量超過"),
-        ErrorClass::ForwardingError => lang.say("forwarding error", "転送エラー"),
-        ErrorClass::ReceivingServerError => lang.say("receiving server", "受信サーバーエラー"),
-        ErrorClass::TooLarge => lang.say("too large", "サイズ超過"),
-        ErrorClass::BadAddress => lang.say("bad address", "不正なアドレス"),
-        ErrorClass::Blocked => lang.say("blocked", "配信停止"),
-        ErrorClass::Unsubscribed => lang.say("complaint", "迷惑メール申告"),
-        ErrorClass::Other => lang.say("other", "その他"),
-    }
+    class_words(class, lang.language())
 }
 
 /// How an address came off the list.
@@ -68,18 +56,6 @@ pub(super) fn how(lang: Lang, how: How) -> &'static str {
         How::Manual => lang.say("by hand", "手動"),
         How::Import => lang.say("imported", "取り込み"),
         How::Complaint => lang.say("a complaint", "迷惑メール申告"),
-    }
-}
-
-/// Whose trouble a refusal is.
-pub(super) fn trouble(lang: Lang, trouble: Trouble) -> &'static str {
-    match trouble {
-        Trouble::Recipient => lang.say("the recipient's", "受信者"),
-        Trouble::Reputation => lang.say("our reputation", "送信元の評判"),
-        Trouble::Authentication => lang.say("our authentication", "送信元の認証"),
-        Trouble::Content => lang.say("the content", "内容"),
-        Trouble::Destination => lang.say("the destination", "宛先サーバー"),
-        Trouble::Policy => lang.say("their policy", "宛先のポリシー"),
     }
 }
 

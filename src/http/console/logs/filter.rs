@@ -15,7 +15,6 @@ use crate::{
             parts::{Field, check_box, select},
         },
         exchange::percent_encode,
-        words::Lang,
     },
     store::{AccountKind, LogQuery},
 };
@@ -66,24 +65,6 @@ impl Log {
             }
             Log::Errors => &[EventKind::Failed, EventKind::Bounced, EventKind::Complained],
         }
-    }
-}
-
-/// A class of errors for people.
-pub fn class_words(lang: Lang, class: ErrorClass) -> &'static str {
-    match class {
-        ErrorClass::UnknownHost => lang.say("unknown host", "ホスト不明"),
-        ErrorClass::UnknownUser => lang.say("unknown user", "宛先不明"),
-        ErrorClass::ResendTimeout => lang.say("resend timeout", "再送期限切れ"),
-        ErrorClass::Rejected => lang.say("rejected", "受信拒否"),
-        ErrorClass::OverCapacity => lang.say("over capacity", "容量超過"),
-        ErrorClass::ForwardingError => lang.say("forwarding error", "転送エラー"),
-        ErrorClass::ReceivingServerError => lang.say("receiving server error", "受信サーバーエラー"),
-        ErrorClass::TooLarge => lang.say("too large", "サイズ超過"),
-        ErrorClass::BadAddress => lang.say("bad address", "不正なアドレス"),
-        ErrorClass::Blocked => lang.say("blocked", "配信停止"),
-        ErrorClass::Unsubscribed => lang.say("unsubscribed", "配信解除"),
-        ErrorClass::Other => lang.say("other", "その他"),
     }
 }
 
@@ -193,7 +174,7 @@ pub fn form(visit: &Visit<'_>, log: Log, path: &str) -> Markup {
     let mut statuses = vec![("", any)];
     statuses.extend(log.kinds().iter().map(|kind| (kind.word(), lang.event(kind.word()))));
     let codes = ErrorClass::ALL
-        .map(|class| (class.code().to_string(), format!("{} {}", class.code(), class_words(lang, class))));
+        .map(|class| (class.code().to_string(), format!("{} {}", class.code(), class.said(lang.language()))));
     let mut classes = vec![("", any)];
     classes.extend(codes.iter().map(|(code, words)| (code.as_str(), words.as_str())));
     let is_wide = SELDOM.iter().any(|name| !request.param(name).is_empty());

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use self::filter::{Log, class_words};
+use self::filter::Log;
 use super::{
     Answer, Place, Right, Section, Visit,
     parts::{empty, foreign, heading, pager, pill, subject},
@@ -184,8 +184,8 @@ fn status(visit: &Visit<'_>, log: Log, event: &Event) -> Markup {
     let class = bounce_class(event);
     html! {
         (state)
-        @if log == Log::Errors { br; span class="soft" { (class.code()) " " (class_words(visit.lang, class)) } }
-        @else if class.is_block() { br; span class="soft" { (class_words(visit.lang, class)) } }
+        @if log == Log::Errors { br; span class="soft" { (class.code()) " " (class.said(visit.lang.language())) } }
+        @else if class.is_block() { br; span class="soft" { (class.said(visit.lang.language())) } }
     }
 }
 

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     bounce::plain::plain,
     clock::Timestamp,
-    event::{AttemptDetail, Event, EventKind, Trouble},
-    http::{console::logs::filter::class_words, daemon::About, words::Lang},
+    event::{AttemptDetail, Event, EventKind},
+    http::{daemon::About, words::Lang},
     smtp::conversation::Conversation,
     store::{Linked, LogRow, Story},
 };
@@ -147,8 +147,8 @@ fn details(visit: &Visit<'_>, event: &Event, detail: &AttemptDetail) -> Markup {
             }
             @if let Some(phase) = detail.phase.filter(|_| event.kind != EventKind::Succeeded) { " · " (visit.say("at ", "段階: ")) (phase.word()) }
             @if let Some(class) = detail.error {
-                " · " (class_words(visit.lang, class))
-                @if let Some(trouble) = detail.trouble { " · " (trouble_name(visit.lang, trouble)) }
+                " · " (class.said(visit.lang.language()))
+                @if let Some(trouble) = detail.trouble { " · " (trouble.said(visit.lang.language())) }
                 " · " (strength(visit.lang, detail.hard))
             }
             @if detail.possible_duplicate { " · " (visit.say("possible duplicate", "重複の可能性あり")) }
@@ -188,7 +188,7 @@ fn link_line(lang: Lang, link: &Linked, about: &About) -> Markup {
         }
         (lang.event(event.kind.word())) " " (about.zone.full(event.at))
         @if let Some(detail) = event.detail.as_ref().filter(|_| event.kind.is_error()) {
-            @if let Some(class) = detail.error { " · " (class_words(lang, class)) " · " (strength(lang, detail.hard)) }
+            @if let Some(class) = detail.error { " · " (class.said(lang.language())) " · " (strength(lang, detail.hard)) }
             " · " (foreign(&detail.reply, 300))
         }
     }
@@ -196,18 +196,6 @@ fn link_line(lang: Lang, link: &Linked, about: &About) -> Markup {
 
 fn strength(lang: Lang, hard: bool) -> &'static str {
     if hard { lang.say("hard", "ハード") } else { lang.say("soft", "ソフト") }
-}
-
-/// Whose trouble a failure is.
-fn trouble_name(lang: Lang, trouble: Trouble) -> &'static str {
-    match trouble {
-        Trouble::Recipient => lang.say("the recipient's", "宛先の問題"),
-        Trouble::Reputation => lang.say("our reputation", "送信元の評価"),
-        Trouble::Authentication => lang.say("our authentication", "送信ドメイン認証"),
-        Trouble::Content => lang.say("the content", "メールの内容"),
-        Trouble::Destination => lang.say("the destination's", "配信先の問題"),
-        Trouble::Policy => lang.say("policy", "ポリシー"),
-    }
 }
 
 /// One event as a line of a list, linked to its message.
