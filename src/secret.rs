@@ -24,6 +24,17 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
+/// Letters of a [`token`].
+pub const TOKEN_LEN: usize = 43;
+
+/// 256 random bits as letters, digits, `-` and `_`: what opens a session, a link, a form. `None`: the system has no randomness.
+pub fn token() -> Option<Secret<String>> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let mut octets = [0u8; 32];
+    aws_lc_rs::rand::fill(&mut octets).ok()?;
+    Some(Secret(URL_SAFE_NO_PAD.encode(octets)))
+}
+
 /// What a signing key in a config begins with when the rest is base64 (Standard Webhooks).
 const SIGNING_KEY_PREFIX: &str = "whsec_";
 
@@ -46,6 +57,15 @@ pub fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_have_their_length_and_never_come_twice() {
+        let tokens: std::collections::BTreeSet<String> =
+            (0..100).map(|_| token().expect("randomness").reveal().clone()).collect();
+        assert_eq!(tokens.len(), 100);
+        let fits = |text: &String| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        assert!(tokens.iter().all(|text| text.len() == TOKEN_LEN && fits(text)));
+    }
 
     #[test]
     fn signing_keys_are_base64_or_letters() {

@@ -17,7 +17,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::{AccountError, Accounts, Login, holds, password::HashError, store::AccountStore, words::refused};
 use crate::{
     clock::Timestamp,
-    secret::Secret,
+    secret::{self, Secret, TOKEN_LEN},
     store::{Account, AccountKind, MemoChange, MemoKind, StoreError},
 };
 
@@ -27,10 +27,6 @@ const SESSIONS_OF_ONE_MAX: usize = 20;
 const WRITTEN_AT_ONCE_MAX: usize = 500;
 /// Sessions read at once when the process starts.
 const LOADED_AT_ONCE: usize = 1000;
-/// Octets of a token.
-pub(super) const TOKEN_OCTETS: usize = 32;
-/// Letters of a token.
-const TOKEN_LEN: usize = 43;
 /// Letters that are kept of what a browser says of itself.
 const BROWSER_MAX: usize = 160;
 /// When a session was last used is written when it is this much later than what is written; a crash forgets no more.
@@ -341,9 +337,7 @@ fn change(key: String, value: Option<Vec<u8>>) -> MemoChange {
 
 /// 256 random bits as text.
 pub(super) fn new_token() -> Result<Secret<String>, HashError> {
-    let mut octets = [0u8; TOKEN_OCTETS];
-    aws_lc_rs::rand::fill(&mut octets).map_err(|_| HashError)?;
-    Ok(Secret::new(URL_SAFE_NO_PAD.encode(octets)))
+    secret::token().ok_or(HashError)
 }
 
 /// What is kept of a token: a stolen store opens no session.

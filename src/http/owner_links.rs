@@ -13,13 +13,12 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::{Clock, Timestamp},
     ids::hex,
-    secret::Secret,
+    secret::{self, Secret, TOKEN_LEN},
     store::{AuditEntry, MemoChange, MemoKind, Store, StoreError, Writing},
 };
 
@@ -31,10 +30,6 @@ pub const NOTE_MAX: usize = 200;
 pub const LIFE_MAX: Duration = Duration::from_secs(400 * 86_400);
 /// Pages that are made at once: whoever got hold of a link may keep no more of the server's threads busy.
 const TURNS_MAX: usize = 2;
-/// Octets of a token: nobody guesses one of a hundred among 2^256.
-const TOKEN_OCTETS: usize = 32;
-/// Letters of a token.
-const TOKEN_LEN: usize = 43;
 
 /// A link, without its token.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -166,7 +161,7 @@ impl OwnerLinks {
             return Err(LinkError::TooMany);
         }
         let now = self.clock.now();
-        let token = new_token()?;
+        let token = secret::token().ok_or(LinkError::NoRandom)?;
         let link = OwnerLink {
             id: digest(token.reveal()),
             user: user.to_owned(),
@@ -255,12 +250,6 @@ fn link_of(id: String, row: &[u8]) -> Option<OwnerLink> {
     let Row { user, note, by, at, ends } = serde_json::from_slice(row).ok()?;
     let (made_at, ends_at) = (Timestamp::from_millis(at), ends.map(Timestamp::from_millis));
     Some(OwnerLink { id, user, note, made_by: by, made_at, ends_at })
-}
-
-fn new_token() -> Result<Secret<String>, LinkError> {
-    let mut octets = [0; TOKEN_OCTETS];
-    aws_lc_rs::rand::fill(&mut octets).map_err(|_| LinkError::NoRandom)?;
-    Ok(Secret::new(URL_SAFE_NO_PAD.encode(octets)))
 }
 
 fn digest(token: &str) -> String {

@@ -14,7 +14,7 @@ use crate::{
         daemon::Daemon,
         exchange::{Browser, Request},
     },
-    secret::{Secret, equal_in_constant_time},
+    secret::{self, Secret, TOKEN_LEN, equal_in_constant_time},
     store::Role,
 };
 
@@ -24,8 +24,6 @@ const SESSION: &str = "hikyaku";
 const VISITOR: &str = "hikyaku-visitor";
 /// The cookie of a message that is shown once.
 const TOLD: &str = "hikyaku-told";
-/// Letters of a visitor's cookie.
-const VISITOR_LEN: usize = 43;
 /// The field of a form that has its token.
 pub const TOKEN_FIELD: &str = "form-token";
 
@@ -87,13 +85,9 @@ impl FormKey {
         if let Some(seat) = seat {
             return FormKey { key: seat.token.clone(), is_new: false };
         }
-        match cookie(&request.browser, VISITOR).filter(|text| text.len() == VISITOR_LEN) {
+        match cookie(&request.browser, VISITOR).filter(|text| text.len() == TOKEN_LEN) {
             Some(known) => FormKey { key: Secret::new(known.to_owned()), is_new: false },
-            None => {
-                let mut octets = [0u8; 32];
-                aws_lc_rs::rand::fill(&mut octets).expect("the system gives random bytes");
-                FormKey { key: Secret::new(URL_SAFE_NO_PAD.encode(octets)), is_new: true }
-            }
+            None => FormKey { key: secret::token().expect("the system gives random bytes"), is_new: true },
         }
     }
 

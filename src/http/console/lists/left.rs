@@ -12,7 +12,7 @@ use smol::future::block_on;
 
 use super::{
     address::takes_effect,
-    back_to, filters_in_words, here, left_by_person,
+    address_field, back_to, day_field, filters_in_words, here, left_by_person,
     list::day,
     words::{counted, how},
 };
@@ -21,7 +21,7 @@ use crate::{
         console::{
             Answer, Args, Missing, Right, Section, Told, Visit,
             logs::csv,
-            parts::{self, Field, clean, clip, foreign, text_area, tick_all, tick_row},
+            parts::{self, clean, clip, foreign, text_area, tick_all, tick_row},
         },
         exchange::percent_encode,
     },
@@ -106,28 +106,12 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
 }
 
 fn filters(visit: &Visit<'_>, query: &Query) -> Markup {
-    let request = visit.request;
-    let key = Field {
-        name: "key",
-        label: visit.say("Address, or part of it", "宛先（部分一致）"),
-        value: &query.address,
-        kind: "search",
-        max: 320,
-        ..Field::default()
-    };
-    let date = |name: &'static str, label: &'static str| Field {
-        name,
-        label,
-        value: request.param(name),
-        kind: "date",
-        ..Field::default()
-    };
     let fields = html! {
         div class="fields" {
-            (key.show())
+            (address_field(visit, &query.address))
             (list_field(visit, &query.list, visit.say("any", "すべて")))
-            (date("from", visit.say("Left since this day", "解除日（開始）")).show())
-            (date("to", visit.say("to this day", "解除日（終了）")).show())
+            (day_field(visit, "from", visit.say("Left since this day", "解除日（開始）")))
+            (day_field(visit, "to", visit.say("to this day", "解除日（終了）")))
         }
         div class="actions" {
             button { (visit.say("Search", "検索")) }

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use smol::future::block_on;
 
 use super::{
-    back_to, by_person, filters_in_words, here, tabs,
+    address_field, back_to, by_person, day_field, filters_in_words, here, tabs,
     words::{cause, class, counted, lifted_by},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         console::{
             Answer, Args, Missing, Right, Section, Told, Visit,
             logs::csv,
-            parts::{self, Field, foreign, number, pill, select, tick_all, tick_row},
+            parts::{self, foreign, number, pill, select, tick_all, tick_row},
         },
         exchange::percent_encode,
         rows_lists::{SUPPRESSION_COLUMNS, SuppressionOut},
@@ -244,30 +244,15 @@ fn filters(visit: &Visit<'_>, query: &ListQuery) -> Markup {
         ("lifted", visit.say("came off it lately", "最近の解除")),
         ("exempt", visit.say("exempt", "停止対象から除外")),
     ];
-    let key = Field {
-        name: "key",
-        label: visit.say("Address, or part of it", "宛先（部分一致）"),
-        value: &query.part,
-        kind: "search",
-        max: 320,
-        ..Field::default()
-    };
-    let date = |name: &'static str, label: &'static str| Field {
-        name,
-        label,
-        value: request.param(name),
-        kind: "date",
-        ..Field::default()
-    };
     let fields = html! {
         div class="fields" {
-            (key.show())
+            (address_field(visit, &query.part))
             (select("state", visit.say("Which", "対象"), &states, request.param("state")))
             (select("cause", visit.say("Why", "理由"), &causes, request.param("cause")))
             (select("class", visit.say("Error class", "エラー分類"), &classes, request.param("class")))
             @if !names.is_empty() { (select("user", visit.say("For whose mail", "APIユーザー"), &users, request.param("user"))) }
-            (date("from", visit.say("Since this day", "停止日（開始）")).show())
-            (date("to", visit.say("to this day", "停止日（終了）")).show())
+            (day_field(visit, "from", visit.say("Since this day", "停止日（開始）")))
+            (day_field(visit, "to", visit.say("to this day", "停止日（終了）")))
         }
         @if !query.incident.is_empty() { input type="hidden" name="incident" value=(query.incident); }
         div class="actions" {

@@ -25,7 +25,10 @@ use maud::{Markup, html};
 pub(super) use overview::section;
 
 use crate::{
-    http::console::{Place, Right, Visit, parts},
+    http::console::{
+        Place, Right, Visit,
+        parts::{self, Field},
+    },
     suppress::acts::Actor,
     unsubscribe::list::Actor as LeftActor,
 };
@@ -102,4 +105,22 @@ fn by_person(visit: &Visit<'_>) -> Actor {
 /// The same for acts on the lists that people left.
 fn left_by_person(visit: &Visit<'_>) -> LeftActor {
     LeftActor { who: visit.who(), from: visit.from() }
+}
+
+/// The field of an address, or a part of one, that both lists are searched by.
+fn address_field(visit: &Visit<'_>, value: &str) -> Markup {
+    Field {
+        name: "key",
+        label: visit.say("Address, or part of it", "宛先（部分一致）"),
+        value,
+        kind: "search",
+        max: 320,
+        ..Field::default()
+    }
+    .show()
+}
+
+/// A day that a search begins or ends with.
+fn day_field(visit: &Visit<'_>, name: &str, label: &str) -> Markup {
+    Field { name, label, value: visit.request.param(name), kind: "date", ..Field::default() }.show()
 }
