@@ -12,7 +12,7 @@ use super::{
     list::{Listed, listed},
     row::{Exemption, Lifted, LiftedBy, key_of},
 };
-use crate::store::StoreError;
+use crate::{clock::Timestamp, store::StoreError};
 
 /// Addresses that one call names at most.
 pub const MANY_MAX: usize = 1_000;
@@ -41,18 +41,14 @@ impl Suppressions {
     pub async fn lift_many(&self, actor: &Actor, whose: &[Whose]) -> Result<Vec<Listed>, StoreError> {
         let keys = keys_of(whose)?;
         let mut lifted = Vec::new();
-        for step in keys.chunks(STEP) {
-            let _turn = self.0.known.lock().await;
-            let (mut draft, now) = (Draft::new(&self.0.memory), self.0.clock.now());
-            let mut names = Vec::new();
-            for key in step {
-                if let Some(row) = lift(&mut draft, key, now, LiftedBy::Lift, &actor.who)? {
-                    names.push(named(key));
-                    lifted.push(row);
-                }
-            }
-            self.tell(draft, actor, "suppress.lift", &names).await?;
-        }
+        let one = |draft: &mut Draft, now, key: &String| {
+            let row = lift(draft, key, now, LiftedBy::Lift, &actor.who)?;
+            Ok(row.map(|row| {
+                lifted.push(row);
+                named(key)
+            }))
+        };
+        self.in_steps(actor, "suppress.lift", &keys, one, &mut Vec::new()).await?;
         Ok(lifted)
     }
 
@@ -62,39 +58,32 @@ impl Suppressions {
     /// As for [`Suppressions::lift_many`].
     pub async fn exempt_many(&self, actor: &Actor, whose: &[Whose]) -> Result<ExemptedMany, StoreError> {
         let keys = keys_of(whose)?;
-        let mut done = ExemptedMany::default();
-        for step in keys.chunks(STEP) {
-            let _turn = self.0.known.lock().await;
-            let (mut draft, now) = (Draft::new(&self.0.memory), self.0.clock.now());
-            let mut names = Vec::new();
-            for key in step {
-                let mut row = draft.row(key)?;
-                row.end_watch(now);
-                let was_exempt = row.exempt.is_some();
-                row.exempt.get_or_insert_with(|| Exemption { since: now, operator: actor.who.clone() });
-                let stays = row.now.as_ref().filter(|entry| entry.cause.is_will()).cloned();
-                let ended = match &stays {
-                    Some(_) => None,
-                    None => row.end(Lifted { at: now, by: LiftedBy::Exemption, operator: actor.who.clone() }),
-                };
-                if was_exempt && ended.is_none() {
-                    done.stay.extend(stays.map(|entry| listed(key, Some(entry), row.exempt.as_ref())));
-                    continue;
-                }
-                draft.put_row(key, &row);
-                if ended.is_some() {
-                    let mut history = draft.history(key)?;
-                    history.lift(now);
-                    draft.put_history(key, &history);
-                }
-                names.push(named(key));
-                done.stay.extend(stays.map(|entry| listed(key, Some(entry), row.exempt.as_ref())));
-                done.lifted.extend(ended.map(|entry| listed(key, Some(entry), row.exempt.as_ref())));
+        let (mut lifted, mut stay, mut exempted) = (Vec::new(), Vec::new(), Vec::new());
+        let one = |draft: &mut Draft, now, key: &String| {
+            let mut row = draft.row(key)?;
+            row.end_watch(now);
+            let was_exempt = row.exempt.is_some();
+            row.exempt.get_or_insert_with(|| Exemption { since: now, operator: actor.who.clone() });
+            let stays = row.now.as_ref().filter(|entry| entry.cause.is_will()).cloned();
+            let ended = match &stays {
+                Some(_) => None,
+                None => row.end(Lifted { at: now, by: LiftedBy::Exemption, operator: actor.who.clone() }),
+            };
+            stay.extend(stays.map(|entry| listed(key, Some(entry), row.exempt.as_ref())));
+            if was_exempt && ended.is_none() {
+                return Ok(None);
             }
-            self.tell(draft, actor, "suppress.exempt", &names).await?;
-            done.exempted.extend(names);
-        }
-        Ok(done)
+            draft.put_row(key, &row);
+            if ended.is_some() {
+                let mut history = draft.history(key)?;
+                history.lift(now);
+                draft.put_history(key, &history);
+            }
+            lifted.extend(ended.map(|entry| listed(key, Some(entry), row.exempt.as_ref())));
+            Ok(Some(named(key)))
+        };
+        self.in_steps(actor, "suppress.exempt", &keys, one, &mut exempted).await?;
+        Ok(ExemptedMany { exempted, lifted, stay })
     }
 
     /// Ends the exemption of each of these addresses: errors from now on count again. Answers those that were exempt.
@@ -104,25 +93,19 @@ impl Suppressions {
     pub async fn end_exemptions(&self, actor: &Actor, whose: &[Whose]) -> Result<Vec<String>, StoreError> {
         let keys = keys_of(whose)?;
         let mut ended = Vec::new();
-        for step in keys.chunks(STEP) {
-            let _turn = self.0.known.lock().await;
-            let (mut draft, now) = (Draft::new(&self.0.memory), self.0.clock.now());
-            let mut names = Vec::new();
-            for key in step {
-                let mut row = draft.row(key)?;
-                row.end_watch(now);
-                if row.exempt.take().is_none() {
-                    continue;
-                }
-                let mut history = draft.history(key)?;
-                history.lift(now);
-                draft.put_history(key, &history);
-                draft.put_row(key, &row);
-                names.push(named(key));
+        let one = |draft: &mut Draft, now, key: &String| {
+            let mut row = draft.row(key)?;
+            row.end_watch(now);
+            if row.exempt.take().is_none() {
+                return Ok(None);
             }
-            self.tell(draft, actor, "suppress.exempt_end", &names).await?;
-            ended.extend(names);
-        }
+            let mut history = draft.history(key)?;
+            history.lift(now);
+            draft.put_history(key, &history);
+            draft.put_row(key, &row);
+            Ok(Some(named(key)))
+        };
+        self.in_steps(actor, "suppress.exempt_end", &keys, one, &mut ended).await?;
         Ok(ended)
     }
 
@@ -133,28 +116,46 @@ impl Suppressions {
     pub async fn add_many(&self, actor: &Actor, new: Vec<NewEntry>) -> Result<u64, StoreError> {
         let whose: Vec<Whose> = new.iter().map(|new| (new.address.clone(), new.user.clone())).collect();
         keys_of(&whose)?;
-        let mut added = 0;
-        for step in new.chunks(STEP) {
+        let mut added = Vec::new();
+        let one = |draft: &mut Draft, now, new: &NewEntry| {
+            let key = key_of(&checked(&new.address)?, &new.user);
+            let mut row = draft.row(&key)?;
+            row.end_watch(now);
+            if row.now.is_some() {
+                return Ok(None);
+            }
+            row.exempt = None;
+            row.now = Some(new.entry(draft.new_id(now), actor, now));
+            draft.put_row(&key, &row);
+            Ok(Some(named(&key)))
+        };
+        let result = self.in_steps(actor, "suppress.add", &new, one, &mut added).await;
+        // Steps before one that failed are done.
+        self.0.metrics.suppressed.add(added.len() as u64);
+        result.map(|()| added.len() as u64)
+    }
+
+    /// Does one thing to each, step by step; `one` answers the name of what it changed. `changed`: those of the steps that are
+    /// written, also where a later one fails.
+    async fn in_steps<T>(
+        &self,
+        actor: &Actor,
+        act: &str,
+        all: &[T],
+        mut one: impl FnMut(&mut Draft, Timestamp, &T) -> Result<Option<String>, StoreError>,
+        changed: &mut Vec<String>,
+    ) -> Result<(), StoreError> {
+        for step in all.chunks(STEP) {
             let _turn = self.0.known.lock().await;
             let (mut draft, now) = (Draft::new(&self.0.memory), self.0.clock.now());
             let mut names = Vec::new();
-            for new in step {
-                let key = key_of(&checked(&new.address)?, &new.user);
-                let mut row = draft.row(&key)?;
-                row.end_watch(now);
-                if row.now.is_some() {
-                    continue;
-                }
-                row.exempt = None;
-                row.now = Some(new.entry(draft.new_id(now), actor, now));
-                draft.put_row(&key, &row);
-                names.push(named(&key));
+            for item in step {
+                names.extend(one(&mut draft, now, item)?);
             }
-            self.tell(draft, actor, "suppress.add", &names).await?;
-            added += names.len() as u64;
-            self.0.metrics.suppressed.add(names.len() as u64);
+            self.tell(draft, actor, act, &names).await?;
+            changed.extend(names);
         }
-        Ok(added)
+        Ok(())
     }
 
     /// Writes a step, if it changes anything.
