@@ -6,20 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hikyaku::{
-    bounce::envelope_from::ReturnPath,
-    budget::Budget,
     clock::{Clock, Timestamp},
     event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     ids::{MessageId, RecipientKey},
     mail::header::Facts,
-    smtp::{
-        address::Mailbox,
-        params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
-    },
-    store::{BodyIn, Change, Lane, Origin, RetentionPeriods, Store, StoreOptions, Submission},
+    smtp::address::Mailbox,
+    store::{Change, RetentionPeriods, Store, StoreOptions, Submission},
 };
 
-use crate::support::{Relay, Rng};
+use crate::support::{Relay, Rng, submission::plain};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Days of the log.
@@ -117,22 +112,9 @@ impl Mail {
     }
 
     fn submission(&self, store: &Store, now: Timestamp) -> Submission {
-        let mailbox = |text: &str| Mailbox::parse(text).unwrap();
-        let to: Vec<Mailbox> = self.to.iter().map(|a| mailbox(a)).collect();
+        let to = self.to.iter().map(|address| Mailbox::parse(address).unwrap()).collect();
         let body = Bytes::from_static(b"Subject: a\r\n\r\nb\r\n");
         Submission {
-            id: store.ids().next(now),
-            accepted_at: now,
-            expires_at: now.plus(4 * DAY),
-            lanes: to.iter().map(|a| Lane(a.domain_key().into())).collect(),
-            envelope: Envelope {
-                sender: Some(mailbox("order@shop.test")),
-                params: MailParams::default(),
-                recipients: to
-                    .into_iter()
-                    .map(|address| EnvelopeRecipient { address, params: RcptParams::default() })
-                    .collect(),
-            },
             class: [Class::Normal, Class::High, Class::Low][self.n as usize % 3],
             facts: Facts {
                 message_id: format!("<{}@shop.test>", self.n),
@@ -142,16 +124,7 @@ impl Mail {
                 ..Facts::default()
             },
             user: ["shop", "campaign", ""][self.n as usize % 3].into(),
-            source_ip: None,
-            origin: Origin::Smtp,
-            release_at: None,
-            body: BodyIn::Ram { lease: Budget::new(usize::MAX).take(body.len()).unwrap(), bytes: body },
-            settles: Vec::new(),
-            return_path: ReturnPath::AsIs,
-            list: String::new(),
-            blocked: Vec::new(),
-            sandboxed: Vec::new(),
-            memos: Vec::new(),
+            ..plain(store.ids().next(now), now, "order@shop.test", to, body)
         }
     }
 }

@@ -8,20 +8,15 @@ use std::{
 
 use bytes::Bytes;
 use hikyaku::{
-    bounce::envelope_from::ReturnPath,
-    budget::Budget,
     clock::Clock,
-    event::{AttemptDetail, Class, Event, EventKind},
+    event::{AttemptDetail, Event, EventKind},
     ids::RecipientKey,
     mail::header::Facts,
-    smtp::{
-        address::Mailbox,
-        params::{Envelope, EnvelopeRecipient, MailParams, RcptParams},
-    },
-    store::{BodyIn, Change, Lane, Origin, RetentionPeriods, Store, StoreOptions, Submission},
+    smtp::address::Mailbox,
+    store::{Change, RetentionPeriods, Store, StoreOptions, Submission},
 };
 
-use crate::support::{Config, Relay, wait};
+use crate::support::{Config, Relay, submission::plain, wait};
 
 const DAYS: Duration = Duration::from_secs(40 * 86_400);
 /// Recipients of each message.
@@ -34,39 +29,17 @@ pub(super) const DAEMON_MAX: u64 = 160 * 1024 * 1024;
 const AGAIN_MAX: u64 = 16 * 1024 * 1024;
 
 fn submission(store: &Store, clock: &Clock, n: usize) -> Submission {
-    let mailbox = |text: &str| Mailbox::parse(text).unwrap();
-    let to: Vec<Mailbox> = (0..RECIPIENTS).map(|r| mailbox(&format!("user{r}@domain{n}.test"))).collect();
+    let to = (0..RECIPIENTS).map(|r| Mailbox::parse(&format!("user{r}@domain{n}.test")).unwrap()).collect();
     let (now, body) = (clock.now(), Bytes::from_static(b"Subject: a\r\n\r\nb\r\n"));
     Submission {
-        id: store.ids().next(now),
-        accepted_at: now,
         expires_at: now.plus(DAYS),
-        lanes: to.iter().map(|a| Lane(a.domain_key().into())).collect(),
-        envelope: Envelope {
-            sender: Some(mailbox("app@src.test")),
-            params: MailParams::default(),
-            recipients: to
-                .into_iter()
-                .map(|address| EnvelopeRecipient { address, params: RcptParams::default() })
-                .collect(),
-        },
-        class: Class::Normal,
         facts: Facts {
             message_id: format!("<{n}@src.test>"),
             subject: "=HYPERLINK(\"http://evil.test\")".into(),
             ..Facts::default()
         },
         user: "shop".into(),
-        source_ip: None,
-        origin: Origin::Smtp,
-        release_at: None,
-        body: BodyIn::Ram { lease: Budget::new(usize::MAX).take(body.len()).unwrap(), bytes: body },
-        settles: Vec::new(),
-        return_path: ReturnPath::AsIs,
-        list: String::new(),
-        blocked: Vec::new(),
-        sandboxed: Vec::new(),
-        memos: Vec::new(),
+        ..plain(store.ids().next(now), now, "app@src.test", to, body)
     }
 }
 

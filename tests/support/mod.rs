@@ -15,6 +15,7 @@ pub mod notify;
 pub mod place;
 pub mod sink;
 mod sink_session;
+pub mod submission;
 pub mod tls;
 pub mod wait;
 pub mod wire;
