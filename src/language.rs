@@ -29,6 +29,12 @@ impl Language {
     }
 }
 
+/// A character that turns the direction of those around it, or breaks their line, without being seen: what a stranger wrote
+/// is shown without it.
+pub fn turns_letters(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
 /// Words for people, in both languages; shown without a language, they are English.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Said {

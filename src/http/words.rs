@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
-use crate::{clock::Timestamp, http::exchange::Request, language::Language};
+use crate::{
+    clock::Timestamp,
+    http::exchange::Request,
+    language::{Language, turns_letters},
+};
 
 /// Ranges of Accept-Language that are read at most.
 const RANGES_MAX: usize = 20;
@@ -201,14 +205,10 @@ pub fn clean(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\r' | '\t' => ' ',
-            c if c.is_control() || is_direction(c) => '·',
+            c if c.is_control() || turns_letters(c) => '·',
             c => c,
         })
         .collect()
-}
-
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! In: a mail, taken apart.  Out: [`HtmlView`]: the document, with the pictures that the mail brings along inside it.
 //! Always: it is as hostile as it came: whoever serves it forbids scripts, forms, frames and every load, and shows it sandboxed;
-//! the document holds at most [`HTML_MAX`] octets of HTML and [`PICTURES_MAX`] of pictures; any input is read in one pass, and
-//! none makes it fail.
+//! the document holds at most [`HTML_MAX`] octets of HTML and [`PICTURES_MAX`] of pictures; any input is read in one pass, a
+//! picture is decoded once however often it is named, and none makes it fail.
 //! Sources: RFC 2392 (cid), RFC 2397 (data), HTML Living Standard §13.2.5 (how far tags are read).
 
 use std::collections::HashMap;
@@ -54,10 +54,10 @@ pub fn html_view(parts: &Parts<'_>) -> Option<HtmlView> {
 
 /// Puts the pictures of the mail in the place of their `cid:`.
 fn with_pictures(html: &str, attachments: &[Part<'_>], found: &mut usize, missing: &mut usize) -> String {
-    let pictures: HashMap<&str, &Part<'_>> = attachments
+    let mut pictures: HashMap<&str, Picture<'_>> = attachments
         .iter()
         .filter(|part| !part.content_id().is_empty() && PICTURES.contains(&part.content_type.as_str()))
-        .map(|part| (part.content_id(), part))
+        .map(|part| (part.content_id(), Picture::Asleep(part)))
         .collect();
     let mut out = String::with_capacity(html.len());
     let (mut left, mut from) = (PICTURES_MAX, 0);
@@ -65,15 +65,15 @@ fn with_pictures(html: &str, attachments: &[Part<'_>], found: &mut usize, missin
         let rest = &html[at + CID.len()..];
         let rest = &rest[..rest.floor_char_boundary(CONTENT_ID_MAX)];
         let end = rest.find(['"', '\'', ')', '>', ' ', '\t', '\r', '\n']).unwrap_or(rest.len());
-        let picture = pictures.get(decoded(&rest[..end]).as_str()).and_then(|part| {
-            let bytes = part.bytes();
-            left = left.checked_sub(bytes.len())?;
-            Some(format!("data:{};base64,{}", part.content_type, STANDARD.encode(&bytes)))
+        let picture = pictures.get_mut(decoded(&rest[..end]).as_str()).and_then(|picture| {
+            let (octets, data) = picture.data(left)?;
+            left = left.checked_sub(octets)?;
+            Some(data)
         });
         match picture {
             Some(data) => {
                 out.push_str(&html[from..at]);
-                out.push_str(&data);
+                out.push_str(data);
                 from = at + CID.len() + end;
                 *found += 1;
             }
@@ -82,6 +82,33 @@ fn with_pictures(html: &str, attachments: &[Part<'_>], found: &mut usize, missin
     }
     out.push_str(&html[from..]);
     out
+}
+
+/// A picture of the mail: decoded at the first place that names it, and never again.
+enum Picture<'a> {
+    Asleep(&'a Part<'a>),
+    /// Its octets, and the URL that holds them.
+    Shown(usize, String),
+    TooLarge,
+}
+
+impl Picture<'_> {
+    /// Its octets and its URL; `None`: it has more than `left`, which only shrinks.
+    fn data(&mut self, left: usize) -> Option<(usize, &str)> {
+        if let Picture::Asleep(part) = self {
+            let bytes = part.bytes();
+            *self = if bytes.len() <= left {
+                let data = format!("data:{};base64,{}", part.content_type, STANDARD.encode(&bytes));
+                Picture::Shown(bytes.len(), data)
+            } else {
+                Picture::TooLarge
+            };
+        }
+        match self {
+            Picture::Shown(octets, data) => Some((*octets, data)),
+            Picture::Asleep(_) | Picture::TooLarge => None,
+        }
+    }
 }
 
 /// Places of a document where a picture is put in.

@@ -48,6 +48,28 @@ fn pictures_are_bounded_in_all() {
 }
 
 #[test]
+fn a_picture_is_decoded_once_however_often_it_is_named() {
+    // A thousand names of a picture that is too large: to decode it at each would take minutes here, and seconds in a release.
+    let octets = "QUJD".repeat(PICTURES_MAX / 3 + 10);
+    let mail = String::from_utf8(with_picture(&"<img src=\"cid:logo@x\">".repeat(1_200))).unwrap();
+    let mail = mail.replace("QUJD", &octets);
+    let parts = Parts::of(mail.as_bytes());
+    let clock = crate::clock::Clock::system();
+    let time = |what: &dyn Fn()| {
+        let began = clock.instant();
+        what();
+        clock.instant() - began
+    };
+    let once = time(&|| assert!(parts.attachments[0].bytes().len() > PICTURES_MAX));
+    let whole =
+        time(&|| assert_eq!(html_view(&parts).map(|view| (view.pictures, view.pictures_missing)), Some((0, 1_000))));
+    assert!(whole < once * 50, "one decoding takes {once:?}, the view {whole:?}");
+    // One that is small is there a thousand times.
+    let small = html_view(&Parts::of(&with_picture(&"<img src=\"cid:logo@x\">".repeat(1_200)))).expect("it has HTML");
+    assert_eq!((small.pictures, small.document.matches("QUJD").count()), (1_000, 1_000));
+}
+
+#[test]
 fn what_would_be_loaded_is_counted_and_links_are_told_once() {
     let view = view(
         "<!-- <img src=http://no/> --><style>@import url(https://a/x.css); b { background: url( '//c' ) }</style>\

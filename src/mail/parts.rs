@@ -14,6 +14,7 @@ use super::{
     decode::{Encoding, base64, quoted_printable},
     header::{Fields, whole_text},
 };
+use crate::language::turns_letters;
 
 /// Header fields that are read; real mail has fewer than a hundred.
 pub const FIELDS_MAX: usize = 1_000;
@@ -115,9 +116,10 @@ impl<'m> Part<'m> {
         in_unicode(&self.bytes(), &self.charset)
     }
 
-    /// Its file name, safe as one: no folders, no control characters, never empty. `n` stands in the name of one that has none.
+    /// Its file name, safe as one: no folders, no control characters, nothing that turns the direction of letters, never empty. `n` stands in the name of one that has none.
     pub fn file_name(&self, n: usize) -> String {
-        let clean = |c: char| if c.is_control() || matches!(c, '/' | '\\' | ':') { '_' } else { c };
+        let is_unsafe = |c: char| c.is_control() || turns_letters(c) || matches!(c, '/' | '\\' | ':');
+        let clean = |c: char| if is_unsafe(c) { '_' } else { c };
         let name: String = self.name.trim().chars().map(clean).collect();
         let name = &name[..name.floor_char_boundary(NAME_MAX)];
         if !name.trim_matches(['.', ' ', '_']).is_empty() {

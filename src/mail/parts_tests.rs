@@ -138,6 +138,7 @@ fn broken_mail_loses_nothing_that_can_be_read() {
         ("   ", "attachment7.bin"),
         ("a\r\nb: c.txt", "a__b_ c.txt"),
         ("C:\\x\\y.doc", "C__x_y.doc"),
+        ("invoice\u{202e}fdp.exe", "invoice_fdp.exe"),
     ] {
         let part = Part {
             content_type: "a/b".into(),
