@@ -44,24 +44,8 @@ const CHANGES_MAX: usize = 500;
 const PAGE: usize = 2_000;
 /// Octets of a domain that is looked up without memory; no longer one is a name of the DNS.
 const DOMAIN_OCTETS_MAX: usize = 253;
-/// Error classes.
-const CLASSES: usize = 12;
-
-/// The error classes in the order of [`Counts`].
-const CLASS_ORDER: [ErrorClass; CLASSES] = [
-    ErrorClass::UnknownHost,
-    ErrorClass::UnknownUser,
-    ErrorClass::ResendTimeout,
-    ErrorClass::Rejected,
-    ErrorClass::OverCapacity,
-    ErrorClass::ForwardingError,
-    ErrorClass::ReceivingServerError,
-    ErrorClass::TooLarge,
-    ErrorClass::BadAddress,
-    ErrorClass::Blocked,
-    ErrorClass::Unsubscribed,
-    ErrorClass::Other,
-];
+/// Error classes: rows have a number for each, in the order of [`ErrorClass::ALL`].
+const CLASSES: usize = ErrorClass::ALL.len();
 
 /// What one day brought for one header-From domain at one provider.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -125,7 +109,7 @@ impl Counts {
 }
 
 fn place_of(class: ErrorClass) -> Option<usize> {
-    CLASS_ORDER.iter().position(|c| *c == class)
+    ErrorClass::ALL.iter().position(|c| *c == class)
 }
 
 /// How [`Counts`] are written: zeros are left out.
@@ -154,7 +138,7 @@ fn is_zero(n: &u64) -> bool {
 impl From<Counts> for Stored {
     fn from(counts: Counts) -> Self {
         let Counts { delivered, deferred, failed, octets, one_click, tls } = counts;
-        let failed = CLASS_ORDER.iter().zip(failed).filter(|(_, n)| *n > 0).map(|(c, n)| (c.code(), n)).collect();
+        let failed = ErrorClass::ALL.iter().zip(failed).filter(|(_, n)| *n > 0).map(|(c, n)| (c.code(), n)).collect();
         Stored { delivered, deferred, failed, octets, one_click, tls }
     }
 }

@@ -317,7 +317,7 @@ impl<M: Memory> Monitor<M> {
         let mut count = 0;
         let mut after: Option<String> = None;
         loop {
-            let page = self.keeper.failures(domain, days, after.as_deref(), FAILURES_PAGE)?;
+            let page = self.keeper.page::<KeptFailure>(domain, days, after.as_deref(), FAILURES_PAGE)?;
             count += page.rows.len() as u64;
             after = page.next;
             if after.is_none() || count >= FAILURES_COUNTED_MAX {
@@ -356,15 +356,15 @@ impl<M: Memory> Desk for Monitor<M> {
     }
 
     fn reports(&self, query: &Query, after: Option<&str>, limit: usize) -> Result<Page<KeptReport>, StoreError> {
-        self.keeper.reports(&query.domain, self.span(query.days), after, limit)
+        self.keeper.page(&query.domain, self.span(query.days), after, limit)
     }
 
     fn failures(&self, query: &Query, after: Option<&str>, limit: usize) -> Result<Page<KeptFailure>, StoreError> {
-        self.keeper.failures(&query.domain, self.span(query.days), after, limit)
+        self.keeper.page(&query.domain, self.span(query.days), after, limit)
     }
 
     fn newest_reports(&self, query: &Query, after: Option<&str>, limit: usize) -> Result<Page<KeptReport>, StoreError> {
-        self.keeper.newest_reports(&query.domain, self.span(query.days), after, limit)
+        self.keeper.newest(&query.domain, self.span(query.days), after, limit)
     }
 
     fn newest_failures(
@@ -373,7 +373,7 @@ impl<M: Memory> Desk for Monitor<M> {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<KeptFailure>, StoreError> {
-        self.keeper.newest_failures(&query.domain, self.span(query.days), after, limit)
+        self.keeper.newest(&query.domain, self.span(query.days), after, limit)
     }
 
     fn alarms(&self, domain: &str) -> Vec<AlarmOut> {

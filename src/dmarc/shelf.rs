@@ -10,6 +10,7 @@ use std::{
     net::IpAddr,
 };
 
+use serde::de::DeserializeOwned;
 use smol::block_on;
 
 use super::{
@@ -46,6 +47,20 @@ pub struct Page<T> {
     pub rows: Vec<(String, T)>,
     /// The key to go on behind; `None`: this was the last.
     pub next: Option<String>,
+}
+
+/// What is kept of a report: aggregate or failure.
+pub trait Kept: DeserializeOwned {
+    /// The memos that hold it.
+    const KIND: MemoKind;
+}
+
+impl Kept for KeptReport {
+    const KIND: MemoKind = MemoKind::DmarcReports;
+}
+
+impl Kept for KeptFailure {
+    const KIND: MemoKind = MemoKind::DmarcFailures;
 }
 
 /// What is known of a report while its rows are read.
@@ -234,65 +249,12 @@ impl<M: Memory> Keeper<M> {
         }
     }
 
-    /// Reports about a domain, by day, behind `after`; at most `limit`.
+    /// Reports of a kind about a domain, those of the newest day first, behind `after`; at most `limit`.
     ///
     /// # Errors
     /// The store's.
-    pub fn reports(
+    pub fn newest<T: Kept>(
         &self,
-        domain: &str,
-        days: (u32, u32),
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<KeptReport>, StoreError> {
-        self.page(MemoKind::DmarcReports, domain, days, after, limit)
-    }
-
-    /// Failure reports about a domain, likewise.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn failures(
-        &self,
-        domain: &str,
-        days: (u32, u32),
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<KeptFailure>, StoreError> {
-        self.page(MemoKind::DmarcFailures, domain, days, after, limit)
-    }
-
-    /// Reports about a domain, those of the newest day first, behind `after`; at most `limit`.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn newest_reports(
-        &self,
-        domain: &str,
-        days: (u32, u32),
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<KeptReport>, StoreError> {
-        self.newest(MemoKind::DmarcReports, domain, days, after, limit)
-    }
-
-    /// Failure reports about a domain, likewise.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn newest_failures(
-        &self,
-        domain: &str,
-        days: (u32, u32),
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<KeptFailure>, StoreError> {
-        self.newest(MemoKind::DmarcFailures, domain, days, after, limit)
-    }
-
-    fn newest<T: serde::de::DeserializeOwned>(
-        &self,
-        kind: MemoKind,
         domain: &str,
         (from, to): (u32, u32),
         after: Option<&str>,
@@ -305,7 +267,7 @@ impl<M: Memory> Keeper<M> {
         for day in (from..=first).rev() {
             let mut within = cursor.filter(|(of, _)| *of == day).map(|(_, key)| key.to_owned());
             loop {
-                let some = self.page::<T>(kind, domain, (day, day), within.as_deref(), limit - page.rows.len() + 1)?;
+                let some = self.page::<T>(domain, (day, day), within.as_deref(), limit - page.rows.len() + 1)?;
                 page.rows.extend(some.rows);
                 within = some.next;
                 if page.rows.len() > limit {
@@ -322,9 +284,12 @@ impl<M: Memory> Keeper<M> {
         Ok(page)
     }
 
-    fn page<T: serde::de::DeserializeOwned>(
+    /// Reports of a kind about a domain, by day, behind `after`; at most `limit`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn page<T: Kept>(
         &self,
-        kind: MemoKind,
         domain: &str,
         (from, to): (u32, u32),
         after: Option<&str>,
@@ -334,7 +299,7 @@ impl<M: Memory> Keeper<M> {
         let first = format!("{prefix}{}", day_name(from.max(oldest_day(&self.config.get(), self.clock.now()))));
         let end = format!("{prefix}{}", day_name(to.saturating_add(1)));
         let after = after.filter(|after| *after > first.as_str()).unwrap_or(&first);
-        let mut rows = self.memory.memos(kind, &prefix, Some(after), limit)?;
+        let mut rows = self.memory.memos(T::KIND, &prefix, Some(after), limit)?;
         let was_whole = rows.len() == limit;
         rows.retain(|(key, _)| key.as_str() < end.as_str());
         let next = (was_whole && rows.len() == limit).then(|| rows.last().map(|(key, _)| key.clone())).flatten();

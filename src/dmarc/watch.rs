@@ -17,6 +17,7 @@ use smol::{Timer, future::FutureExt};
 use super::{
     generate,
     keep::{Keeper, Memory},
+    row::KeptReport,
     tree_walk,
     views::Delivered,
     words::Alarm,
@@ -261,7 +262,7 @@ impl<M: Memory> Watch<M> {
         while of.contains('.') {
             let mut after: Option<String> = None;
             for _ in 0..PAGES_MAX {
-                let page = self.keeper.reports(of, days, after.as_deref(), PAGE)?;
+                let page = self.keeper.page::<KeptReport>(of, days, after.as_deref(), PAGE)?;
                 let counted = page.rows.into_iter().filter(|(_, report)| report.mark.counts());
                 if let Some(newest) = counted.map(|(_, report)| report.received_at).max() {
                     last = last.max(newest);

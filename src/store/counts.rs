@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table};
 
 use super::{
     batch::minute_of,
@@ -154,34 +154,39 @@ pub(super) fn each(
 ) -> Result<(), StoreError> {
     let first = quarter_of(from.max(floor));
     let end = quarter_of(to.plus(Duration::from_millis(QUARTER_SECONDS * 1000 - 1)));
+    let txn = db.begin_read().reading()?;
+    each_sum(&txn.open_table(COUNTS).reading()?, (first, end), user, |quarter, name, row| {
+        each(counts_of(quarter_start(quarter), name, read(quarter, row)?))
+    })
+}
+
+/// Hands every sum with a number in `[first, end)` to `each`, by number and then by name; `user`: of this one only.
+pub(super) fn each_sum(
+    table: &ReadOnlyTable<&'static [u8], &'static [u8]>,
+    (first, end): (u32, u32),
+    user: Option<&str>,
+    mut each: impl FnMut(u32, &str, &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     if first >= end {
         return Ok(());
     }
-    let txn = db.begin_read().reading()?;
-    let table = txn.open_table(COUNTS).reading()?;
     let (start, stop) = (first.to_be_bytes(), end.to_be_bytes());
     for entry in table.range::<&[u8]>(start.as_slice()..stop.as_slice()).reading()? {
         let (key, row) = entry.reading()?;
         // A key that is none is `verify`'s to tell.
-        let Some((quarter, name)) = read_count_key(key.value()) else { continue };
-        if user.is_some_and(|user| user != name) {
-            continue;
+        let Some((number, name)) = read_count_key(key.value()) else { continue };
+        if user.is_none_or(|user| user == name) {
+            each(number, name, row.value())?;
         }
-        let [queued, deferred, succeeded, failed, blocked, dropped, bounced, complained] = read(quarter, row.value())?;
-        each(QuarterCounts {
-            start: quarter_start(quarter),
-            user: name.to_owned(),
-            queued,
-            deferred,
-            succeeded,
-            failed,
-            blocked,
-            dropped,
-            bounced,
-            complained,
-        })?;
     }
     Ok(())
+}
+
+/// The sums of a row, by their names.
+pub(super) fn counts_of(start: Timestamp, user: &str, numbers: CountNumbers) -> QuarterCounts {
+    let [queued, deferred, succeeded, failed, blocked, dropped, bounced, complained] = numbers;
+    let user = user.to_owned();
+    QuarterCounts { start, user, queued, deferred, succeeded, failed, blocked, dropped, bounced, complained }
 }
 
 /// [`each`], gathered; more than [`COUNTS_MAX`] rows are refused.

@@ -12,7 +12,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableErro
 
 use super::{
     batch::minute_of,
-    counts::{CountNumbers, quarter_of, quarter_start, read_count_key},
+    counts::{CountNumbers, counts_of, each_sum, quarter_of, quarter_start, read_count_key},
     fault::{Fatal, Reading, bad_row},
     rows,
     tables::{COUNTS, META, META_USER_MINUTES, Tables, USER_MINUTES},
@@ -64,31 +64,14 @@ pub(super) fn each(
 ) -> Result<(), StoreError> {
     let first = minute_number(from.max(floor));
     let end = minute_number(to.plus(std::time::Duration::from_millis(59_999)));
-    if first >= end {
-        return Ok(());
-    }
     let txn = db.begin_read().reading()?;
-    let table = txn.open_table(USER_MINUTES).reading()?;
-    let (start, stop) = (first.to_be_bytes(), end.to_be_bytes());
-    for entry in table.range::<&[u8]>(start.as_slice()..stop.as_slice()).reading()? {
-        let (key, row) = entry.reading()?;
-        // A key that is none is `verify`'s to tell.
-        let Some((minute, name)) = read_count_key(key.value()) else { continue };
-        if user.is_some_and(|user| user != name) {
-            continue;
-        }
+    each_sum(&txn.open_table(USER_MINUTES).reading()?, (first, end), user, |minute, name, row| {
         let start = minute_start(minute);
-        let numbers: CountNumbers = rows::read_numbers(row.value())
+        let numbers: CountNumbers = rows::read_numbers(row)
             .map_err(|e| bad_row(format_args!("the counts of {} by user", start.rfc3339_seconds()), e))?;
         each(counts_of(start, name, numbers));
-    }
-    Ok(())
-}
-
-fn counts_of(start: Timestamp, name: &str, numbers: CountNumbers) -> QuarterCounts {
-    let [queued, deferred, succeeded, failed, blocked, dropped, bounced, complained] = numbers;
-    let user = name.to_owned();
-    QuarterCounts { start, user, queued, deferred, succeeded, failed, blocked, dropped, bounced, complained }
+        Ok(())
+    })
 }
 
 /// Compares the minutes with the counts of their quarters; answers a line for each that is wrong. The counts are compared with the

@@ -7,7 +7,7 @@ use hikyaku::{
     config::{Config, InForce},
     dmarc::{
         keep::{Became, Keeper, Origin, Taken},
-        row::By,
+        row::{By, KeptReport},
         views::Asked,
     },
     store::{
@@ -73,7 +73,7 @@ fn seen(keeper: &Keeper<Store>) -> (u64, Vec<String>) {
     let asked = Asked { domain: "example.jp".into(), from: day - 5, to: day, all: true };
     let total = keeper.view(asked, HashSet::new()).unwrap().total();
     assert_eq!(total.messages, total.dkim, "every row is whole");
-    let page = keeper.reports("example.jp", (day - 5, day), None, 100).unwrap();
+    let page = keeper.page::<KeptReport>("example.jp", (day - 5, day), None, 100).unwrap();
     (total.messages, page.rows.into_iter().map(|(_, report)| report.report_id).collect())
 }
 

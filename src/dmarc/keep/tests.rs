@@ -12,7 +12,7 @@ use crate::{
     config::Domain,
     dmarc::{
         report::{Disposition, PolicyPublished, Row, Totals},
-        row::Tally,
+        row::{KeptFailure, Tally},
         views::{Asked, View},
     },
     store::Writing,
@@ -446,7 +446,7 @@ fn failure_reports_are_kept_in_short_once_and_in_bounds() {
     let send = |n: u64, mark| became(&keeper.take(report(n).as_bytes(), &mail(mark, "reporter.example")))[0].0;
     assert_eq!((send(1, Mark::Verified), send(1, Mark::Verified)), (Became::New, Became::Known));
     let today = NOW.day();
-    let page = keeper.failures("example.jp", (today - 3, today), None, 10).expect("the store works");
+    let page = keeper.page::<KeptFailure>("example.jp", (today - 3, today), None, 10).expect("the store works");
     let kept = &page.rows[0].1;
     assert_eq!(
         (kept.subject.as_str(), kept.source.as_str(), kept.mark.as_str()),
