@@ -365,11 +365,11 @@ impl Trouble {
     /// Whose it is, for people.
     pub fn said(self, language: Language) -> &'static str {
         match self {
-            Trouble::Recipient => language.pick("the recipient's", "宛先の問題"),
+            Trouble::Recipient => language.pick("the recipient's", "宛先アドレスの問題"),
             Trouble::Reputation => language.pick("our reputation", "送信元の評価"),
             Trouble::Authentication => language.pick("our authentication", "送信ドメイン認証"),
             Trouble::Content => language.pick("the content", "メールの内容"),
-            Trouble::Destination => language.pick("the destination's", "配信先の問題"),
+            Trouble::Destination => language.pick("the destination's", "宛先側の問題"),
             Trouble::Policy => language.pick("policy", "ポリシー"),
         }
     }

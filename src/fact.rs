@@ -25,3 +25,32 @@ impl Fact {
         Fact { topic, says: Said::told(words) }
     }
 }
+
+/// What a fact is about, in the reader's language; a topic that is not known stays as it is.
+pub fn topic_words(topic: &str, language: Language) -> &str {
+    match topic {
+        "policy" => language.pick("policy", "受付ポリシー"),
+        "suppression" => language.pick("suppression", "配信停止"),
+        "rewriting" => language.pick("rewriting", "書き換え"),
+        "class" => language.pick("class", "優先度"),
+        "route" => language.pick("route", "経路"),
+        "site" => language.pick("site", "配信先"),
+        "mx" => language.pick("MX", "MX"),
+        "tls" => language.pick("TLS", "TLS"),
+        "rule" => language.pick("rule", "配信速度"),
+        "source" => language.pick("source", "送信元"),
+        "pause" => language.pick("pause", "一時停止"),
+        "now" => language.pick("now", "現在"),
+        "dkim" => language.pick("DKIM", "DKIM"),
+        "return path" => language.pick("return path", "返送先アドレス"),
+        "trouble" => language.pick("trouble", "障害"),
+        "next try" => language.pick("next try", "次回の試行"),
+        "error" => language.pick("errors", "エラー"),
+        "exempt" => language.pick("exempt", "停止対象外"),
+        "held" => language.pick("held", "保留中のエラー"),
+        "unsubscribed" => language.pick("unsubscribed", "配信解除"),
+        "user" => language.pick("user", "ユーザー"),
+        "being located" => language.pick("being located", "配信先を確認中"),
+        other => other,
+    }
+}

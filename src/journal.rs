@@ -68,19 +68,31 @@ pub fn stderr_is_the_journal() -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
+/// Tells as a warning what must reach the terminal or the journal whatever `log.level` leaves out: without it nobody gets in.
+pub fn tell(target: &str, text: &str) {
+    if let Some(journal) = JOURNAL.get() {
+        journal.write(Level::Warn, target, text);
+    }
+}
+
+impl Journal {
+    fn write(&self, level: Level, target: &str, text: &str) {
+        let form =
+            Form { json: self.json.load(Ordering::Relaxed), to_journald: self.to_journald.load(Ordering::Relaxed) };
+        let line = form.line(self.clock.now(), level, target, text);
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    }
+}
+
 impl Log for Journal {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         is_wanted(metadata.target(), metadata.level())
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
-            return;
+        if self.enabled(record.metadata()) {
+            self.write(record.level(), record.target(), &record.args().to_string());
         }
-        let form =
-            Form { json: self.json.load(Ordering::Relaxed), to_journald: self.to_journald.load(Ordering::Relaxed) };
-        let line = form.line(self.clock.now(), record.level(), record.target(), &record.args().to_string());
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 
     fn flush(&self) {}

@@ -1,4 +1,4 @@
-//! The languages in which people are told things: the console, the API, the command line.
+//! The languages in which people are told things, and numbers as both write them: the console, the API, the command line.
 //!
 //! Always: a text stands in both at the place where it is used.
 
@@ -33,6 +33,19 @@ impl Language {
 /// is shown without it.
 pub fn turns_letters(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// A number with its thousands apart, as both languages write it: `12,345`.
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// Words for people, in both languages; shown without a language, they are English.

@@ -73,7 +73,8 @@
 //! ```
 //!
 //! One direction: `intake` and `deliver` never meet; they share the store and the scheduler. Everything enters by one
-//! door, [`intake::submit`].
+//! door, [`intake::submit`]. What the [`sandbox`] takes (all mail in its mode, mail of an API user whose sandbox is on) is kept
+//! there for the console; it ends as the log says, and goes nowhere.
 //!
 //! # Who may import whom
 //!
@@ -83,7 +84,7 @@
 //! |---|---|---|
 //! | 0 words | [`clock`] [`ids`] [`secret`] [`budget`] [`event`] [`fact`] [`metrics`] [`journal`] [`language`] [`when`] | each other |
 //! | 1 pure | [`der`], [`lookup`], [`smtp`], [`mail`], [`sheet`], [`dkim`], [`spf`], `dmarc/{record,tree_walk,generate,report,read}`, `authres/results`, `signing/{life,words}`, `doctor/{seen,finding,words}`, `bounce/{envelope_from,verp,classify,plain,read,dsn_write}`, `deliver/{route,tls_policy,sts_policy,verdict,counted,lately}`, `schedule/` but its shell (`task`, `attempt`, `results`, `shelf`, `locate`), `intake/proxy`, `unsubscribe/{token,headers,row}` | layer 0, and the rooms to their left |
-//! | 2 state | [`config`] (owns toml), [`store`] (owns redb), [`records`], `deliver/rules`, `intake/{policy,inlets,spam,forwarding}`, `suppress/{lookup,told}`, `webhook/inbound_lane`, `unsubscribe/filters` | 0, 1 |
+//! | 2 state | [`config`] (owns toml), [`store`] (owns redb), [`sandbox`], [`records`], `deliver/rules`, `intake/{policy,inlets,spam,forwarding}`, `suppress/{lookup,told}`, `webhook/inbound_lane`, `unsubscribe/filters` | 0, 1 |
 //! | 3 shells | [`runtime`], [`net`] (owns rustls and the DNS codec), [`intake`], [`deliver`], [`schedule`], [`bounce`], [`suppress`], [`unsubscribe`], [`tls_report`], [`signing`], [`authres`], [`dmarc`], [`doctor`], [`diagnose`], [`account`], [`webhook`], [`http`] (owns tiny_http) | 0–2, and `intake/submit` |
 //! | 4 wiring | [`app`], [`cli`] (owns clap) | everything |
 //!
@@ -127,6 +128,7 @@ pub mod spf;
 // Layer 2: state.
 pub mod config;
 pub mod records;
+pub mod sandbox;
 pub mod store;
 
 // Layer 3: shells, in the order of the flow.

@@ -1,5 +1,5 @@
 //! The repository's own rules as tests: who may import whom, who owns which crate, how files open and how long they are,
-//! who reads the clock, that every config key is explained, and which dependencies and licences are let in.
+//! who reads the clock, that every config key is explained, how Japanese is written, and which dependencies and licences are let in.
 //!
 //! A rule that is broken for a good reason is changed here, with the reason beside it.
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
@@ -8,6 +8,8 @@
 mod dependencies;
 #[path = "tidy/imports.rs"]
 mod imports;
+#[path = "tidy/japanese.rs"]
+mod japanese;
 
 use std::{
     fs,

@@ -31,7 +31,7 @@ pub(super) async fn log_in(
 ) -> &'static str {
     let mut decided = house.accounts.log_in(ip(source), name, &secret(password)).await;
     if let (Err(ConsoleRefusal::CodeNeeded { ticket }), Some(code)) = (&decided, code) {
-        decided = house.accounts.enter_code(ip(source), ticket, code).await;
+        decided = house.accounts.enter_code(ip(source), ticket, code).await.map(|entered| entered.login);
     }
     match decided {
         Ok(login) => {
@@ -240,7 +240,8 @@ fn a_reset_by_mail_unlocks_a_user_and_never_the_group_administrator() {
     smol::block_on(async {
         let house = peopled().await;
         let accounts = &house.accounts;
-        let begin = async |name: &str| accounts.reset_begin(name, ip(HERE)).await.unwrap();
+        let stranger = Actor::Stranger { from: ip(HERE) };
+        let begin = async |name: &str| accounts.reset_begin(name, &stranger).await.unwrap();
         let finish = async |name: &str, token: &Secret<String>, password: &str| {
             accounts.reset_finish(name, token, secret(password), ip(HERE)).await.map_err(|e| e.to_string())
         };
@@ -282,6 +283,37 @@ fn a_reset_by_mail_unlocks_a_user_and_never_the_group_administrator() {
 }
 
 #[test]
+fn who_asks_for_links_in_a_stream_voids_none_and_fills_no_mailbox() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let accounts = &house.accounts;
+        let (stranger, admin) =
+            (Actor::Stranger { from: ip(HERE) }, Actor::Person { name: ADMIN.into(), from: ip(HERE) });
+        let mine = accounts.reset_begin(USER, &stranger).await.unwrap().unwrap();
+        // Somebody asks every minute, for a day.
+        let mut mailed = 1;
+        for minute in 1..24 * 60 {
+            house.clock.advance(Duration::from_secs(60));
+            mailed += usize::from(accounts.reset_begin(USER, &stranger).await.unwrap().is_some());
+            assert_eq!(accounts.reset_fits(USER, &mine), minute < 60, "it counts for its hour, at {minute} min");
+            assert!(accounts.get(USER).unwrap().person.resets.len() <= 5);
+        }
+        assert!((5..=11).contains(&mailed), "{mailed} mails in a day");
+        // The administrator's link is mailed all the same; it works once, and ends the others.
+        house.clock.advance(Duration::from_secs(300));
+        let theirs = accounts.reset_begin(USER, &admin).await.unwrap().expect("no stranger keeps it away");
+        house.clock.advance(Duration::from_secs(300));
+        let another = accounts.reset_begin(USER, &admin).await.unwrap().unwrap();
+        accounts.reset_finish(USER, &theirs, secret("a new long pass"), ip(HERE)).await.unwrap();
+        for over in [&theirs, &another] {
+            assert!(!accounts.reset_fits(USER, over));
+        }
+        let house = house.clone().restarted();
+        assert!(!house.accounts.reset_fits(USER, &theirs));
+    });
+}
+
+#[test]
 fn sessions_outlive_a_restart_and_end_with_time_password_and_account() {
     smol::block_on(async {
         let house = peopled().await;
@@ -289,8 +321,9 @@ fn sessions_outlive_a_restart_and_end_with_time_password_and_account() {
             let login = house.accounts.log_in(ip(HERE), name, &secret(PASSWORD)).await.unwrap();
             house.accounts.open_session(&login, ip(HERE), "a browser").await.unwrap()
         };
-        let is_open =
-            |house: &House, token: &Secret<String>| house.accounts.session(token, ip(HERE)).map(|login| login.name);
+        let is_open = |house: &House, token: &Secret<String>| {
+            house.accounts.session(token, ip(HERE), AskedBy::Person).map(|login| login.name)
+        };
         let (user, admin) = (enter(&house, USER).await, enter(&house, ADMIN).await);
         assert_eq!((is_open(&house, &user).as_deref(), is_open(&house, &admin).as_deref()), (Some(USER), Some(ADMIN)));
         for bad in ["", "x", &"A".repeat(43), &"A".repeat(100_000)] {
@@ -303,24 +336,141 @@ fn sessions_outlive_a_restart_and_end_with_time_password_and_account() {
         assert_eq!(is_open(&house, &user).as_deref(), Some(USER));
         // Its rights are those of now.
         house.accounts.make_admin(&operator(), USER).await.unwrap();
-        assert_eq!(house.accounts.session(&user, ip(HERE)).unwrap().rights.role, Role::GroupAdministrator);
+        assert_eq!(
+            house.accounts.session(&user, ip(HERE), AskedBy::Person).unwrap().rights.role,
+            Role::GroupAdministrator
+        );
         house.accounts.close_session(&user).await.unwrap();
         assert_eq!(is_open(&house, &user), None);
         house.accounts.set_key(&operator(), ADMIN, Some(secret(PASSWORD)), false).await.unwrap();
         assert_eq!(is_open(&house, &admin), None, "another password, even the same one again");
         let again = enter(&house, ADMIN).await;
-        house.clock.advance(Duration::from_secs(12 * 3600 - 1));
+        let hours = |n: u64| Duration::from_secs(n * 3600);
+        let times = |lifetime: u64| config::Accounts {
+            session_lifetime: hours(lifetime),
+            session_idle: hours(24),
+            ..config::Accounts::default()
+        };
+        house.accounts.reconfigure(&times(12));
+        house.clock.advance(hours(12) - Duration::from_secs(1));
         assert!(is_open(&house, &again).is_some());
-        let shorter = Duration::from_secs(3600);
-        house.accounts.reconfigure(&config::Accounts { session_lifetime: shorter, ..config::Accounts::default() });
+        house.accounts.reconfigure(&times(1));
         assert_eq!(is_open(&house, &again), None, "a shorter lifetime counts for all");
-        house.accounts.reconfigure(&config::Accounts::default());
+        assert_eq!(house.accounts.session_end(&again), Some(SessionEnd::Time(hours(1))));
+        house.accounts.reconfigure(&times(12));
         house.clock.advance(Duration::from_secs(1));
         assert_eq!(is_open(&house, &again), None, "twelve hours are over");
         let last = enter(&house, USER).await;
         assert_eq!(house.shelf.session_rows().len(), 1, "those that are over are swept out");
         house.accounts.remove(&operator(), USER).await.unwrap();
         assert_eq!(is_open(&house, &last), None);
+    });
+}
+
+#[test]
+fn a_session_that_nobody_uses_ends_and_a_page_that_looks_again_is_no_use() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let login = house.accounts.log_in(ip(HERE), USER, &secret(PASSWORD)).await.unwrap();
+        let open = async || house.accounts.open_session(&login, ip(HERE), "a browser").await.unwrap();
+        let (used, watched) = (open().await, open().await);
+        let ask = |house: &House, token: &Secret<String>, by| house.accounts.session(token, ip(HERE), by).is_some();
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        for _ in 0..4 {
+            house.clock.advance(minutes(59));
+            assert!(ask(&house, &used, AskedBy::Person), "each use begins the hour anew");
+            house.accounts.session(&watched, ip(HERE), AskedBy::Page);
+        }
+        assert!(!ask(&house, &watched, AskedBy::Page) && !ask(&house, &watched, AskedBy::Person));
+        assert_eq!(house.accounts.session_end(&watched), Some(SessionEnd::Idle(minutes(60))));
+        assert_eq!(house.accounts.session_end(&used), None);
+        assert_eq!(house.accounts.session_end(&secret(&"A".repeat(43))), None);
+        assert_eq!(house.accounts.sessions_of(USER).len(), 1, "what has ended is listed nowhere");
+        // What was written of its use counts after a restart, and a shorter time counts at once.
+        house.accounts.write_seen(true).await;
+        let house = house.clone().restarted();
+        assert!(ask(&house, &used, AskedBy::Page));
+        house.clock.advance(minutes(30));
+        house.accounts.reconfigure(&config::Accounts { session_idle: minutes(30), ..config::Accounts::default() });
+        assert!(!ask(&house, &used, AskedBy::Person));
+        // The next sign-in sweeps both out.
+        let login = house.accounts.log_in(ip(HERE), USER, &secret(PASSWORD)).await.unwrap();
+        house.accounts.open_session(&login, ip(HERE), "a browser").await.unwrap();
+        assert_eq!(house.shelf.session_rows().len(), 1);
+    });
+}
+
+#[test]
+fn one_address_that_floods_the_sign_in_hides_no_guess_at_an_account() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let accounts = &house.accounts;
+        // t12: made-up names from one address, until it is refused and far on.
+        for n in 0..300 {
+            let _ = accounts.log_in(ip("203.0.113.200"), &format!("x{n}@example.jp"), &secret("w")).await;
+        }
+        for name in ["Admin@Example.jp", "ADMIN@example.jp", "no.such@example.jp"] {
+            assert_eq!(log_in(&house, "192.0.2.66", name, "a wrong guess", None).await, "wrong");
+        }
+        accounts.flush().await;
+        let told = house.audit("console");
+        assert!(told.contains(&format!("{ADMIN} 192.0.2.66 console wrong")), "{told:?}");
+        assert!(told.contains(&"no.such@example.jp 192.0.2.66 console wrong".to_owned()), "{told:?}");
+        assert!(told.iter().filter(|line| line.contains("203.0.113.200")).count() <= 14, "{told:?}");
+        assert!(told.iter().any(|line| line.starts_with("(many) 203.0.113.200 console busy ×")), "{told:?}");
+    });
+}
+
+#[test]
+fn who_is_stopped_or_may_less_is_signed_out_and_comes_back_by_signing_in_alone() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let accounts = &house.accounts;
+        let enter = async |from: &str| {
+            let login = accounts.log_in(ip(from), USER, &secret(PASSWORD)).await.unwrap();
+            accounts.open_session(&login, ip(from), "a browser").await.unwrap()
+        };
+        let is_open = |token: &Secret<String>| accounts.session(token, ip(HERE), AskedBy::Person).is_some();
+        let set = async |changes: Changes| accounts.change(&operator(), USER, &changes).await.unwrap();
+        let ends = |at: Option<Timestamp>| Changes { expires_at: Some(at), ..Changes::default() };
+        let networks = |list: &[&str]| {
+            let networks = list.iter().map(|text| text.parse().unwrap()).collect();
+            Changes { networks: Some(networks), ..Changes::default() }
+        };
+        let role = |role: Role| Changes { role: Some(role), ..Changes::default() };
+        let download = |on: bool| Changes { permissions: Some((true, on)), ..Changes::default() };
+        set(download(true)).await;
+        // What is taken away, and what gives it back: the cookie of before opens nothing.
+        for (less, again) in [
+            (ends(Some(house.clock.now())), ends(None)),
+            (role(Role::ReportViewer), role(Role::User)),
+            (download(false), download(true)),
+            (networks(&["10.0.0.0/8"]), networks(&[])),
+        ] {
+            let token = enter(HERE).await;
+            assert!(is_open(&token));
+            set(less.clone()).await;
+            assert!(!is_open(&token), "{less:?}");
+            set(again).await;
+            assert!(!is_open(&token) && house.shelf.session_rows().is_empty(), "{less:?}");
+        }
+        // An end that came by itself is no other.
+        let token = enter(HERE).await;
+        set(ends(Some(house.clock.now().plus(Duration::from_secs(60))))).await;
+        assert!(is_open(&token), "it is not yet");
+        house.clock.advance(Duration::from_secs(60));
+        set(ends(None)).await;
+        assert!(!is_open(&token));
+        // What takes nothing away leaves them: networks around the session, another zone.
+        let token = enter(HERE).await;
+        set(networks(&["192.0.2.0/24"])).await;
+        set(Changes { time_zone: Some("Asia/Tokyo".into()), ..Changes::default() }).await;
+        assert!(is_open(&token));
+        // Who hands over the house is a user from now on, and signs in as one.
+        let login = accounts.log_in(ip(HERE), ADMIN, &secret(PASSWORD)).await.unwrap();
+        let old = accounts.open_session(&login, ip(HERE), "a browser").await.unwrap();
+        accounts.make_admin(&operator(), USER).await.unwrap();
+        assert!(is_open(&token) && !is_open(&old));
     });
 }
 
@@ -334,7 +484,8 @@ fn sessions_of_one_are_bounded_and_close_together() {
             house.clock.advance(Duration::from_millis(1));
             tokens.push(house.accounts.open_session(&login, ip(HERE), "a browser").await.unwrap());
         }
-        let open: Vec<bool> = tokens.iter().map(|token| house.accounts.session(token, ip(HERE)).is_some()).collect();
+        let open: Vec<bool> =
+            tokens.iter().map(|token| house.accounts.session(token, ip(HERE), AskedBy::Person).is_some()).collect();
         assert_eq!(open.iter().filter(|open| **open).count(), 20);
         assert!(!open[4] && open[5], "the oldest go");
         assert_eq!(house.shelf.session_rows().len(), 20);

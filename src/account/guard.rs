@@ -1,7 +1,7 @@
 //! Slows guessing down, by the address that it comes from; the account itself is never locked (R15).
 //!
 //! In: failures with their source and time.  Out: how long an answer waits, or that the source is refused for now.
-//! Always: bounded in memory; a source's failures are forgiven one by one, so that an honest mistake heals by itself.
+//! Always: programs and people have a guard each, so that failures at one door close no other; each is bounded in memory; a source's failures are forgiven one by one, so that an honest mistake heals by itself.
 
 use std::{
     collections::HashMap,
@@ -89,7 +89,7 @@ impl Guard {
 }
 
 /// One source: an IPv4 address, or the /64 of an IPv6 address, which is what one customer has.
-fn key(source: IpAddr) -> IpAddr {
+pub(super) fn key(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

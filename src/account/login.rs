@@ -47,7 +47,7 @@ impl Accounts {
             Err(LoginRefusal::Expired) => Outcome::Expired,
             Err(LoginRefusal::Busy { .. } | LoginRefusal::TurnedAway { .. }) => Outcome::Busy,
         };
-        inner.log.note(name, source, door.word(), outcome, inner.clock.now(), inner.clock.instant());
+        inner.note(name, source, door.word(), outcome);
         checked
     }
 }
@@ -70,7 +70,7 @@ impl Inner {
         if !is_known() {
             self.not_refused(source)?;
             if name.len() > NAME_MAX || password.reveal().len() > password::KEY_LEN_MAX {
-                return Err(LoginRefusal::Wrong { after: self.failed(source) });
+                return Err(LoginRefusal::Wrong { after: self.failed(AccountKind::Api, source) });
             }
             let turn = self.turn(source).await.ok_or(LoginRefusal::Busy { again_after: LINE_AGAIN_AFTER })?;
             // While we waited, another session of the same program may have been verified, or the source refused.
@@ -80,13 +80,13 @@ impl Inner {
                 let fits = self.fits(turn, password, hash).await;
                 match (token, fits) {
                     (Some(token), true) => self.cache.learn(token, self.clock.instant()),
-                    _ => return Err(LoginRefusal::Wrong { after: self.failed(source) }),
+                    _ => return Err(LoginRefusal::Wrong { after: self.failed(AccountKind::Api, source) }),
                 }
             }
         }
         // It may have been removed or given another key while we verified; what it may do may have changed, too.
         let account = account.and_then(|account| self.current(&account));
-        let account = account.ok_or_else(|| LoginRefusal::Wrong { after: self.failed(source) })?;
+        let account = account.ok_or_else(|| LoginRefusal::Wrong { after: self.failed(AccountKind::Api, source) })?;
         self.may_use(door, source, &account)?;
         Ok(Login::from(&*account))
     }
@@ -98,7 +98,7 @@ impl Inner {
 
     /// The source has not failed too often.
     fn not_refused(&self, source: IpAddr) -> Result<(), LoginRefusal> {
-        match self.guard.refuses(source, self.clock.instant()) {
+        match self.guard(AccountKind::Api).refuses(source, self.clock.instant()) {
             None => Ok(()),
             Some(refusing) if refusing.insists => Err(LoginRefusal::TurnedAway { again_after: refusing.again_after }),
             Some(refusing) => Err(LoginRefusal::Busy { again_after: refusing.again_after }),

@@ -3,7 +3,7 @@
 //! In: who acts, names, keys, [`Changes`].  Out: the accounts of the store and of RAM, changed together.
 //! Always: at most `users_max` accounts of both kinds (R16); at most one group administrator, whose role the operator alone
 //! hands over (R17); each act and its entry of the operation log are one transaction; another key ends every login and
-//! session that came with the old one.
+//! session that came with the old one; a stop, an end, a lesser role and other networks end sessions, which never come back.
 
 use std::time::Duration;
 
@@ -158,6 +158,12 @@ impl Accounts {
         if !detail.is_empty() {
             let audit = vec![inner.entry(by, "user.set", &after.name, detail)];
             inner.save(vec![after.clone()], audit).await?;
+            // Who is allowed again signs in again: an old cookie comes back to nothing.
+            if inner.has_expired(&before) || inner.has_expired(&after) || may_less(&before, &after) {
+                self.close_all(&after.name).await?;
+            } else if before.rights.networks != after.rights.networks {
+                self.close_outside(&after.name, &after.rights.networks).await?;
+            }
         }
         Ok(after)
     }
@@ -215,6 +221,9 @@ impl Accounts {
             both.push(old);
         }
         inner.save(both, audit).await?;
+        if let Some(holder) = &holder {
+            self.close_all(holder).await?;
+        }
         Ok(holder)
     }
 
@@ -271,6 +280,7 @@ impl Accounts {
         let was = if account.person.totp.is_some() { "on" } else { "off" };
         account.person.totp = if on { Some(totp::new_secret().ok_or(password::HashError)?) } else { None };
         account.person.totp_step = 0;
+        account.person.recovery.clear();
         let link = account.person.totp.as_ref().map(|secret| totp::uri(&account.name, secret));
         let detail = format!("two-factor login {was} → {}", if on { "on, with a new secret" } else { "off" });
         let audit = vec![inner.entry(by, "user.totp", &account.name, detail)];
@@ -346,7 +356,7 @@ impl Inner {
     /// Another key; a link to reset the old one counts no more.
     pub(super) fn give_key(&self, account: &mut Account, hash: Secret<String>) {
         account.hash = hash;
-        account.person.reset = None;
+        account.person.resets.clear();
         // Strictly later, so that the old key's cached logins can never hit, whatever the clock does.
         account.password_set_at = self.clock.now().max(account.password_set_at.plus(Duration::from_millis(1)));
     }
@@ -364,6 +374,18 @@ fn usual_rights(kind: AccountKind) -> Rights {
         AccountKind::Api => Rights { smtp: true, http: true, view: true, download: true, ..Rights::default() },
         AccountKind::Console => Rights { view: true, ..Rights::default() },
     }
+}
+
+/// A person's role or permissions were taken away.
+fn may_less(before: &Account, after: &Account) -> bool {
+    let rank = |account: &Account| match account.rights.role {
+        Role::GroupAdministrator => 2,
+        Role::User => 1,
+        Role::ReportViewer => 0,
+    };
+    rank(after) < rank(before)
+        || before.rights.view && !after.rights.view
+        || before.rights.download && !after.rights.download
 }
 
 /// What everybody else hears.
@@ -414,7 +436,7 @@ pub(super) async fn hashed(
 pub(super) fn name_flaw(name: &str, kind: AccountKind) -> Option<Said> {
     let flaw = |english: &str, japanese: &str| Some(Said::new(english, japanese));
     if name.is_empty() || name.len() > NAME_MAX {
-        return flaw("it needs 1 to 64 letters", "1～64文字で指定してください。");
+        return flaw("it needs 1 to 64 characters", "1～64文字で指定してください。");
     }
     if !name.bytes().all(|b| b.is_ascii_graphic()) {
         return flaw(

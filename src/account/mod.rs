@@ -7,12 +7,14 @@
 //! a change and its entry of the operation log are one transaction; nothing here prints a secret.
 
 mod cache;
+mod changed_letter;
 mod console;
 #[cfg(test)]
 mod console_tests;
 #[cfg(test)]
 pub(crate) mod fake;
 mod guard;
+mod letter;
 mod log;
 mod login;
 mod manage;
@@ -23,6 +25,7 @@ mod own;
 mod own_tests;
 mod password;
 mod rate;
+mod recovery;
 mod reset_letter;
 pub mod reset_mail;
 pub mod rights;
@@ -54,22 +57,25 @@ use crate::{
     store::{Account, AccountChange, AccountKind, AuditEntry, Rights, Role, Store, StoreError},
 };
 use cache::Cache;
+use changed_letter::Changed;
 use guard::Guard;
-use log::LoginLog;
+use log::{LoginLog, Outcome, Tried};
 use own::Offers;
 use password::HashError;
 use rate::Buckets;
+use reset_mail::Owners;
 use sessions::Sessions;
 use set_up::SetUp;
 use store::AccountStore;
 use tickets::Tickets;
 
-pub use console::ConsoleRefusal;
+pub use console::{ConsoleRefusal, Entered};
 pub use manage::NewUser;
 pub use own::{OwnChanges, OwnRefusal, TotpOffer};
 pub use rate::RetryAfter;
+pub use recovery::CODES as RECOVERY_CODES;
 pub use rights::Changes;
-pub use sessions::SessionView;
+pub use sessions::{AskedBy, SessionEnd, SessionView};
 pub use set_up::FirstPerson;
 pub use words::Said;
 
@@ -96,13 +102,17 @@ struct Inner {
     known: RwLock<HashMap<String, Arc<Account>>>,
     config: RwLock<config::Accounts>,
     cache: Cache,
-    guard: Guard,
+    /// What guessing costs each source, of programs and of people apart: neither shuts the other out.
+    programs: Guard,
+    people: Guard,
     buckets: Buckets,
     log: LoginLog,
     sessions: Sessions,
     set_up: SetUp,
     tickets: Tickets,
     offers: Offers,
+    reset_times: console::ResetTimes,
+    owners: Owners,
     turns: Arc<Semaphore>,
     line: Arc<Mutex<HashMap<IpAddr, usize>>>,
     /// What an unknown name is compared with.
@@ -204,6 +214,17 @@ pub enum Actor {
     },
 }
 
+impl Actor {
+    /// Who and from where, as the operation log has it.
+    pub fn words(&self) -> (String, String) {
+        match self {
+            Actor::Operator { who, from } => (who.clone(), from.clone()),
+            Actor::Person { name, from } => (name.clone(), from.to_string()),
+            Actor::Stranger { from } => (STRANGER.to_owned(), from.to_string()),
+        }
+    }
+}
+
 /// Who acted, where that is not known.
 const STRANGER: &str = "(not logged in)";
 
@@ -256,12 +277,15 @@ impl Accounts {
             known: RwLock::new(known),
             config: RwLock::new(config.clone()),
             cache: Cache::new()?,
-            guard: Guard::default(),
+            programs: Guard::default(),
+            people: Guard::default(),
             buckets: Buckets::default(),
             log: LoginLog::default(),
             set_up: SetUp::default(),
             tickets: Tickets::default(),
             offers: Offers::default(),
+            reset_times: console::ResetTimes::default(),
+            owners: Owners::default(),
             turns: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             line: Arc::default(),
             nobody: password::nobody(),
@@ -410,19 +434,36 @@ impl Inner {
         account.rights.expires_at.is_some_and(|at| at <= self.clock.now())
     }
 
-    /// Counts a failure of this source; how long its answer waits.
-    fn failed(&self, source: IpAddr) -> Duration {
+    /// The guard of those who come by the doors of this kind of account.
+    fn guard(&self, kind: AccountKind) -> &Guard {
+        match kind {
+            AccountKind::Api => &self.programs,
+            AccountKind::Console => &self.people,
+        }
+    }
+
+    /// Counts a failure of this source at the doors of this kind; how long its answer waits.
+    fn failed(&self, kind: AccountKind, source: IpAddr) -> Duration {
         self.metrics.logins_failed.one();
-        self.guard.failed(source, self.clock.instant())
+        self.guard(kind).failed(source, self.clock.instant())
+    }
+
+    /// Notes a login in the login log, by the account's own name where there is one.
+    fn note(&self, name: &str, source: IpAddr, door: &'static str, outcome: Outcome) {
+        let known = {
+            let all = self.known();
+            let found = all
+                .get(name)
+                .or_else(|| all.get(&name.to_lowercase()).filter(|account| account.kind == AccountKind::Console));
+            found.map(|account| account.name.clone())
+        };
+        let tried = Tried { name: known.as_deref().unwrap_or(name), is_known: known.is_some(), source, door, outcome };
+        self.log.note(tried, self.clock.now(), self.clock.instant());
     }
 
     /// An entry of the operation log.
     fn entry(&self, by: &Actor, act: &str, object: &str, detail: impl Into<String>) -> AuditEntry {
-        let (who, from) = match by {
-            Actor::Operator { who, from } => (who.clone(), from.clone()),
-            Actor::Person { name, from } => (name.clone(), from.to_string()),
-            Actor::Stranger { from } => (STRANGER.to_owned(), from.to_string()),
-        };
+        let (who, from) = by.words();
         AuditEntry {
             at: self.clock.now(),
             who,
@@ -433,11 +474,15 @@ impl Inner {
         }
     }
 
-    /// Writes accounts that exist, with what the operation log says of it, and knows them from then on.
+    /// Writes accounts that exist, with what the operation log says of it, and knows them from then on. People are told what
+    /// changed of their sign-in: here, so that no way of changing it is forgotten.
     async fn save(&self, accounts: Vec<Account>, audit: Vec<AuditEntry>) -> Result<(), StoreError> {
+        let told = |after: &Account| changed_letter::of(&*self.account(&after.name)?, after, &audit);
+        let told: Vec<Changed> = accounts.iter().filter_map(told).collect();
         let change = AccountChange { put: accounts.clone(), replace: true, remove: None, audit };
         self.store.change(change).await?;
         accounts.into_iter().for_each(|account| self.learn(account));
+        told.into_iter().for_each(|changed| self.owners.tell(changed));
         Ok(())
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! In: who is signed in, from where; for what a thief of a session must not do, the password again.  Out: the account changed.
 //! Always: a wrong password here counts like one at the sign-in and locks (R15), and the lock ends the sessions by which it was
-//! guessed; a second factor is on only after a right code of it; another password ends all sessions; each change and its entry of
-//! the operation log are one transaction.
+//! guessed; one that strangers brought about ends no session, or anybody could sign the group administrator out; while an account
+//! is locked no password is looked at, here neither: a stolen session learns nothing, and its owner is told what to do; a second factor is on only after a right code of it, and its recovery codes come and go with it; another password ends
+//! all sessions; each change and its entry of the operation log are one transaction.
 
 use std::{
     collections::HashMap,
@@ -14,8 +15,9 @@ use std::{
 
 use super::{
     AccountError, Accounts, Actor, ConsoleRefusal, Inner, Login,
+    log::Outcome,
     manage::hashed,
-    password,
+    password, recovery,
     rights::{self, Changes},
     totp,
     words::refused,
@@ -24,17 +26,27 @@ use crate::{clock::Timestamp, secret::Secret, store::Account};
 
 /// How long a secret waits for its first code.
 const OFFER_LIFETIME: Duration = Duration::from_secs(1800);
-/// Offers at once; more accounts than that want theirs in the same half hour nowhere.
+/// Offers at once; more sessions than that want theirs in the same half hour nowhere.
 const OFFERS_MAX: usize = 200;
 
-/// Secrets of second factors that nobody has shown a code of, by account. In RAM alone.
+/// Secrets of second factors that nobody has shown a code of, by the session that they were shown to. In RAM alone.
 #[derive(Default)]
 pub(super) struct Offers(Mutex<HashMap<String, Offer>>);
 
 #[derive(Clone)]
 struct Offer {
+    /// Whose it is, by which password: after another one it counts no more.
+    name: String,
+    password_set_at: Timestamp,
     secret: Secret<Vec<u8>>,
     until: Timestamp,
+}
+
+impl Offer {
+    /// It may be accepted by this account, now.
+    fn is_of(&self, account: &Account, now: Timestamp) -> bool {
+        self.name == account.name && self.password_set_at == account.password_set_at && now < self.until
+    }
 }
 
 impl Offers {
@@ -68,6 +80,8 @@ pub struct OwnChanges {
 pub enum OwnRefusal {
     /// The password that was asked for is wrong, or not looked at now.
     Password(ConsoleRefusal),
+    /// The account is locked by wrong passwords from elsewhere: none is looked at before it is unlocked. The session goes on.
+    Locked,
     /// The code is not one of the secret that is shown.
     Code,
     /// The change itself.
@@ -139,20 +153,22 @@ impl Accounts {
         Ok(login)
     }
 
-    /// A secret for a second factor, to be shown: the same for half an hour, so that a page may be loaded again.
+    /// A secret for a second factor, to be shown in the session of this token: there the same for half an hour, so that a page may
+    /// be loaded again; another session, and whoever sets another password, gets another one.
     ///
     /// # Errors
     /// The second factor is on; too many are asked for; the system has no randomness.
-    pub fn totp_offer(&self, name: &str) -> Result<TotpOffer, AccountError> {
+    pub fn totp_offer(&self, name: &str, session: &Secret<String>) -> Result<TotpOffer, AccountError> {
         let inner = &*self.0;
+        let session = self.session_id(session);
         let account = inner.person(name).ok_or_else(|| AccountError::Unknown(name.to_owned()))?;
         if account.person.totp.is_some() {
             return Err(is_on());
         }
         let now = inner.clock.now();
         let mut offers = inner.offers.lock();
-        offers.retain(|_, offer| now < offer.until);
-        let secret = match offers.get(name) {
+        offers.retain(|_, offer| now < offer.until && (offer.name != account.name || offer.is_of(&account, now)));
+        let secret = match offers.get(&session).filter(|offer| offer.is_of(&account, now)) {
             Some(offer) => offer.secret.clone(),
             None if offers.len() >= OFFERS_MAX => {
                 return Err(refused(
@@ -162,24 +178,28 @@ impl Accounts {
             }
             None => {
                 let secret = totp::new_secret().ok_or(password::HashError)?;
-                offers.insert(name.to_owned(), Offer { secret: secret.clone(), until: now.plus(OFFER_LIFETIME) });
+                let (name, password_set_at) = (account.name.clone(), account.password_set_at);
+                let until = now.plus(OFFER_LIFETIME);
+                offers.insert(session, Offer { name, password_set_at, secret: secret.clone(), until });
                 secret
             }
         };
         Ok(TotpOffer { secret: totp::text(&secret), link: totp::uri(name, &secret) })
     }
 
-    /// Turns the second factor on: by the password, and a code of the secret that was offered. The code counts once.
+    /// Turns the second factor on: by the password, and a code of the secret that was offered in this session, which counts once.
+    /// Answers the recovery codes, which are nowhere else.
     ///
     /// # Errors
     /// Password or code are wrong; nothing was offered; the store's failure.
     pub async fn totp_on(
         &self,
         name: &str,
+        session: &Secret<String>,
         from: IpAddr,
         password: &Secret<String>,
         code: &str,
-    ) -> Result<(), OwnRefusal> {
+    ) -> Result<Vec<Secret<String>>, OwnRefusal> {
         let inner = &*self.0;
         self.confirm(name, from, password).await?;
         let _alone = inner.changes.lock().await;
@@ -188,7 +208,8 @@ impl Accounts {
             return Err(is_on().into());
         }
         let now = inner.clock.now();
-        let offer = inner.offers.lock().get(name).filter(|offer| now < offer.until).cloned();
+        let session = self.session_id(session);
+        let offer = inner.offers.lock().get(&session).filter(|offer| offer.is_of(&account, now)).cloned();
         let Some(Offer { secret, .. }) = offer else {
             return Err(refused(
                 "the secret was shown too long ago: begin again with a new one",
@@ -197,13 +218,45 @@ impl Accounts {
             .into());
         };
         let step = totp::step_of(&secret, code, now, 0).ok_or(OwnRefusal::Code)?;
+        let set = recovery::new_set(name).ok_or(password::HashError)?;
         account.person.totp = Some(secret);
         account.person.totp_step = step;
+        account.person.recovery = set.digests;
         let by = Actor::Person { name: name.to_owned(), from };
         let audit = vec![inner.entry(&by, "user.totp", name, "two-factor login off → on, with a new secret")];
         inner.save(vec![account], audit).await.map_err(AccountError::from)?;
-        inner.offers.lock().remove(name);
-        Ok(())
+        inner.offers.lock().retain(|_, offer| offer.name != name);
+        Ok(set.codes)
+    }
+
+    /// New recovery codes in the place of those that there were, by the password.
+    ///
+    /// # Errors
+    /// The password is wrong; the second factor is off; the store's failure.
+    pub async fn renew_recovery(
+        &self,
+        name: &str,
+        from: IpAddr,
+        password: &Secret<String>,
+    ) -> Result<Vec<Secret<String>>, OwnRefusal> {
+        let inner = &*self.0;
+        self.confirm(name, from, password).await?;
+        let _alone = inner.changes.lock().await;
+        let mut account = inner.person(name).ok_or_else(|| AccountError::Unknown(name.to_owned()))?;
+        if account.person.totp.is_none() {
+            return Err(refused(
+                "two-factor sign-in is off: without it nobody is asked for a code",
+                "二段階認証が無効のため、リカバリーコードは使われません。先に有効にしてください。",
+            )
+            .into());
+        }
+        let set = recovery::new_set(name).ok_or(password::HashError)?;
+        let left = std::mem::replace(&mut account.person.recovery, set.digests).len();
+        let by = Actor::Person { name: name.to_owned(), from };
+        let detail = format!("{} new ones; {left} were left", set.codes.len());
+        let audit = vec![inner.entry(&by, "user.recovery-codes", name, detail)];
+        inner.save(vec![account], audit).await.map_err(AccountError::from)?;
+        Ok(set.codes)
     }
 
     /// Turns the second factor off, by the password.
@@ -219,19 +272,21 @@ impl Accounts {
             return Ok(());
         }
         account.person.totp_step = 0;
+        account.person.recovery.clear();
         let by = Actor::Person { name: name.to_owned(), from };
         let audit = vec![inner.entry(&by, "user.totp", name, "two-factor login on → off")];
         inner.save(vec![account], audit).await.map_err(AccountError::from)?;
         Ok(())
     }
 
-    /// The password of who is signed in, asked again; answers when it was set. Too many wrong ones lock the account and end its sessions.
+    /// The password of who is signed in, asked again; answers when it was set. The one too many locks the account and ends its
+    /// sessions.
     async fn confirm(&self, name: &str, from: IpAddr, password: &Secret<String>) -> Result<Timestamp, OwnRefusal> {
-        let inner = &*self.0;
-        match inner.confirm(name, from, password).await {
+        match self.0.confirm(name, from, password).await {
             Ok(set_at) => Ok(set_at),
-            Err(refusal) => {
-                if inner.person(name).is_some_and(|account| account.person.locked_at.is_some()) {
+            Err((Outcome::Locked, _)) => Err(OwnRefusal::Locked),
+            Err((outcome, refusal)) => {
+                if outcome == Outcome::Locking {
                     // Ended here in any case; a store that fails says so at the next write.
                     let _ = self.close_all(name).await;
                 }
@@ -254,23 +309,34 @@ impl Inner {
         name: &str,
         source: IpAddr,
         password: &Secret<String>,
-    ) -> Result<Timestamp, ConsoleRefusal> {
+    ) -> Result<Timestamp, (Outcome, ConsoleRefusal)> {
         let began = self.clock.instant();
         let (outcome, verified) = self.verify(source, name, password).await;
         match verified {
             Ok((account, _alone)) => Ok(account.password_set_at),
             Err(mut refusal) => {
                 refusal.wait_at_least(self.clock.instant() - began);
-                self.log.note(name, source, super::console::DOOR, outcome, self.clock.now(), self.clock.instant());
-                Err(refusal)
+                self.note(name, source, super::console::DOOR, outcome);
+                Err((outcome, refusal))
             }
         }
     }
 }
 
 #[cfg(test)]
+impl Offers {
+    pub(super) fn find_for_tests(&self, session: &str) -> Secret<Vec<u8>> {
+        self.lock().get(session).expect("an offer").secret.clone()
+    }
+
+    pub(super) fn count_for_tests(&self) -> usize {
+        self.lock().len()
+    }
+}
+
+#[cfg(test)]
 impl Inner {
     pub(super) fn offers_for_tests(&self, name: &str) -> Secret<Vec<u8>> {
-        self.offers.lock().get(name).expect("an offer").secret.clone()
+        self.offers.lock().values().find(|offer| offer.name == name).expect("an offer").secret.clone()
     }
 }

@@ -117,6 +117,17 @@ fn people_change_their_name_language_and_zone_and_nothing_else() {
 }
 
 #[test]
+fn nobody_writes_the_operation_log_by_their_own_name() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let name = "Boss; role user → group-administrator; networks 192.0.2.0/24 → none";
+        let own = OwnChanges { display_name: Some(name.into()), ..OwnChanges::default() };
+        house.accounts.change_own(USER, ip(HERE), own).await.unwrap();
+        assert_eq!(house.audit("user.set"), [format!("{USER} {HERE} {USER} name none → {name:?}")]);
+    });
+}
+
+#[test]
 fn another_password_takes_the_old_one_and_ends_every_session() {
     smol::block_on(async {
         let house = peopled().await;
@@ -131,12 +142,12 @@ fn another_password_takes_the_old_one_and_ends_every_session() {
         ));
         assert!(matches!(set(PASSWORD, "short").await, Err(OwnRefusal::Act(AccountError::Refused(_)))));
         assert!(matches!(set(PASSWORD, PASSWORD).await, Err(OwnRefusal::Act(AccountError::Refused(_)))));
-        assert!(accounts.session(&tokens[0], ip(HERE)).is_some());
+        assert!(accounts.session(&tokens[0], ip(HERE), AskedBy::Person).is_some());
         let login = set(PASSWORD, "a new long pass").await.unwrap();
-        assert!(tokens.iter().all(|token| accounts.session(token, ip(HERE)).is_none()));
+        assert!(tokens.iter().all(|token| accounts.session(token, ip(HERE), AskedBy::Person).is_none()));
         assert!(house.shelf.session_rows().is_empty());
         let token = accounts.open_session(&login, ip(HERE), "x").await.unwrap();
-        assert_eq!(accounts.session(&token, ip(HERE)).unwrap().name, USER);
+        assert_eq!(accounts.session(&token, ip(HERE), AskedBy::Person).unwrap().name, USER);
         assert_eq!(log_in(&house, HERE, USER, PASSWORD, None).await, "wrong");
         assert_eq!(log_in(&house, HERE, USER, "a new long pass", None).await, "in");
         assert_eq!(house.audit("user.password"), [format!("{USER} {HERE} {USER} own password")]);
@@ -153,13 +164,34 @@ fn r15_who_guesses_by_a_stolen_session_locks_the_account_and_loses_the_session()
         // Strangers at the sign-in lock the account; they must not sign its owner out.
         guess(&house, ADMIN, 10, 0).await;
         guess(&house, USER, 9, 100).await;
-        assert!(accounts.session(&token, ip(HERE)).is_some());
+        assert!(accounts.session(&token, ip(HERE), AskedBy::Person).is_some());
         let told = accounts.totp_off(USER, ip(HERE), &secret("a wrong guess")).await;
         assert!(matches!(told, Err(OwnRefusal::Password(ConsoleRefusal::Wrong { .. }))), "{told:?}");
         assert!(accounts.get(USER).unwrap().person.locked_at.is_some());
-        assert!(accounts.session(&token, ip(HERE)).is_none());
+        assert!(accounts.session(&token, ip(HERE), AskedBy::Person).is_none());
         accounts.flush().await;
         assert!(house.audit("console").contains(&format!("{USER} {HERE} console wrong")));
+    });
+}
+
+#[test]
+fn who_locks_an_account_at_the_sign_in_signs_nobody_out() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let accounts = &house.accounts;
+        let login = accounts.log_in(ip(HERE), ADMIN, &secret(PASSWORD)).await.unwrap();
+        let token = accounts.open_session(&login, ip(HERE), "x").await.unwrap();
+        guess(&house, ADMIN, 10, 0).await;
+        let new = || secret("a new long pass");
+        // Right or wrong, it is not looked at: by a stolen session nobody guesses on.
+        for old in [PASSWORD, "a wrong guess"] {
+            let told = accounts.set_own_password(ADMIN, ip(HERE), &secret(old), new()).await;
+            assert!(matches!(told, Err(OwnRefusal::Locked)), "{told:?}");
+            assert!(matches!(accounts.totp_off(ADMIN, ip(HERE), &secret(old)).await, Err(OwnRefusal::Locked)));
+        }
+        assert!(accounts.session(&token, ip(HERE), AskedBy::Person).is_some(), "the session goes on");
+        accounts.unlock(&operator(), ADMIN).await.unwrap();
+        accounts.set_own_password(ADMIN, ip(HERE), &secret(PASSWORD), new()).await.unwrap();
     });
 }
 
@@ -168,30 +200,40 @@ fn a_second_factor_is_on_after_a_right_code_and_off_by_the_password() {
     smol::block_on(async {
         let house = peopled().await;
         let accounts = &house.accounts;
-        let offer = accounts.totp_offer(USER).unwrap();
-        assert_eq!(accounts.totp_offer(USER).unwrap().secret, offer.secret, "a page may be loaded again");
-        assert_ne!(accounts.totp_offer(ADMIN).unwrap().secret, offer.secret);
+        let offer = accounts.totp_offer(USER, &secret("a session")).unwrap();
+        assert_eq!(
+            accounts.totp_offer(USER, &secret("a session")).unwrap().secret,
+            offer.secret,
+            "a page may be loaded again"
+        );
+        assert_ne!(accounts.totp_offer(ADMIN, &secret("another session")).unwrap().secret, offer.secret);
         assert!(offer.link.reveal().contains(&format!("secret={}&", offer.secret.reveal())));
         assert!(accounts.get(USER).unwrap().person.totp.is_none(), "shown is not on");
         let code = |steps: u64| {
             let held = accounts.0.offers_for_tests(USER);
             totp::code_at(&held, house.clock.now().as_seconds() / 30 + steps, 6)
         };
-        let on = async |password: &str, code: &str| accounts.totp_on(USER, ip(HERE), &secret(password), code).await;
+        let on = async |password: &str, code: &str| {
+            accounts.totp_on(USER, &secret("a session"), ip(HERE), &secret(password), code).await
+        };
         assert!(matches!(on("a wrong guess", &code(0)).await, Err(OwnRefusal::Password(_))));
         assert!(matches!(on(PASSWORD, "000000").await, Err(OwnRefusal::Code)));
         assert!(accounts.get(USER).unwrap().person.totp.is_none());
         let used = code(0);
         let next = code(1);
         on(PASSWORD, &used).await.unwrap();
-        assert!(accounts.totp_offer(USER).is_err(), "a secret that is on is not shown again");
+        assert!(accounts.totp_offer(USER, &secret("a session")).is_err(), "a secret that is on is not shown again");
         assert_eq!(log_in(&house, HERE, USER, PASSWORD, Some(&used)).await, "code wrong", "it counted already");
         assert_eq!(log_in(&house, HERE, USER, PASSWORD, Some(&next)).await, "in");
         assert!(accounts.totp_off(USER, ip(HERE), &secret("a wrong guess")).await.is_err());
         assert!(accounts.get(USER).unwrap().person.totp.is_some());
         accounts.totp_off(USER, ip(HERE), &secret(PASSWORD)).await.unwrap();
         assert_eq!(log_in(&house, HERE, USER, PASSWORD, None).await, "in");
-        assert_ne!(accounts.totp_offer(USER).unwrap().secret, offer.secret, "a new one each time");
+        assert_ne!(
+            accounts.totp_offer(USER, &secret("a session")).unwrap().secret,
+            offer.secret,
+            "a new one each time"
+        );
         house.clock.advance(Duration::from_secs(1800));
         assert!(matches!(on(PASSWORD, "000000").await, Err(OwnRefusal::Act(_))), "shown too long ago");
         assert_eq!(
@@ -201,6 +243,122 @@ fn a_second_factor_is_on_after_a_right_code_and_off_by_the_password() {
                 format!("{USER} {HERE} {USER} two-factor login on → off"),
             ]
         );
+    });
+}
+
+#[test]
+fn a_secret_that_a_thief_of_a_session_was_shown_is_never_the_owners() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let accounts = &house.accounts;
+        let (thief, owner) = (secret("the thief's session"), secret("the owner's session"));
+        let shown = accounts.totp_offer(USER, &thief).unwrap().secret;
+        assert_ne!(accounts.totp_offer(USER, &owner).unwrap().secret, shown, "each session has its own");
+        // In the very session that the thief shares, another password makes another secret, and the old one is none any more.
+        let held = accounts.0.offers.find_for_tests(&accounts.session_id(&thief));
+        let code = totp::code_at(&held, house.clock.now().as_seconds() / 30, 6);
+        let new = secret("a new long pass");
+        accounts.set_own_password(USER, ip(HERE), &secret(PASSWORD), new.clone()).await.unwrap();
+        for session in [&thief, &owner] {
+            let told = accounts.totp_on(USER, session, ip(HERE), &new, &code).await;
+            assert!(matches!(told, Err(OwnRefusal::Act(_))), "{told:?}");
+        }
+        assert_ne!(accounts.totp_offer(USER, &thief).unwrap().secret, shown);
+        assert_eq!(accounts.0.offers.count_for_tests(), 1, "those of the old password are forgotten");
+    });
+}
+
+#[test]
+fn a_recovery_code_counts_once_and_a_wrong_one_locks_as_a_wrong_password_does() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let accounts = &house.accounts;
+        accounts.totp_offer(USER, &secret("a session")).unwrap();
+        let held = accounts.0.offers_for_tests(USER);
+        let code = |steps: u64| totp::code_at(&held, house.clock.now().as_seconds() / 30 + steps, 6);
+        let codes = accounts.totp_on(USER, &secret("a session"), ip(HERE), &secret(PASSWORD), &code(0)).await.unwrap();
+        assert_eq!(codes.len(), RECOVERY_CODES);
+        let left = || accounts.get(USER).unwrap().person.recovery.len();
+        let enter = async |code: &str| log_in(&house, HERE, USER, PASSWORD, Some(code)).await;
+        assert_eq!(enter(codes[4].reveal()).await, "in");
+        assert_eq!((left(), enter(codes[4].reveal()).await), (9, "code wrong"), "it counts once");
+        assert_eq!(accounts.get(USER).unwrap().person.failed_logins, 1);
+        assert_eq!(enter(&codes[0].reveal().to_lowercase().replace('-', " ")).await, "in");
+        assert_eq!((left(), accounts.get(USER).unwrap().person.failed_logins), (8, 0));
+        house.clock.advance(Duration::from_secs(30));
+        assert_eq!((enter(&code(0)).await, left()), ("in", 8), "the app's code goes on counting, and uses none up");
+        let stored = house.shelf.account(USER).unwrap();
+        let kept = format!("{:?}", stored.person.recovery.iter().map(|d| d.reveal().clone()).collect::<Vec<_>>());
+        assert!(
+            !kept.contains(codes[1].reveal().as_str()) && stored.person.recovery.iter().all(|d| d.reveal().len() == 32)
+        );
+        assert_eq!(
+            house.audit("user.recovery-use"),
+            [9, 8].map(|left| format!("{USER} {HERE} {USER} one used, {left} left"))
+        );
+        // Another account's codes are none.
+        accounts.totp_offer(ADMIN, &secret("a session")).unwrap();
+        let theirs = accounts.0.offers_for_tests(ADMIN);
+        let now = totp::code_at(&theirs, house.clock.now().as_seconds() / 30, 6);
+        let others = accounts.totp_on(ADMIN, &secret("a session"), ip(HERE), &secret(PASSWORD), &now).await.unwrap();
+        assert_eq!(enter(others[0].reveal()).await, "code wrong");
+        // New ones by the password, in the place of the old.
+        assert!(accounts.renew_recovery(USER, ip(HERE), &secret("a wrong guess")).await.is_err());
+        assert_eq!(left(), 8);
+        let new = accounts.renew_recovery(USER, ip(HERE), &secret(PASSWORD)).await.unwrap();
+        assert_eq!(left(), RECOVERY_CODES);
+        assert_eq!(enter(codes[1].reveal()).await, "code wrong");
+        assert_eq!(enter(new[1].reveal()).await, "in");
+        assert_eq!(house.audit("user.recovery-codes"), [format!("{USER} {HERE} {USER} 10 new ones; 8 were left")]);
+        // After a restart, too.
+        let restarted = house.clone().restarted();
+        assert_eq!(log_in(&restarted, HERE, USER, PASSWORD, Some(new[2].reveal())).await, "in");
+        assert_eq!(log_in(&restarted, HERE, USER, PASSWORD, Some(new[2].reveal())).await, "code wrong");
+        // Guessing one locks as guessing a password does, from wherever it comes (R15).
+        for n in 0..9 {
+            let source = format!("10.0.{n}.1");
+            assert_eq!(log_in(&restarted, &source, USER, PASSWORD, Some("AAAA-BBBB-CCCC-DDDD")).await, "code wrong");
+        }
+        assert!(restarted.accounts.get(USER).unwrap().person.locked_at.is_some());
+        assert_eq!(log_in(&restarted, "10.1.0.1", USER, PASSWORD, Some(new[3].reveal())).await, "wrong");
+    });
+}
+
+#[test]
+fn recovery_codes_come_and_go_with_the_second_factor() {
+    smol::block_on(async {
+        let house = peopled().await;
+        let accounts = &house.accounts;
+        let left = || accounts.get(USER).unwrap().person.recovery.len();
+        assert!(
+            accounts.renew_recovery(USER, ip(HERE), &secret(PASSWORD)).await.is_err(),
+            "there is nothing to recover"
+        );
+        let turn_on = async || {
+            house.clock.advance(Duration::from_secs(60));
+            accounts.totp_offer(USER, &secret("a session")).unwrap();
+            let held = accounts.0.offers_for_tests(USER);
+            let code = totp::code_at(&held, house.clock.now().as_seconds() / 30, 6);
+            accounts.totp_on(USER, &secret("a session"), ip(HERE), &secret(PASSWORD), &code).await.unwrap()
+        };
+        let first = turn_on().await;
+        accounts.totp_off(USER, ip(HERE), &secret(PASSWORD)).await.unwrap();
+        assert_eq!(left(), 0);
+        turn_on().await;
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, Some(first[0].reveal())).await, "code wrong");
+        accounts.set_totp(&operator(), USER, true).await.unwrap();
+        assert_eq!(left(), 0, "a new secret of the operator's has none");
+        accounts.renew_recovery(USER, ip(HERE), &secret(PASSWORD)).await.unwrap();
+        accounts.set_totp(&operator(), USER, false).await.unwrap();
+        assert_eq!(left(), 0);
+        // A disk that takes no writes gives none out, and lets nobody in by one.
+        let codes = turn_on().await;
+        house.shelf.break_writes(true);
+        assert!(accounts.renew_recovery(USER, ip(HERE), &secret(PASSWORD)).await.is_err());
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, Some(codes[0].reveal())).await, "store");
+        house.shelf.break_writes(false);
+        assert_eq!(left(), RECOVERY_CODES);
+        assert_eq!(log_in(&house, HERE, USER, PASSWORD, Some(codes[0].reveal())).await, "in");
     });
 }
 
@@ -254,7 +412,7 @@ fn sessions_are_listed_with_address_browser_and_last_use_and_close_one_by_one() 
         house.clock.advance(Duration::from_secs(1200));
         let writes = house.shelf.writes();
         for _ in 0..100 {
-            assert!(house.accounts.session(&phone, ip("192.0.2.77")).is_some());
+            assert!(house.accounts.session(&phone, ip("192.0.2.77"), AskedBy::Person).is_some());
         }
         assert_eq!(house.shelf.writes(), writes, "a page costs no write");
         house.accounts.write_seen(false).await;
@@ -272,13 +430,19 @@ fn sessions_are_listed_with_address_browser_and_last_use_and_close_one_by_one() 
         let accounts = &house.accounts;
         let theirs = accounts.session_id(&other);
         assert!(!accounts.close_one(USER, &theirs).await.unwrap(), "somebody else's");
-        assert!(accounts.session(&other, ip(HERE)).is_some());
+        assert!(accounts.session(&other, ip(HERE), AskedBy::Person).is_some());
         assert!(accounts.close_one(USER, &list[0].id).await.unwrap());
-        assert!(accounts.session(&phone, ip(HERE)).is_none() && accounts.session(&desk, ip(HERE)).is_some());
+        assert!(
+            accounts.session(&phone, ip(HERE), AskedBy::Person).is_none()
+                && accounts.session(&desk, ip(HERE), AskedBy::Person).is_some()
+        );
         let third = accounts.open_session(&login, ip(HERE), "").await.unwrap();
         assert_eq!(accounts.close_others(USER, &third).await.unwrap(), 1);
-        assert!(accounts.session(&third, ip(HERE)).is_some() && accounts.session(&desk, ip(HERE)).is_none());
-        assert!(accounts.session(&other, ip(HERE)).is_some());
+        assert!(
+            accounts.session(&third, ip(HERE), AskedBy::Person).is_some()
+                && accounts.session(&desk, ip(HERE), AskedBy::Person).is_none()
+        );
+        assert!(accounts.session(&other, ip(HERE), AskedBy::Person).is_some());
         // What was closed stays closed, whatever was to be written about it.
         house.clock.advance(Duration::from_secs(1200));
         accounts.close_session(&third).await.unwrap();
@@ -300,7 +464,7 @@ fn rows_of_sessions_before_addresses_were_noted_are_read() {
         let house = house.restarted();
         let list = house.accounts.sessions_of(USER);
         assert_eq!((list.len(), list[0].from, list[0].browser.as_str()), (1, None, ""));
-        assert_eq!(house.accounts.session(&token, ip(HERE)).unwrap().name, USER);
+        assert_eq!(house.accounts.session(&token, ip(HERE), AskedBy::Person).unwrap().name, USER);
         assert_eq!(house.accounts.sessions_of(USER)[0].from, Some(ip(HERE)));
     });
 }
@@ -314,11 +478,11 @@ fn a_token_that_is_carried_elsewhere_opens_nothing_there() {
         let token = accounts.open_session(&login, ip(HERE), "x").await.unwrap();
         let own = Changes { networks: Some(vec!["192.0.2.0/24".parse().unwrap()]), ..Changes::default() };
         accounts.change(&operator(), USER, &own).await.unwrap();
-        assert!(accounts.session(&token, ip("198.51.100.1")).is_none());
-        assert!(accounts.session(&token, ip(HERE)).is_some());
+        assert!(accounts.session(&token, ip("198.51.100.1"), AskedBy::Person).is_none());
+        assert!(accounts.session(&token, ip(HERE), AskedBy::Person).is_some());
         let allowed_ips = AllowedIps { console: vec!["192.0.2.9/32".parse().unwrap()], ..AllowedIps::default() };
         accounts.reconfigure(&config::Accounts { allowed_ips, ..config::Accounts::default() });
-        assert!(accounts.session(&token, ip(HERE)).is_none());
-        assert!(accounts.session(&token, ip("192.0.2.9")).is_some());
+        assert!(accounts.session(&token, ip(HERE), AskedBy::Person).is_none());
+        assert!(accounts.session(&token, ip("192.0.2.9"), AskedBy::Person).is_some());
     });
 }

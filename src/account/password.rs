@@ -72,7 +72,7 @@ pub(super) fn import_weakness(key: &Secret<String>, name: &str) -> Option<Said> 
     let has = |what: fn(&char) -> bool| text.chars().any(|c| what(&c));
     if text.chars().count() < IMPORTED_LEN_MIN || !has(char::is_ascii_alphabetic) || !has(char::is_ascii_digit) {
         return Some(Said::new(
-            format!("an imported key has at least {IMPORTED_LEN_MIN} letters, with letters and digits"),
+            format!("an imported key has at least {IMPORTED_LEN_MIN} characters, with letters and digits"),
             format!("移行したキーは {IMPORTED_LEN_MIN} 文字以上で、英字と数字を含む必要があります。"),
         ));
     }
@@ -115,7 +115,7 @@ pub(super) fn weakness(key: &Secret<String>, name: &str) -> Option<Said> {
     let letters = key.chars().count();
     if letters < GIVEN_LEN_MIN {
         return Some(Said::new(
-            format!("the key has {letters} letters; at least {GIVEN_LEN_MIN} are needed"),
+            format!("the key has {letters} characters; at least {GIVEN_LEN_MIN} are needed"),
             format!("{letters} 文字しかありません。{GIVEN_LEN_MIN} 文字以上にしてください。"),
         ));
     }
@@ -124,7 +124,7 @@ pub(super) fn weakness(key: &Secret<String>, name: &str) -> Option<Said> {
     different.dedup();
     if different.len() < GIVEN_LETTERS_MIN {
         return Some(Said::new(
-            format!("the key has only {} different letters", different.len()),
+            format!("the key has only {} different characters", different.len()),
             format!("使われている文字が {} 種類しかありません。", different.len()),
         ));
     }

@@ -1,29 +1,35 @@
-//! Mails the link by which a password is set anew, beside the page that was asked for it.
+//! Mails people what concerns their sign-in: the link by which a password is set anew, beside the page that was asked for it; and
+//! that their password or their second factor was changed.
 //!
-//! In: names as strangers type them.  Out: a mail to the account's own address, by the same door as everybody's mail.
+//! In: names as strangers type them; changes.  Out: a mail to the account's own address, by the same door as everybody's mail.
 //! Always: who asks waits for nothing and learns nothing: the work is done later, one after the other; what strangers ask for is
-//! bounded in number, and an account is mailed once in five minutes; the link leads to `[http] public_url`, whatever Host the
+//! bounded in number, and an account is mailed once in five minutes, some ten times a day; the link leads to `[http] public_url`, whatever Host the
 //! request named; in the sandbox nothing is mailed, since whoever reads the sandbox would read the link.
 
-use std::{future::Future, net::IpAddr, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use smol::{channel, future::FutureExt};
 
 use super::{
-    Accounts, NAME_MAX,
+    Accounts, Actor, NAME_MAX,
+    changed_letter::{self, Changed, ChangedLetter},
     console::RESET_LIFETIME,
+    letter::Head,
     reset_letter::{self, ResetLetter},
 };
 use crate::{
     clock::Clock,
-    config::{InForce, Mode},
+    config::{Config, InForce, Mode},
     ids::hex,
     language::Language,
     runtime::{Runtime, Shutdown},
     secret::Secret,
     smtp::address::Mailbox,
-    store::StoreError,
+    store::{Account, StoreError},
     when::Zone,
 };
 
@@ -54,25 +60,52 @@ pub struct Parts<D> {
     pub door: Arc<D>,
 }
 
+/// A link that somebody asks for.
 struct Wish {
     name: String,
-    from: IpAddr,
+    by: Actor,
     language: Language,
+}
+
+/// What is to be mailed.
+enum Errand {
+    Link(Wish),
+    Tell(Changed),
+}
+
+/// Where changes of accounts go to be told; nowhere before the task runs.
+#[derive(Default)]
+pub(super) struct Owners(OnceLock<channel::Sender<Errand>>);
+
+impl Owners {
+    /// Mails whose account it is. What strangers ask for does not keep it out: it has room of its own.
+    pub fn tell(&self, changed: Changed) {
+        if let Some(sender) = self.0.get()
+            && let Err(dropped) = sender.try_send(Errand::Tell(changed))
+            && let Errand::Tell(changed) = dropped.into_inner()
+        {
+            log::warn!("act=notice-mail user={} what=\"too many at once: not mailed\"", changed.name);
+        }
+    }
 }
 
 /// Where wishes go; clones share it.
 #[derive(Clone)]
-pub struct Resets(channel::Sender<Wish>);
+pub struct Resets(channel::Sender<Errand>);
 
 impl Resets {
-    /// Mails the account of this name a link, if there is one. `language`: that of the page, for who has set none.
-    pub fn ask(&self, name: &str, from: IpAddr, language: Language) {
+    /// Mails the account of this name a link, if there is one. `by`: who asks, a stranger or the group administrator, as log and
+    /// mail say it. `language`: that of the page, for who has set none.
+    pub fn ask(&self, name: &str, by: Actor, language: Language) {
         // No account has a longer name; what strangers send is not kept.
         if name.len() > NAME_MAX {
             return;
         }
-        let wish = Wish { name: name.to_owned(), from, language };
-        if self.0.try_send(wish).is_err() {
+        let wish = Wish { name: name.to_owned(), by, language };
+        if let Err(dropped) = self.0.try_send(Errand::Link(wish))
+            && let Errand::Link(Wish { by, .. }) = dropped.into_inner()
+        {
+            let (_, from) = by.words();
             log::warn!("act=reset-mail source={from} what=\"too many are asked for at once: dropped\"");
         }
     }
@@ -81,16 +114,22 @@ impl Resets {
 /// Starts the task; it ends when the shutdown drains.
 pub fn start<D: Letters>(parts: Parts<D>) -> Resets {
     let (sender, wishes) = channel::bounded(WISHES_MAX);
+    let (owners, changes) = channel::bounded(WISHES_MAX);
+    // The first task of a process stays the one.
+    let _ = parts.accounts.0.owners.0.set(owners);
     let runtime = parts.runtime.clone();
     runtime.spawn("reset mail", async move {
         loop {
-            let next = async { wishes.recv().await.ok() };
             let stop = async {
                 parts.shutdown.drained().await;
                 None
             };
-            let Some(wish) = next.or(stop).await else { return };
-            send(&parts, &wish).await;
+            let next = async { changes.recv().await.ok() }.or(async { wishes.recv().await.ok() });
+            match next.or(stop).await {
+                Some(Errand::Link(wish)) => send(&parts, &wish).await,
+                Some(Errand::Tell(changed)) => tell(&parts, &changed).await,
+                None => return,
+            }
         }
     });
     Resets(sender)
@@ -99,18 +138,18 @@ pub fn start<D: Letters>(parts: Parts<D>) -> Resets {
 /// Carries a wish out.
 async fn send<D: Letters>(parts: &Parts<D>, wish: &Wish) {
     let config = parts.config.get();
+    let (who, from) = wish.by.words();
     let Some(account) = parts.accounts.0.person(&wish.name.to_lowercase()) else { return };
     if config.delivery.mode == Mode::Sandbox {
         log::warn!(
-            "act=reset-mail user={} source={} what=\"not mailed: in the sandbox no mail leaves. Set a password with: hikyaku user password {}\"",
+            "act=reset-mail user={} by={who:?} source={from} what=\"not mailed: in the sandbox no mail leaves. Set a password with: hikyaku user password {}\"",
             account.name,
-            wish.from,
             account.name
         );
         return;
     }
     let Ok(to) = Mailbox::parse(&account.name) else { return };
-    let (token, id) = match parts.accounts.reset_begin(&account.name, wish.from).await {
+    let (token, id) = match parts.accounts.reset_begin(&account.name, &wish.by).await {
         Ok(Some(token)) => match random_id() {
             Some(id) => (token, id),
             None => return,
@@ -127,25 +166,51 @@ async fn send<D: Letters>(parts: &Parts<D>, wish: &Wish) {
         "" => wish.language,
         code => Language::of_code(code),
     };
-    let zone = match account.rights.time_zone.as_str() {
-        "" => &config.server.time_zone,
-        own => own,
-    };
+    let id = format!("{id}.reset@{}", config.server.hostname);
     let letter = ResetLetter {
-        hostname: &config.server.hostname,
-        to: &to,
-        id: &format!("{id}.reset@{}", config.server.hostname),
-        at: now,
+        head: Head { hostname: &config.server.hostname, to: &to, id: &id, at: now },
         until: now.plus(RESET_LIFETIME),
-        zone: &Zone::named(zone),
-        from: wish.from.to_canonical(),
+        zone: &Zone::named(zone_of(&account, &config)),
+        by: &wish.by,
         link: &link(&config.http.public_url, &account.name, &token),
         language,
     };
     let bytes = reset_letter::compose(&letter);
     match parts.door.submit_letter(to, bytes.into()).await {
-        Ok(()) => log::info!("act=reset-mail user={} source={}", account.name, wish.from),
+        Ok(()) => log::info!("act=reset-mail user={} by={who:?} source={from}", account.name),
         Err(error) => log::error!("act=reset-mail user={} error=\"{error}\" what=\"not mailed\"", account.name),
+    }
+}
+
+/// Tells whose account it is what was changed. In the sandbox nothing is mailed.
+async fn tell<D: Letters>(parts: &Parts<D>, changed: &Changed) {
+    let config = parts.config.get();
+    let Some(account) = parts.accounts.0.person(&changed.name) else { return };
+    let (Ok(to), Some(id)) = (Mailbox::parse(&account.name), random_id()) else { return };
+    if config.delivery.mode == Mode::Sandbox {
+        return;
+    }
+    let language = Some(account.person.language.as_str()).filter(|code| !code.is_empty()).map(Language::of_code);
+    let id = format!("{id}.notice@{}", config.server.hostname);
+    let letter = ChangedLetter {
+        head: Head { hostname: &config.server.hostname, to: &to, id: &id, at: parts.clock.now() },
+        changed,
+        zone: &Zone::named(zone_of(&account, &config)),
+        url: config.http.public_url.trim_end_matches('/'),
+        language,
+    };
+    let bytes = changed_letter::compose(&letter);
+    match parts.door.submit_letter(to, bytes.into()).await {
+        Ok(()) => log::info!("act=notice-mail user={} about={:?}", account.name, changed.what),
+        Err(error) => log::error!("act=notice-mail user={} error=\"{error}\" what=\"not mailed\"", account.name),
+    }
+}
+
+/// The reader's zone.
+fn zone_of<'a>(account: &'a Account, config: &'a Config) -> &'a str {
+    match account.rights.time_zone.as_str() {
+        "" => &config.server.time_zone,
+        own => own,
     }
 }
 
@@ -171,7 +236,6 @@ mod tests {
             Changes, NewUser,
             tests::{House, house, ip, operator, secret},
         },
-        config::Config,
         store::AccountKind,
     };
 
@@ -207,8 +271,12 @@ mod tests {
         (house, parts)
     }
 
+    fn stranger() -> Actor {
+        Actor::Stranger { from: ip("192.0.2.9") }
+    }
+
     fn wish(name: &str) -> Wish {
-        Wish { name: name.into(), from: ip("192.0.2.9"), language: Language::English }
+        Wish { name: name.into(), by: stranger(), language: Language::English }
     }
 
     #[test]
@@ -233,6 +301,103 @@ mod tests {
             assert!(!house.accounts.reset_fits("hana+ko@example.jp", &secret("x")));
             let new = secret("a new long pass");
             assert!(!house.accounts.reset_finish("hana+ko@example.jp", &key, new, ip("192.0.2.9")).await.unwrap());
+        });
+    }
+
+    #[test]
+    fn a_link_that_the_administrator_sends_says_so_in_the_mail_and_in_the_operation_log() {
+        for (language, words) in [("en", "admin@example.jp, who administers"), ("ja", "管理者（admin@example.jp）")]
+        {
+            smol::block_on(async {
+                let (house, parts) = parts(Mode::Internet, language).await;
+                let by = Actor::Person { name: "admin@example.jp".into(), from: ip("198.51.100.7") };
+                send(&parts, &Wish { by, ..wish("hana+ko@example.jp") }).await;
+                let mails = parts.door.0.lock().unwrap().clone();
+                let mail = mail_parser::MessageParser::default().parse(mails[0].1.as_bytes()).unwrap();
+                let text = mail.body_text(0).unwrap();
+                assert!(text.contains(words) && text.contains("\nhttps://console.example.jp/reset?"), "{text}");
+                assert!(!text.contains("Somebody") && !text.contains("198.51.100.7"), "{text}");
+                let entry = "admin@example.jp 198.51.100.7 hana+ko@example.jp ";
+                assert_eq!(house.audit("user.reset-mail"), [entry]);
+            });
+        }
+    }
+
+    #[test]
+    fn people_are_told_of_every_change_of_their_sign_in_by_whomever_and_of_nothing_else() {
+        smol::block_on(async {
+            let (house, parts) = parts(Mode::Internet, "").await;
+            let (owners, changes) = channel::bounded(WISHES_MAX);
+            house.accounts.0.owners.0.set(owners).unwrap();
+            let (accounts, name, from) = (&house.accounts, "hana+ko@example.jp", ip("192.0.2.9"));
+            let told = || match changes.try_recv() {
+                Ok(Errand::Tell(Changed { what, who, from, .. })) => format!("{what:?} {who} {from}"),
+                Ok(Errand::Link(_)) | Err(_) => "nothing".to_owned(),
+            };
+            let first = secret("a first long pass");
+            accounts.set_key(&operator(), name, Some(first.clone()), false).await.unwrap();
+            assert_eq!(told(), "Password operator root control socket");
+            accounts.set_own_password(name, from, &first, secret("a second long pass")).await.unwrap();
+            assert_eq!(told(), format!("Password {name} 192.0.2.9"));
+            let token = accounts.reset_begin(name, &stranger()).await.unwrap().unwrap();
+            assert_eq!(told(), "nothing", "a link that was asked for is a mail of its own");
+            accounts.reset_finish(name, &token, secret("a third long pass"), from).await.unwrap();
+            assert_eq!(told(), format!("Password {name} 192.0.2.9"));
+            accounts.set_totp(&operator(), name, true).await.unwrap();
+            assert_eq!(told(), "nothing", "on is no loss");
+            accounts.set_totp(&operator(), name, true).await.unwrap();
+            assert_eq!(told(), "SecondFactor operator root control socket", "another secret is");
+            accounts.totp_off(name, from, &secret("a third long pass")).await.unwrap();
+            assert_eq!(told(), format!("SecondFactor {name} 192.0.2.9"));
+            // A wrong password, a lock, another language: no mail.
+            let _ = accounts.log_in(from, name, &secret("a wrong guess")).await;
+            let own = crate::account::OwnChanges { language: Some("ja".into()), ..Default::default() };
+            accounts.change_own(name, from, own).await.unwrap();
+            accounts.add(&operator(), NewUser::api("shop")).await.unwrap();
+            accounts.set_key(&operator(), "shop", None, false).await.unwrap();
+            assert_eq!(told(), "nothing", "and none for programs");
+            let (what, at) = (changed_letter::What::Password, parts.clock.now());
+            let changed = Changed { name: name.into(), what, who: name.into(), from: "192.0.2.9".into(), at };
+            tell(&parts, &changed).await;
+            tell(&parts, &Changed { name: "nobody@example.jp".into(), ..changed.clone() }).await;
+            let mails = parts.door.0.lock().unwrap().clone();
+            let [(to, text)] = mails.as_slice() else { panic!("one mail: {mails:?}") };
+            assert_eq!(to, name);
+            let parsed = mail_parser::MessageParser::default().parse(text.as_bytes()).unwrap();
+            assert_eq!(parsed.subject(), Some("Hikyaku パスワード変更のお知らせ"));
+            let body = parsed.body_text(0).unwrap();
+            assert!(body.contains("パスワードが変更されました") && body.contains("192.0.2.9"), "{body}");
+            assert!(!body.contains("key=") && !body.contains("English"), "{body}");
+        });
+    }
+
+    #[test]
+    fn who_has_chosen_no_language_is_told_in_both_and_the_sandbox_mails_nothing() {
+        smol::block_on(async {
+            for (mode, mailed) in [(Mode::Internet, true), (Mode::Sandbox, false)] {
+                let (_house, parts) = parts(mode, "").await;
+                let changed = Changed {
+                    name: "hana+ko@example.jp".into(),
+                    what: changed_letter::What::SecondFactor,
+                    who: "operator root".into(),
+                    from: "control socket".into(),
+                    at: parts.clock.now(),
+                };
+                tell(&parts, &changed).await;
+                let mails = parts.door.0.lock().unwrap().clone();
+                assert_eq!(mails.len(), usize::from(mailed));
+                for (_, text) in mails {
+                    let parsed = mail_parser::MessageParser::default().parse(text.as_bytes()).unwrap();
+                    let (subject, body) = (parsed.subject().unwrap().to_owned(), parsed.body_text(0).unwrap());
+                    for words in ["Two-factor sign-in", "二段階認証"] {
+                        assert!(subject.contains(words) && body.contains(words), "{subject} {body}");
+                    }
+                    assert!(
+                        body.contains("By: operator root") && body.contains("https://console.example.jp"),
+                        "{body}"
+                    );
+                }
+            }
         });
     }
 
@@ -262,12 +427,12 @@ mod tests {
         let (sender, wishes) = channel::bounded(WISHES_MAX);
         let resets = Resets(sender);
         for _ in 0..1000 {
-            resets.ask("a@example.jp", ip("192.0.2.9"), Language::English);
+            resets.ask("a@example.jp", stranger(), Language::English);
         }
         assert_eq!(wishes.len(), WISHES_MAX);
-        let first = wishes.try_recv().unwrap();
+        let Errand::Link(first) = wishes.try_recv().unwrap() else { panic!("a wish") };
         assert_eq!(first.name, "a@example.jp");
-        resets.ask(&"x".repeat(1_000_000), ip("192.0.2.9"), Language::English);
+        resets.ask(&"x".repeat(1_000_000), stranger(), Language::English);
         assert_eq!(wishes.len(), WISHES_MAX - 1, "what is too long for a name is not kept");
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     config::parse_duration,
     event::Class,
     smtp::address::Mailbox,
-    store::{Account, AccountKind, RateLimit, Rights, Role},
+    store::{Account, AccountKind, AuditEntry, RateLimit, Rights, Role},
 };
 
 /// Networks of an account at most.
@@ -163,7 +163,7 @@ impl Changes {
 }
 
 /// Letters that are not seen, and change how those around them are.
-fn reorders(c: char) -> bool {
+pub(super) fn reorders(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
@@ -301,13 +301,18 @@ fn shortened(text: &str) -> String {
     }
 }
 
+/// A value in the operation log: people name themselves, and may not write entries by it.
+fn told(text: &str) -> String {
+    AuditEntry::typed(&shortened(text))
+}
+
 /// What is another, as `what old → new`; empty: nothing.
 pub(super) fn difference(before: &Account, after: &Account) -> String {
     let changed: Vec<String> = facts_of(before)
         .into_iter()
         .zip(facts_of(after))
         .filter(|(old, new)| old != new)
-        .map(|((what, old), (_, new))| format!("{what} {} → {}", shortened(&old), shortened(&new)))
+        .map(|((what, old), (_, new))| format!("{what} {} → {}", told(&old), told(&new)))
         .collect();
     changed.join("; ")
 }
@@ -318,7 +323,7 @@ pub(super) fn particulars(account: &Account, usual: &Account) -> String {
         .into_iter()
         .zip(facts_of(account))
         .filter(|(usual, is)| usual != is)
-        .map(|(_, (what, value))| format!("{what} {}", shortened(&value)))
+        .map(|(_, (what, value))| format!("{what} {}", told(&value)))
         .collect();
     told.join(", ")
 }

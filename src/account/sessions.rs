@@ -1,9 +1,11 @@
 //! Sessions of the console: who is logged in, by a token that the browser keeps.
 //!
 //! In: a good login, tokens, where they come from.  Out: who it is, or nobody; what an account's sessions are.
-//! Always: the store and RAM hold a token's SHA-256 only; a session outlives a restart; it ends with its time, with another
-//! password, with its account; it counts only from where the account may be used; sessions of one account are bounded, and the
-//! oldest goes for a new one. When one was last used is written seldom, and never brings a closed one back.
+//! Always: the store and RAM hold a token's SHA-256 only; a session outlives a restart; it ends with its time, when nobody used it
+//! for long, with another password, with its account; it counts only from where the account may be used; sessions of one account
+//! are bounded, and the oldest goes for a new one. When one was last used is written seldom, and never brings a closed one back;
+//! what a page asks by itself is no use.
+//! Sources: NIST SP 800-63B-4 §2.2.3 and §5.2 (AAL2), OWASP ASVS 5.0 7.3.
 
 use std::{
     collections::HashMap,
@@ -14,7 +16,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{AccountError, Accounts, Login, holds, password::HashError, store::AccountStore, words::refused};
+use super::{AccountError, Accounts, Inner, Login, holds, password::HashError, store::AccountStore, words::refused};
 use crate::{
     clock::Timestamp,
     secret::{self, Secret, TOKEN_LEN},
@@ -35,6 +37,24 @@ const SEEN_WRITTEN_EVERY: Duration = Duration::from_secs(600);
 const VERSION: &str = "2";
 /// The version before.
 const VERSION_BEFORE: &str = "1";
+
+/// Who asks by a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AskedBy {
+    /// A person, who loads a page or presses a button: the session is used.
+    Person,
+    /// A page that looks again by itself: it may, as long as the session counts, and keeps nobody signed in.
+    Page,
+}
+
+/// Why a session ended by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionEnd {
+    /// Nobody used it for this long (`accounts.session_idle`).
+    Idle(Duration),
+    /// Its time is over (`accounts.session_lifetime`).
+    Time(Duration),
+}
 
 /// The sessions, by the hash of their tokens.
 pub(super) struct Sessions {
@@ -153,7 +173,7 @@ impl Accounts {
         let token = new_token()?;
         let key = hash_of(&token);
         let _alone = inner.sessions.writing.lock().await;
-        let goes = self.make_room(&session.name, now);
+        let goes = self.make_room(&session.name);
         let mut changes: Vec<MemoChange> = goes.iter().cloned().map(|key| change(key, None)).collect();
         changes.push(change(key.clone(), Some(session.row())));
         inner.store.put_sessions(changes).await?;
@@ -165,33 +185,43 @@ impl Accounts {
         Ok(token)
     }
 
-    /// Who has this session now, and what it may do now; `from`: who asks. Notes that it was used.
-    pub fn session(&self, token: &Secret<String>, from: IpAddr) -> Option<Login> {
+    /// Who has this session now, and what it may do now; `from`: where it is asked from. Notes that a person used it.
+    pub fn session(&self, token: &Secret<String>, from: IpAddr, by: AskedBy) -> Option<Login> {
         let inner = &*self.0;
-        if token.reveal().len() != TOKEN_LEN {
-            return None;
-        }
-        let key = hash_of(token);
-        let session = inner.sessions.lock().get(&key).cloned()?;
+        let (key, session) = self.known_session(token)?;
         let account = self.holder(&session)?;
         // A token that was carried elsewhere opens nothing there.
         if !holds(&inner.config().allowed_ips.console, from) || !holds(&account.rights.networks, from) {
             return None;
         }
-        if let Some(session) = inner.sessions.lock().get_mut(&key) {
+        if let Some(session) = inner.sessions.lock().get_mut(&key).filter(|_| by == AskedBy::Person) {
             session.seen_at = session.seen_at.max(inner.clock.now());
             session.from = Some(from.to_canonical());
         }
         Some(Login::from(&*account))
     }
 
+    /// Why the session of this token, which did count, has ended by itself; told to whoever has the token. `None`: it goes on, or
+    /// somebody ended it, or it never was.
+    pub fn session_end(&self, token: &Secret<String>) -> Option<SessionEnd> {
+        let (_, session) = self.known_session(token)?;
+        self.0.end_of(&session)
+    }
+
+    fn known_session(&self, token: &Secret<String>) -> Option<(String, Session)> {
+        if token.reveal().len() != TOKEN_LEN {
+            return None;
+        }
+        let key = hash_of(token);
+        let session = self.0.sessions.lock().get(&key).cloned()?;
+        Some((key, session))
+    }
+
     /// The account of a session that still counts.
     fn holder(&self, session: &Session) -> Option<std::sync::Arc<Account>> {
         let inner = &*self.0;
         let account = inner.account(&session.name).filter(|account| account.kind == AccountKind::Console)?;
-        // A shorter `session_lifetime` counts for sessions that are open, too.
-        let ends = session.expires_at.min(session.opened_at.plus(inner.config().session_lifetime));
-        let counts = inner.clock.now() < ends
+        let counts = inner.end_of(session).is_none()
             && account.password_set_at == session.password_set_at
             && !inner.has_expired(&account);
         counts.then_some(account)
@@ -255,6 +285,12 @@ impl Accounts {
         self.close_those(|_, session| session.name == name).await
     }
 
+    /// Ends the sessions of an account that were last used from elsewhere than these networks, or nobody knows from where.
+    pub(super) async fn close_outside(&self, name: &str, networks: &[ipnet::IpNet]) -> Result<usize, AccountError> {
+        let is_outside = |session: &Session| !session.from.is_some_and(|from| holds(networks, from));
+        self.close_those(|_, session| session.name == name && is_outside(session)).await
+    }
+
     async fn close_those(&self, is_meant: impl Fn(&String, &Session) -> bool) -> Result<usize, AccountError> {
         let keys: Vec<String> = {
             let mut sessions = self.0.sessions.lock();
@@ -306,11 +342,11 @@ impl Accounts {
     }
 
     /// Sessions that go when one is opened: those that are over, and the oldest of an account that has too many.
-    fn make_room(&self, name: &str, now: Timestamp) -> Vec<String> {
+    fn make_room(&self, name: &str) -> Vec<String> {
         let inner = &*self.0;
         let is_over = |session: &Session| {
             let account = inner.account(&session.name);
-            now >= session.expires_at
+            inner.end_of(session).is_some()
                 || account.is_none_or(|account| account.password_set_at != session.password_set_at)
         };
         let sessions = inner.sessions.lock();
@@ -328,6 +364,22 @@ impl Accounts {
         let too_many = (of_account.len() + 1).saturating_sub(SESSIONS_OF_ONE_MAX);
         goes.extend(of_account.into_iter().take(too_many).map(|(_, key)| key.clone()));
         goes
+    }
+}
+
+impl Inner {
+    /// Why a session has ended by itself. Shorter times count for sessions that are open, too.
+    fn end_of(&self, session: &Session) -> Option<SessionEnd> {
+        let (lifetime, idle) = {
+            let config = self.config();
+            (config.session_lifetime, config.session_idle)
+        };
+        let now = self.clock.now();
+        if now >= session.seen_at.plus(idle) {
+            return Some(SessionEnd::Idle(idle));
+        }
+        let is_over = now >= session.expires_at.min(session.opened_at.plus(lifetime));
+        is_over.then_some(SessionEnd::Time(lifetime))
     }
 }
 

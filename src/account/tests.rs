@@ -152,6 +152,27 @@ fn r15_wrong_keys_slow_and_refuse_their_source_and_never_lock_the_user() {
 }
 
 #[test]
+fn failures_of_programs_shut_no_person_out_of_their_network_and_those_of_people_no_program() {
+    smol::block_on(async {
+        let House { accounts, .. } = house(10);
+        let key = added(&accounts, "shop").await;
+        let password = secret("correct horse battery");
+        let person = NewUser { kind: AccountKind::Console, ..NewUser::api("user@example.jp") };
+        accounts.add(&operator(), NewUser { key: Some(password.clone()), ..person }).await.unwrap();
+        let (programs, people) = ("203.0.113.1", "203.0.113.2");
+        for _ in 0..30 {
+            let _ = smtp(&accounts, programs, "x", &secret("guess")).await;
+            let _ = accounts.log_in(ip(people), "nobody@example.jp", &secret("guess")).await;
+        }
+        assert!(smtp(&accounts, programs, "shop", &key).await.is_err(), "the guesser's address is refused there");
+        assert!(accounts.log_in(ip(programs), "user@example.jp", &password).await.is_ok(), "a person behind it is not");
+        let refused = accounts.log_in(ip(people), "user@example.jp", &password).await;
+        assert!(matches!(refused, Err(ConsoleRefusal::Busy { .. })), "{refused:?}");
+        assert!(smtp(&accounts, people, "shop", &key).await.is_ok());
+    });
+}
+
+#[test]
 fn an_unknown_name_costs_a_hash_like_a_wrong_key_and_a_known_login_costs_none() {
     let House { accounts, metrics, .. } = house(10);
     let key = smol::block_on(added(&accounts, "shop"));

@@ -21,7 +21,7 @@ const DRIFT: u64 = 1;
 /// Digits of a code.
 const DIGITS: u32 = 6;
 /// The letters of base32.
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+pub(super) const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// A new secret; `None`: the system has no randomness.
 pub(super) fn new_secret() -> Option<Secret<Vec<u8>>> {
@@ -78,7 +78,7 @@ pub(super) fn text(secret: &Secret<Vec<u8>>) -> Secret<String> {
 }
 
 /// Base32 without padding.
-fn base32(octets: &[u8]) -> String {
+pub(super) fn base32(octets: &[u8]) -> String {
     let mut out = String::with_capacity(octets.len().div_ceil(5) * 8);
     for five in octets.chunks(5) {
         let bits = five.iter().fold(0u64, |bits, octet| bits << 8 | u64::from(*octet)) << (8 * (5 - five.len()));

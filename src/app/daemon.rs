@@ -22,7 +22,7 @@ use crate::{
     deliver::{
         attempt::{Deliverer, DelivererParts},
         job::Deliver,
-        sandbox::Sandbox,
+        sandbox::SandboxDeliver,
         streams::Streams,
     },
     diagnose::{self, Diagnoser},
@@ -45,6 +45,7 @@ use crate::{
     metrics::Metrics,
     net::{dns::Resolver, tls::ReloadableServerConfig},
     runtime::{Runtime, Shutdown},
+    sandbox::Sandbox,
     schedule::task::{Handle, Parts, Scheduler, Settings},
     signing::{
         Keyring, Signer, Signing,
@@ -161,22 +162,19 @@ impl Daemon {
         }))
         .map_err(failed)?;
         let mut deliverer = None;
-        let mut sandbox = None;
+        let sandbox = Arc::new(Sandbox::open(&config.server.data_dir).map_err(failed)?);
         let deliver: Arc<dyn Deliver> = match config.delivery.mode {
             Mode::Sandbox => {
-                let opened = Arc::new(Sandbox::open(&config.server.data_dir).map_err(failed)?);
-                sandbox = Some(opened.clone());
-                Arc::new(opened.deliverer(store.clone(), clock.clone(), shutdown.clone()))
+                Arc::new(SandboxDeliver::new(sandbox.clone(), store.clone(), clock.clone(), shutdown.clone()))
             }
             Mode::Internet | Mode::Smarthost => {
-                let resolver = resolver.clone();
                 let signer = Signer::start(config.dkim.threads, &clock, &metrics).map_err(failed)?;
                 let parts = DelivererParts {
                     runtime: runtime.clone(),
                     store: store.clone(),
                     clock: clock.clone(),
                     metrics: metrics.clone(),
-                    resolver,
+                    resolver: resolver.clone(),
                     shutdown: shutdown.clone(),
                     keys: keys.clone(),
                     per_recipient: Some(unsubscribe::per_recipient(live.clone(), keys.clone())),
@@ -213,8 +211,15 @@ impl Daemon {
             },
             Settings::from(&*config),
         );
-        let door =
-            Door::new(store.clone(), scheduler.clone(), clock.clone(), metrics.clone(), live.clone(), keys.clone());
+        let door = Door::new(
+            store.clone(),
+            scheduler.clone(),
+            clock.clone(),
+            metrics.clone(),
+            live.clone(),
+            keys.clone(),
+            sandbox.clone(),
+        );
         let notice_door = Arc::new(NoticeDoor::new(door.clone(), budget.clone()));
         let resets = reset_mail::start(reset_mail::Parts {
             runtime: runtime.clone(),
@@ -361,7 +366,7 @@ impl Daemon {
                     let deciders = deciders.clone();
                     move |query| deciders.explain(query)
                 }),
-                facts_of: Box::new(move |message, recipient| deciders.facts_of(message, recipient)),
+                facts_of: Box::new(move |message, recipient, within| deciders.facts_of(message, recipient, within)),
                 trouble: web::trouble(store_failed.clone()),
                 tls_reports: tls_receiver.clone(),
                 dmarc: monitor.clone(),

@@ -4,7 +4,10 @@
 //! sender that goes out, the route, the site with its limits, and when the next try is due.
 //! Always: nothing is sent and nothing changes; questions to DNS are bounded by the resolver's patience.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc, time::Duration};
+
+use async_io::Timer;
+use smol::future::FutureExt;
 
 use crate::{
     account::rights::rate_text,
@@ -30,6 +33,9 @@ use crate::{
 
 /// Senders of a user that are told by name.
 const SENDERS_TOLD_MAX: usize = 10;
+
+/// How long an operator's question waits for the DNS: longer than its own patience.
+const EXPLAIN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Those who decide.
 #[derive(Clone)]
@@ -65,7 +71,7 @@ impl Deciders {
         facts.push(self.return_path(&config, query.sender.as_ref()));
         facts.push(self.signature(query.sender.as_ref()));
         facts.extend(self.suppression(&query.recipient, &query.user));
-        facts.extend(self.route(&config, &query.recipient, &query.user));
+        facts.extend(self.route(&config, &query.recipient, &query.user, EXPLAIN_WITHIN));
         facts
     }
 
@@ -77,8 +83,8 @@ impl Deciders {
         self.suppressions.explain(recipient.as_str(), user).unwrap_or_else(trouble)
     }
 
-    /// How a waiting recipient is treated. Blocks while DNS is asked.
-    pub fn facts_of(&self, message: &Message, recipient: &Recipient) -> Vec<Fact> {
+    /// How a waiting recipient is treated. Blocks while DNS is asked, `within` that time: what is not known then is said so.
+    pub fn facts_of(&self, message: &Message, recipient: &Recipient, within: Duration) -> Vec<Fact> {
         let config = self.config.get();
         let sender = return_address(message, recipient.key.index, &self.keys);
         let sender = sender.as_deref().map_or("", Mailbox::as_str);
@@ -110,7 +116,7 @@ impl Deciders {
         }
         facts.push(self.signature_of(message, recipient));
         facts.extend(self.suppression(&recipient.address, &message.user));
-        facts.extend(self.route(&config, &recipient.address, &message.user));
+        facts.extend(self.route(&config, &recipient.address, &message.user, within));
         facts.push(next_try(*due, *wait, self.clock.now()));
         facts
     }
@@ -164,10 +170,10 @@ impl Deciders {
         }
     }
 
-    fn route(&self, config: &Config, recipient: &Mailbox, user: &str) -> Vec<Fact> {
+    fn route(&self, config: &Config, recipient: &Mailbox, user: &str, within: Duration) -> Vec<Fact> {
         let lane = lane_of(&config.delivery, recipient);
         let mut facts = match &self.deliverer {
-            Some(deliverer) => async_io::block_on(deliverer.explain(recipient, user)),
+            Some(deliverer) => async_io::block_on(in_time(deliverer.explain(recipient, user), within)),
             None => vec![Fact::new(
                 "route",
                 "the built-in sandbox: nothing leaves this machine",
@@ -177,6 +183,19 @@ impl Deciders {
         facts.extend(self.scheduler.facts(&lane, self.clock.now()));
         facts
     }
+}
+
+/// What is known of the route within that time: a resolver that says nothing keeps no page.
+async fn in_time(asking: impl Future<Output = Vec<Fact>>, within: Duration) -> Vec<Fact> {
+    let late = async {
+        Timer::after(within).await;
+        vec![Fact::new(
+            "route",
+            "not known now: the DNS has not answered yet; look again in a moment, or ask hikyaku explain",
+            "DNS の応答がまだないため、現在は表示できません。しばらくしてから再読み込みするか、hikyaku explain で確認してください。",
+        )]
+    };
+    asking.or(late).await
 }
 
 fn sandbox_signs_nothing() -> Fact {
@@ -262,7 +281,7 @@ fn user_facts(account: &Account, sender: Option<&Mailbox>, now: Timestamp) -> Ve
     if account.kind == AccountKind::Console {
         tell(
             "refused: a console user sends no mail (535 5.7.8)".into(),
-            "拒否します：管理コンソールのユーザーはメールを送信できません（535 5.7.8）。".into(),
+            "拒否します：管理画面のユーザーはメールを送信できません（535 5.7.8）。".into(),
         );
     } else if !rights.smtp {
         tell(
@@ -299,7 +318,7 @@ fn user_facts(account: &Account, sender: Option<&Mailbox>, now: Timestamp) -> Ve
         };
         tell(
             format!("sends as {some}{more}, in envelope and header From; {verdict}"),
-            format!("エンベロープ From とヘッダー From に使えるのは {some}{more_ja} です。{verdict_ja}"),
+            format!("エンベロープFrom とヘッダー From に使えるのは {some}{more_ja} です。{verdict_ja}"),
         );
     }
     if rights.rate.is_some() {
@@ -311,8 +330,8 @@ fn user_facts(account: &Account, sender: Option<&Mailbox>, now: Timestamp) -> Ve
     }
     if rights.sandbox {
         tell(
-            "in the sandbox: its mail is taken and logged, and never delivered".into(),
-            "サンドボックスのユーザーです。メールは受け付けて記録しますが、配信しません。".into(),
+            "in the sandbox: its mail is taken, logged and kept to be looked at, and never delivered".into(),
+            "サンドボックスのユーザーです。メールは受け付けて記録し、画面で確認できるように保管しますが、配信しません。".into(),
         );
     }
     facts
@@ -392,6 +411,17 @@ fn wait_in_japanese(wait: WaitReason) -> &'static str {
 mod tests {
     use super::*;
     use crate::store::{Person, RateLimit, Rights};
+
+    #[test]
+    fn a_silent_dns_keeps_nobody_longer_than_he_waits() {
+        let known = || async { vec![Fact::new("route", "by mx.example", "mx.example")] };
+        let began = Clock::system().instant();
+        let facts = smol::block_on(in_time(smol::future::pending(), Duration::from_millis(50)));
+        assert!(facts[0].says.words(Language::English).starts_with("not known now"), "{facts:?}");
+        assert!(Clock::system().instant() - began < Duration::from_secs(5));
+        let facts = smol::block_on(in_time(known(), Duration::ZERO));
+        assert_eq!(facts[0].says.words(Language::English), "by mx.example", "what is known at once is told");
+    }
 
     #[test]
     fn the_next_try_is_told_with_its_reason() {

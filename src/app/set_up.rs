@@ -1,6 +1,9 @@
 //! Tells how the first account is made, while there is none: a link that counts once, on the terminal and in the journal.
+//!
+//! Always: whatever `log.level` says, or a quiet installation could never be entered.
 
 use super::Daemon;
+use crate::journal;
 
 /// The page that makes it.
 const PATH: &str = "/set-up";
@@ -11,11 +14,12 @@ pub(super) fn announce(daemon: &Daemon) {
         Ok(None) => {}
         Ok(Some(token)) => {
             let url = daemon.config().http.public_url.trim_end_matches('/').to_owned();
-            log::warn!(
+            let text = format!(
                 "act=set-up what=\"nobody can sign in to the console yet: open this link to make the first account. It counts once, \
                  until the next start or reload\" link={url}{PATH}?key={}",
                 token.reveal()
             );
+            journal::tell(module_path!(), &text);
         }
         Err(error) => log::error!("act=set-up error=\"{error}\""),
     }

@@ -143,7 +143,11 @@ pub fn trouble(store_failed: Arc<AtomicBool>) -> Box<dyn Fn() -> Option<Unready>
 
 /// By which names the page may be asked for.
 pub fn names(config: &Config) -> Names {
-    Names { public_url: config.http.public_url.clone(), proxy_networks: config.http.proxy_networks.clone() }
+    Names {
+        public_url: config.http.public_url.clone(),
+        proxy_networks: config.http.proxy_networks.clone(),
+        has_secrets: true,
+    }
 }
 
 /// A TLS handshake with the daemon's certificate, as it is at that moment.

@@ -8,7 +8,7 @@ use super::{
     client::{Client, DONE, NO, Query, Trouble},
     table::{Output, clean, json_flag, on_terminal, width},
 };
-use crate::{http::rows::FactOut, language::Language};
+use crate::{fact::topic_words, http::rows::FactOut, language::Language};
 
 const HELP: &str = "\
 Prints the chain of decisions: who may send, the class, the route, the site with its MX hosts, the TLS policy and
@@ -52,7 +52,7 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
     if args.get_flag("json") {
         output.out.write_all(&answer.body)?;
     } else {
-        print_facts_in(language(args), &facts, "", output)?;
+        print_facts(language(args), &facts, "", output)?;
     }
     if facts.is_empty() {
         output.note("The daemon has nothing to say about it: this delivery mode decides nothing by address.")?;
@@ -60,26 +60,21 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
     Ok(if facts.is_empty() { NO } else { DONE })
 }
 
-/// Facts in English.
-pub(super) fn print_facts(facts: &[FactOut], indent: &str, output: &mut Output<'_>) -> Result<(), Trouble> {
-    print_facts_in("en", facts, indent, output)
-}
-
 /// Facts in a language, one a line, aligned; a topic that goes on is named once.
-pub(super) fn print_facts_in(
+pub(super) fn print_facts(
     language: &str,
     facts: &[FactOut],
     indent: &str,
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
-    let is_japanese = Language::of_code(language) == Language::Japanese;
-    let column = facts.iter().map(|fact| width(&clean(&fact.topic))).max().unwrap_or(0) + 2;
+    let language = Language::of_code(language);
+    let column = facts.iter().map(|fact| width(&clean(topic_words(&fact.topic, language)))).max().unwrap_or(0) + 2;
     let mut before = "";
     for fact in facts {
-        let topic = if fact.topic == before { String::new() } else { clean(&fact.topic) };
+        let topic = if fact.topic == before { String::new() } else { clean(topic_words(&fact.topic, language)) };
         let pad = " ".repeat(column.saturating_sub(width(&topic)));
         // An older daemon tells it in English alone.
-        let says = if is_japanese && !fact.says_ja.is_empty() { &fact.says_ja } else { &fact.says };
+        let says = if fact.says_ja.is_empty() { &fact.says } else { language.pick(&fact.says, &fact.says_ja) };
         output.line(&format!("{indent}{topic}{pad}{}", clean(says)))?;
         before = &fact.topic;
     }

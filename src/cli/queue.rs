@@ -6,7 +6,7 @@ use super::{
     Target,
     args::{language, language_flag, rows_wanted, text},
     client::{Answer, Client, DONE, NO, Query, Trouble},
-    explain::print_facts_in,
+    explain::print_facts,
     log::word,
     pauses, said,
     table::{Output, Table, clean, json_flag, on_terminal},
@@ -21,6 +21,7 @@ use crate::{
         words::{number, size},
     },
     ids::MessageId,
+    language::Language,
 };
 
 /// The wait reason of mail whose submitter asked for a later time.
@@ -348,8 +349,12 @@ pub(super) fn print_reasons(
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
     for recipient in recipients.iter().filter(|r| !r.facts.is_empty()) {
-        output.line(&format!("\nHow {} goes, and why", clean(&recipient.recipient)))?;
-        print_facts_in(language, &recipient.facts, "  ", output)?;
+        let who = clean(&recipient.recipient);
+        output.line(
+            &Language::of_code(language)
+                .pick(format!("\nHow {who} goes, and why"), format!("\n{who} の配信方法と理由")),
+        )?;
+        print_facts(language, &recipient.facts, "  ", output)?;
     }
     Ok(())
 }

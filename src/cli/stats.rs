@@ -94,12 +94,12 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
     let mut table = Table::new(&[
         "DATE",
         "USER",
-        ">RECEIVED",
+        ">ACCEPTED",
         ">DELIVERED",
         ">FAILED",
         ">BLOCKED",
         ">VALID",
-        ">ERRORS",
+        ">FAILURE RATE",
         ">DEFERRED",
     ]);
     for row in rows {

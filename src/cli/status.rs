@@ -67,11 +67,12 @@ pub(super) fn run_to(args: &ArgMatches, target: &Target, output: &mut Output<'_>
         (
             "last hour",
             format!(
-                "{} accepted · {} delivered · {} deferred · {} failed",
+                "{} accepted · {} delivered · {} deferred · {} failed · {} blocked",
                 number(hour.accepted),
                 number(hour.delivered),
                 number(hour.deferred),
-                number(hour.failed)
+                number(hour.failed),
+                number(hour.blocked)
             ),
         ),
         ("queue", queue),

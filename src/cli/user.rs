@@ -132,7 +132,10 @@ fn rights(command: Command) -> Command {
         .arg(one("time-zone", "ZONE", "The zone of its dates, such as Asia/Tokyo; none: that of [server]"))
         .arg(one("rate", "N/TIME", "Recipients that it may submit in a time, such as 1000/1h; none: no limit"))
         .arg(one("expires", "TIME", "When it ends: 90d, 2027-03-31, 2027-03-31T18:00, now; none: never"))
-        .arg(one("sandbox", "on|off", "Its mail is taken and logged, and never delivered").value_parser(ON_OFF))
+        .arg(
+            one("sandbox", "on|off", "Its mail is taken, logged and kept in the console's sandbox; never delivered")
+                .value_parser(ON_OFF),
+        )
         .arg(one("display-name", "TEXT", "A console user's name").visible_alias("name"))
         .arg(one("language", "LANGUAGE", "A console user's language: en, ja; none: the browser's"))
 }

@@ -397,10 +397,14 @@ impl Checks<'_> {
         let http = &self.config.http;
         if !address.ip().is_loopback() && !http.tls && http.proxy_networks.is_empty() {
             let fix = format!(
-                "set http.tls = true, or http.proxy_networks to the proxies that end TLS; or use \"127.0.0.1:{}\"",
+                "set http.tls = true, or http.proxy_networks to the proxies that end TLS (nobody else is served then); or use \"127.0.0.1:{}\"",
                 address.port()
             );
             self.error("http.address", "away from loopback the keys of API users would travel in clear", fix);
+        }
+        for wide in self.config.http.proxy_networks.clone().iter().filter(|net| is_too_wide(net)) {
+            let reason = format!("a client anywhere in {wide} could claim any address, and be served without TLS");
+            self.error("http.proxy_networks", reason, "name the networks of your proxies alone");
         }
     }
 

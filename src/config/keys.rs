@@ -243,6 +243,7 @@ fn accounts<V: Visit>(v: &mut V, a: &mut Accounts) {
     v.key("users_max", &mut a.users_max, Whole(1, 100_000));
     v.key("failed_logins_max", &mut a.failed_logins_max, Whole(1, 1000));
     v.key("session_lifetime", &mut a.session_lifetime, Time(Duration::from_secs(300), days(30)));
+    v.key("session_idle", &mut a.session_idle, Time(Duration::from_secs(60), days(30)));
     v.table("allowed_ips", |v| {
         v.key("console", &mut a.allowed_ips.console, list(Network));
         v.key("api", &mut a.allowed_ips.api, list(Network));

@@ -117,8 +117,11 @@ pub fn note_waiting(in_force: &mut Config, as_read: &Config) {
     in_force.origin = Arc::new(origin);
 }
 
-/// The settings in force.
-pub fn settings(config: &Config) -> Vec<Table> {
+/// URLs whose path may be a secret, too: whoever has the URL of a chat service may post there.
+const SECRET_PATHS: [&str; 2] = ["webhook.url", "inbound.webhook.url"];
+
+/// The settings in force. `paths`: with the paths of webhooks' URLs, which are for who manages the house.
+pub fn settings(config: &Config, paths: bool) -> Vec<Table> {
     let mut defaults = Defaults { path: Vec::new(), out: HashMap::new() };
     keys::all(&mut defaults, &mut Config::default());
     let mut tables: Vec<Table> = Vec::new();
@@ -129,7 +132,7 @@ pub fn settings(config: &Config) -> Vec<Table> {
             last = Some(entry.head.clone());
         }
         if let Some(table) = tables.last_mut() {
-            table.settings.push(setting(&entry, &config.origin, &defaults.out));
+            table.settings.push(setting(&entry, &config.origin, &defaults.out, paths));
         }
     }
     tables
@@ -148,9 +151,13 @@ fn table(entry: &Entry, origin: &Origin) -> Table {
     Table { head: entry.head.text.clone(), row, line: origin.lines.get(place).copied(), settings: Vec::new() }
 }
 
-fn setting(entry: &Entry, origin: &Origin, defaults: &HashMap<String, Option<String>>) -> Setting {
+fn setting(entry: &Entry, origin: &Origin, defaults: &HashMap<String, Option<String>>, paths: bool) -> Setting {
     let line = origin.lines.get(&entry.place).copied();
-    let value = entry.shown_to_people();
+    let of_url = |value: String| match paths || !SECRET_PATHS.contains(&entry.key.as_str()) {
+        true => value,
+        false => without_path(&value),
+    };
+    let value = entry.shown_to_people().map(of_url);
     let default = match line {
         Some(_) if !DERIVED.contains(&entry.key.as_str()) => {
             defaults.get(&entry.key).cloned().flatten().filter(|usual| value.as_ref() != Some(usual))
@@ -162,7 +169,7 @@ fn setting(entry: &Entry, origin: &Origin, defaults: &HashMap<String, Option<Str
         value,
         default,
         line,
-        waits: origin.waiting.iter().find(|diff| diff.key == entry.path).map(|diff| without_query(&diff.new)),
+        waits: origin.waiting.iter().find(|diff| diff.key == entry.path).map(|diff| of_url(diff.new.clone())),
         needs_restart: show::needs_restart(&entry.key),
     }
 }
@@ -173,6 +180,18 @@ pub(super) fn without_query(value: &str) -> String {
         (true, Some((before, _))) => format!("{before}?…\""),
         _ => value.to_owned(),
     }
+}
+
+/// Of a URL, in quotes or without, its scheme and host; what is hidden is a `…`.
+pub fn without_path(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (inside, quote) = rest.strip_suffix('"').map_or((rest, ""), |inside| (inside, "\""));
+    let (authority, hidden) = match inside.find(['/', '?', '#']) {
+        Some(at) => (&inside[..at], inside.len() > at + 1),
+        None => (inside, false),
+    };
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{}{quote}", if hidden { "/…" } else { "" })
 }
 
 fn fingerprint(text: &str) -> u64 {

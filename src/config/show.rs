@@ -1,7 +1,8 @@
 //! Shows a config: as TOML for `check`, and what a reload changes for the log.
 //!
 //! In: configs.  Out: text and [`Diff`]s.
-//! Always: secrets are hidden; every key of the table is shown, also where it has its default.
+//! Always: secrets are hidden, and in what is told of a change the query of a URL, too, for that goes to the journal and the
+//! operation log; every key of the table is shown, also where it has its default.
 
 use super::{
     Config, DkimKey, Domain, keys,
@@ -32,9 +33,9 @@ pub(super) const NEEDS_RESTART: [&str; 10] = [
 pub struct Diff {
     /// The key; rows of an array of tables are told apart by their first key: `listener[127.0.0.1:2525].tls`.
     pub key: String,
-    /// As it was, in TOML; `-` where it was not there. Secrets are hidden.
+    /// As it was, in TOML; `-` where it was not there. Secrets are hidden, and queries of URLs.
     pub old: String,
-    /// As it is, in TOML; `-` where it is no longer there. Secrets are hidden.
+    /// As it is, in TOML; `-` where it is no longer there. Secrets are hidden, and queries of URLs.
     pub new: String,
     /// It takes effect at the next start only.
     pub needs_restart: bool,
@@ -144,13 +145,9 @@ impl Entry {
         }
     }
 
-    /// For people on a web page: a secret in a URL is hidden, too. `None`: it is not set.
+    /// For people and logs: a secret in a URL's query is hidden, too. `None`: it is not set.
     pub fn shown_to_people(&self) -> Option<String> {
         self.setting.as_ref().map(|(_, value)| without_query(&self.shown(value)))
-    }
-
-    fn shown_value(&self) -> String {
-        self.setting.as_ref().map_or_else(|| "-".into(), |(_, value)| self.shown(value))
     }
 }
 
@@ -159,7 +156,8 @@ fn find<'e>(entries: &'e [Entry], like: &Entry) -> Option<&'e Entry> {
 }
 
 fn setting_diff(old: &Entry, new: &Entry) -> Diff {
-    let (was, is) = (old.shown_value(), new.shown_value());
+    let shown = |entry: &Entry| entry.shown_to_people().unwrap_or_else(|| "-".into());
+    let (was, is) = (shown(old), shown(new));
     // The sandbox and real delivery are different parts of the daemon.
     let sandbox = old.key == "delivery.mode" && [&was, &is].into_iter().any(|mode| mode == "\"sandbox\"");
     Diff { key: old.path.clone(), old: was, new: is, needs_restart: sandbox || needs_restart(&old.key) }
@@ -201,7 +199,7 @@ fn row_diff(of: &Entry, old: Option<&[Entry]>, new: Option<&[Entry]>) -> Diff {
         let settings: Vec<String> = entries
             .iter()
             .filter(|entry| entry.row == of.row)
-            .filter_map(|entry| entry.setting.as_ref().map(|(key, value)| format!("{key} = {}", entry.shown(value))))
+            .filter_map(|entry| Some(format!("{} = {}", entry.name, entry.shown_to_people()?)))
             .collect();
         format!("{{ {} }}", settings.join(", "))
     };

@@ -231,6 +231,7 @@ fn settings_that_contradict_each_other_are_errors() {
         ),
         ("[http]\naddress = \"0.0.0.0:8025\"\n", 2, "http.address", "travel in clear", "127.0.0.1:8025"),
         ("[http]\ntls = true\n", 2, "http.tls", "needs a certificate", "[tls]"),
+        ("[http]\nproxy_networks = [\"0.0.0.0/0\"]\n", 2, "http.proxy_networks", "without TLS", "proxies alone"),
         ("[relay]\nnetworks = [\"0.0.0.0/0\"]\n", 2, "relay.networks", "open relay", "your own networks"),
         (
             "[relay]\nnetworks = [\"0.0.0.0/1\", \"128.0.0.0/1\"]\n",

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    lines::{FileNow, Setting, Table, note_waiting, settings},
+    lines::{FileNow, Setting, Table, note_waiting, settings, without_path},
     tests::{calm, load},
     tests_example::uncommented,
     *,
@@ -23,7 +23,7 @@ fn every_line_that_is_told_holds_that_key() {
         read_str(Path::new("/etc/hikyaku/config.toml"), &text, &around).unwrap_or_else(|e| panic!("{e}")).config;
     let lines: Vec<&str> = text.lines().collect();
     let mut told = 0;
-    for table in settings(&config) {
+    for table in settings(&config, true) {
         if let Some(line) = table.line.filter(|_| table.settings.iter().any(|setting| setting.line.is_some())) {
             let bare = table.head.trim_matches(['[', ']']);
             let its_line = lines[line - 1].trim_matches(['[', ']']);
@@ -67,7 +67,7 @@ private_key = \"/k/b1\"
 ";
     let around = Surroundings { files: Files::Ignored, ..calm() };
     let config = read_str(Path::new("/c.toml"), text, &around).unwrap_or_else(|e| panic!("{e}")).config;
-    let tables = settings(&config);
+    let tables = settings(&config, true);
     let of = |head, row, key| {
         let setting = find(&tables, head, row, key);
         (setting.value.as_deref().unwrap_or("-").to_owned(), setting.line)
@@ -91,14 +91,15 @@ private_key = \"/k/b1\"
 fn no_secret_is_told() {
     let text = "[[webhook]]\nname = \"crm\"\nurl = \"https://a.example/hook?token=hush1\"\napi_key = \"hush2\"\n\
                 signing_key = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
-    let tables = settings(&load(text).expect("good").config);
+    let tables = settings(&load(text).expect("good").config, true);
     let all = format!("{tables:?}");
     assert!(!all.contains("hush") && !all.contains("MfKQ"), "{all}");
     let of = |key| find(&tables, "[[webhook]]", "crm", key).value.clone();
     assert_eq!(of("url").as_deref(), Some("\"https://a.example/hook?…\""));
     assert_eq!((of("api_key").as_deref(), of("time_zone").as_deref()), (Some("\"(hidden)\""), Some("\"\"")));
     // Without one, that is told: an empty key is a finding, not a secret.
-    let none = settings(&load("[[webhook]]\nname = \"crm\"\nurl = \"https://a.example/\"\n").expect("good").config);
+    let none =
+        settings(&load("[[webhook]]\nname = \"crm\"\nurl = \"https://a.example/\"\n").expect("good").config, true);
     assert_eq!(find(&none, "[[webhook]]", "crm", "api_key").value.as_deref(), Some("\"\""));
 }
 
@@ -107,7 +108,7 @@ fn what_waits_for_a_restart_is_told_with_the_line_that_says_it() {
     let mut in_force = load("[server]\nthreads = 2\n").expect("good").config;
     let as_read = load("# one more line\n[server]\nthreads = 4\n").expect("good").config;
     note_waiting(&mut in_force, &as_read);
-    let tables = settings(&in_force);
+    let tables = settings(&in_force, true);
     let threads = find(&tables, "[server]", "", "threads");
     assert_eq!((threads.value.as_deref(), threads.line, threads.waits.as_deref()), (Some("2"), Some(3), Some("4")));
     assert!(threads.needs_restart && !find(&tables, "[log]", "", "level").needs_restart);
@@ -126,4 +127,18 @@ fn an_edit_of_the_file_is_seen() {
     std::fs::remove_file(&file).unwrap();
     assert!(matches!(origin.now(), FileNow::Unreadable(why) if why.contains("No such file")));
     assert_eq!(Config::default().origin.now(), FileNow::None);
+}
+
+#[test]
+fn a_url_without_its_path_is_scheme_and_host() {
+    for (url, shown) in [
+        ("https://hooks.chat.example/services/T0/B0/secret", "https://hooks.chat.example/…"),
+        ("\"https://hooks.chat.example:8443/services?a=b\"", "\"https://hooks.chat.example:8443/…\""),
+        ("https://u:p@h.example?x", "https://h.example/…"),
+        ("\"https://h.example/\"", "\"https://h.example\""),
+        ("https://h.example", "https://h.example"),
+        ("(hidden)", "(hidden)"),
+    ] {
+        assert_eq!(without_path(url), shown, "{url}");
+    }
 }

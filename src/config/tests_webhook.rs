@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::tests::{check, check_warning, load};
+use super::{
+    difference,
+    tests::{check, check_warning, load},
+};
 
 /// A good table; `more` follows on line 4.
 fn with(more: &str) -> String {
@@ -53,4 +56,24 @@ fn a_webhook_has_defaults_that_the_issue_names() {
     assert_eq!((hook.version, hook.form, hook.allow_private, hook.event_ids), (2, false, false, false));
     assert_eq!((hook.timeout, hook.retry_for), (Duration::from_secs(15), Duration::from_secs(259_200)));
     assert_eq!(hook.events, ["queued", "succeeded", "deferred", "failed", "bounced", "blocked"]);
+}
+
+#[test]
+fn what_is_told_of_a_change_has_no_secret_of_a_url() {
+    let hook =
+        |token: &str| format!("[[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.jp/in?token={token}\"\n");
+    let inbound = "[inbound]\naddresses = [\"a@in.example.jp\"]\n[[inbound.webhook]]\nname = \"in\"\nurl = \"https://crm.example.jp/mail?token=HUSH3\"\n";
+    let config = |text: &str| load(text).unwrap_or_else(|e| panic!("{e}")).config;
+    let (none, before, after) = (config(""), config(&hook("HUSH1")), config(&hook("HUSH2")));
+    for (old, new, shown) in [
+        (&before, &after, "https://crm.example.jp/in?…"),
+        (&none, &after, "https://crm.example.jp/in?…"),
+        (&before, &none, "https://crm.example.jp/in?…"),
+        (&none, &config(inbound), "https://crm.example.jp/mail?…"),
+    ] {
+        let told = difference(old, new);
+        assert!(!told.is_empty(), "it changed, and that is told");
+        let words: String = told.iter().map(|diff| format!("{}: {} -> {}; ", diff.key, diff.old, diff.new)).collect();
+        assert!(words.contains(shown) && !words.contains("HUSH"), "{words}");
+    }
 }

@@ -49,8 +49,10 @@ pub struct Accounts {
     pub users_max: usize,
     /// R15.
     pub failed_logins_max: u32,
-    /// Of a console session.
+    /// Of a console session, however much it is used.
     pub session_lifetime: Duration,
+    /// A console session that nobody used for so long has ended.
+    pub session_idle: Duration,
     /// `allowed_ips`; empty lists are open.
     pub allowed_ips: AllowedIps,
 }
@@ -61,6 +63,7 @@ impl Default for Accounts {
             users_max: 10,
             failed_logins_max: 10,
             session_lifetime: Duration::from_secs(12 * 3600),
+            session_idle: Duration::from_secs(3600),
             allowed_ips: AllowedIps::default(),
         }
     }
@@ -84,7 +87,7 @@ pub struct Http {
     pub address: SocketAddr,
     /// TLS with the certificate of `[tls]`.
     pub tls: bool,
-    /// The only peers whose X-Forwarded-For is believed.
+    /// The only peers whose X-Forwarded-For is believed; away from loopback and without TLS, the only ones that are served.
     pub proxy_networks: Vec<IpNet>,
     /// How browsers reach it.
     pub public_url: String,

@@ -1,223 +1,29 @@
-//! The safe end of the demo: mail is kept and shown instead of sent, and simulator addresses answer as real destinations do.
+//! The deliverer of the demo: mail is kept and shown instead of sent, and simulator addresses answer as real destinations do.
 //!
-//! In: jobs, like every deliverer.  Out: outcomes, and `DATA_DIR/sandbox`: a source file and a small envelope file each mail.
-//! Always: nothing leaves the machine; the folder holds at most [`MAILS_MAX`] mails and [`BYTES_MAX`] octets, the oldest go
-//! first; files are read and written off the executor. It is a display, not a store: nothing here is synced.
+//! In: jobs, like every deliverer.  Out: outcomes, and mails in the [`Sandbox`].
+//! Always: nothing leaves the machine; files are read and written off the executor.
 
 use std::{
-    collections::VecDeque,
-    fs,
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    io::{self, Read},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use smol::{Timer, future::FutureExt};
 
 use super::job::{Deliver, Job, Outcome, RecipientResult, SiteFeedback, Verdict};
 use crate::{
-    clock::{Clock, Timestamp},
-    event::{AttemptDetail, ErrorClass, Phase},
-    ids::MessageId,
+    clock::Clock,
+    event::{AttemptDetail, ErrorClass, Phase, SANDBOX_HOST},
     runtime::Shutdown,
+    sandbox::{Answer, RECIPIENTS_MAX, Sandbox, SandboxMail, answer},
     store::{Loaded, Message, Recipient, Store, StoreError},
 };
 
-/// Mails kept.
-pub const MAILS_MAX: usize = 500;
-/// Octets of sources kept.
-pub const BYTES_MAX: u64 = 256 << 20;
 /// How long the simulator's `slow` takes.
 pub const SLOW: Duration = Duration::from_secs(10);
-/// The host that the log names.
-const HOST: &str = "sandbox";
-/// Recipients listed in an envelope file; a mail to more is shown with the first of them.
-const RECIPIENTS_MAX: usize = 1_000;
-
-/// Keeps what it "delivers": the last 500 mails or 256 MiB.
-#[derive(Debug)]
-pub struct Sandbox {
-    dir: PathBuf,
-    kept: Mutex<Kept>,
-    /// Held while a mail is written: attempts of one message to several destinations share its files.
-    writing: Mutex<()>,
-}
-
-/// What the folder holds, oldest first.
-#[derive(Debug, Default)]
-struct Kept {
-    mails: VecDeque<(MessageId, u64)>,
-    bytes: u64,
-}
-
-/// One kept mail.
-#[derive(Clone, Debug)]
-pub struct SandboxMail {
-    /// The message's queue id.
-    pub message: MessageId,
-    /// When it was "delivered".
-    pub at: Timestamp,
-    /// MAIL FROM; empty: null.
-    pub sender: String,
-    /// Those who "received" it.
-    pub recipients: Vec<String>,
-    /// Decoded subject.
-    pub subject: String,
-    /// Octets.
-    pub len: u64,
-}
-
-/// A mail's envelope file.
-#[derive(Serialize, Deserialize)]
-struct Envelope {
-    at_millis: u64,
-    sender: String,
-    recipients: Vec<String>,
-    subject: String,
-    len: u64,
-}
-
-impl Sandbox {
-    /// Opens the sandbox folder in the data directory, making it where it lacks. Blocking.
-    pub fn open(data_dir: &Path) -> io::Result<Self> {
-        let dir = data_dir.join("sandbox");
-        fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir)?;
-        let mut mails = Vec::new();
-        for entry in fs::read_dir(&dir)? {
-            let path = entry?.path();
-            let id = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<MessageId>().ok());
-            let (Some(id), Some("eml")) = (id, path.extension().and_then(|e| e.to_str())) else { continue };
-            if path.with_extension("json").exists() {
-                mails.push((id, fs::metadata(&path)?.len()));
-            } else {
-                // Its writer was interrupted before the envelope.
-                fs::remove_file(&path)?;
-            }
-        }
-        mails.sort_unstable();
-        let bytes = mails.iter().map(|(_, len)| len).sum();
-        let sandbox = Sandbox { dir, kept: Mutex::new(Kept { mails: mails.into(), bytes }), writing: Mutex::default() };
-        sandbox.prune()?;
-        Ok(sandbox)
-    }
-
-    /// Kept mails, newest first. Blocking.
-    pub fn list(&self, limit: usize) -> io::Result<Vec<SandboxMail>> {
-        let newest: Vec<MessageId> = self.kept().mails.iter().rev().take(limit).map(|(id, _)| *id).collect();
-        newest.into_iter().filter_map(|id| self.envelope(id).transpose()).collect()
-    }
-
-    /// One kept mail and its source. Blocking.
-    pub fn read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>> {
-        let Some(mail) = self.envelope(id)? else { return Ok(None) };
-        match fs::read(self.path(id, "eml")) {
-            Ok(source) => Ok(Some((mail, source))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-
-    /// The deliverer that ends in this sandbox. `bodies` reads what is not in RAM.
-    pub fn deliverer<B: Bodies>(self: &Arc<Self>, bodies: B, clock: Clock, shutdown: Shutdown) -> SandboxDeliver<B> {
-        SandboxDeliver { sandbox: self.clone(), bodies, clock, shutdown, slow: SLOW }
-    }
-
-    /// Keeps a mail, or adds recipients to one that is kept already.
-    fn keep(&self, mut mail: SandboxMail, source: &mut dyn Read) -> io::Result<()> {
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = self.envelope(mail.message)? {
-            let mut all = before.recipients;
-            all.append(&mut mail.recipients);
-            all.truncate(RECIPIENTS_MAX);
-            return self.write_envelope(&SandboxMail { recipients: all, ..mail });
-        }
-        let path = self.path(mail.message, "eml");
-        mail.len = match write_private(&path).and_then(|mut file| io::copy(source, &mut file)) {
-            Ok(len) => len,
-            Err(error) => {
-                // Half a mail would be shown as a whole one.
-                let _ = fs::remove_file(&path);
-                return Err(error);
-            }
-        };
-        self.write_envelope(&mail)?;
-        {
-            let mut kept = self.kept();
-            kept.mails.push_back((mail.message, mail.len));
-            kept.bytes += mail.len;
-        }
-        self.prune()
-    }
-
-    fn prune(&self) -> io::Result<()> {
-        loop {
-            let oldest = {
-                let mut kept = self.kept();
-                if kept.mails.len() <= MAILS_MAX && kept.bytes <= BYTES_MAX {
-                    return Ok(());
-                }
-                let Some((id, len)) = kept.mails.pop_front() else { return Ok(()) };
-                kept.bytes -= len;
-                id
-            };
-            for extension in ["json", "eml"] {
-                match fs::remove_file(self.path(oldest, extension)) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                    Ok(()) | Err(_) => {}
-                }
-            }
-        }
-    }
-
-    fn envelope(&self, id: MessageId) -> io::Result<Option<SandboxMail>> {
-        let text = match fs::read(self.path(id, "json")) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        let envelope: Envelope = serde_json::from_slice(&text).map_err(io::Error::other)?;
-        Ok(Some(SandboxMail {
-            message: id,
-            at: Timestamp::from_millis(envelope.at_millis),
-            sender: envelope.sender,
-            recipients: envelope.recipients,
-            subject: envelope.subject,
-            len: envelope.len,
-        }))
-    }
-
-    fn write_envelope(&self, mail: &SandboxMail) -> io::Result<()> {
-        let envelope = Envelope {
-            at_millis: mail.at.as_millis(),
-            sender: mail.sender.clone(),
-            recipients: mail.recipients.clone(),
-            subject: mail.subject.clone(),
-            len: mail.len,
-        };
-        let text = serde_json::to_vec(&envelope).map_err(io::Error::other)?;
-        // Renamed into place: a reader never sees half of it.
-        let new = self.path(mail.message, "new");
-        write_private(&new)?.write_all(&text)?;
-        fs::rename(&new, self.path(mail.message, "json"))
-    }
-
-    fn path(&self, id: MessageId, extension: &str) -> PathBuf {
-        self.dir.join(format!("{id}.{extension}"))
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn write_private(path: &Path) -> io::Result<fs::File> {
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
 
 /// Where bodies come from that are not in RAM.
 pub trait Bodies: Clone + Send + Sync + 'static {
@@ -240,28 +46,6 @@ pub struct SandboxDeliver<B> {
     slow: Duration,
 }
 
-/// How the simulator answers an address.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Answer {
-    Deliver,
-    Bounce,
-    Defer,
-    Slow,
-    Blocked,
-}
-
-/// The simulator's answer to a local part: `bounce`, `defer`, `slow`, `blocked`, in any case and with any `+suffix`.
-fn answer(local: &str) -> Answer {
-    let word = local.trim_matches('"').split('+').next().unwrap_or_default();
-    match word.to_ascii_lowercase().as_str() {
-        "bounce" => Answer::Bounce,
-        "defer" => Answer::Defer,
-        "slow" => Answer::Slow,
-        "blocked" => Answer::Blocked,
-        _ => Answer::Deliver,
-    }
-}
-
 impl<B: Bodies> Deliver for SandboxDeliver<B> {
     fn deliver(&self, job: Job) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         Box::pin(self.run(job))
@@ -269,6 +53,11 @@ impl<B: Bodies> Deliver for SandboxDeliver<B> {
 }
 
 impl<B: Bodies> SandboxDeliver<B> {
+    /// The deliverer that ends in this sandbox. `bodies` reads what is not in RAM.
+    pub fn new(sandbox: Arc<Sandbox>, bodies: B, clock: Clock, shutdown: Shutdown) -> Self {
+        SandboxDeliver { sandbox, bodies, clock, shutdown, slow: SLOW }
+    }
+
     async fn run(&self, job: Job) -> Outcome {
         let started = self.clock.instant();
         let answers: Vec<Answer> = job.recipients.iter().map(|r| answer(r.address.local())).collect();
@@ -285,13 +74,8 @@ impl<B: Bodies> SandboxDeliver<B> {
                 return Outcome { results: Vec::new(), feedback: SiteFeedback::Unknown, interrupted: true, push: None };
             }
         }
-        let takers: Vec<&Recipient> = job
-            .recipients
-            .iter()
-            .zip(&answers)
-            .filter(|(_, a)| matches!(a, Answer::Deliver | Answer::Slow))
-            .map(|(r, _)| r)
-            .collect();
+        let takers: Vec<&Recipient> =
+            job.recipients.iter().zip(&answers).filter(|(_, a)| a.is_taken()).map(|(r, _)| r).collect();
         let kept = if takers.is_empty() { Ok(()) } else { self.keep(&job.loaded, &takers).await };
         let duration = self.clock.instant().saturating_duration_since(started);
         let results = job.recipients.iter().zip(answers).map(|(r, a)| result(r, a, &kept, duration)).collect();
@@ -304,6 +88,7 @@ impl<B: Bodies> SandboxDeliver<B> {
         let mail = SandboxMail {
             message: message.id,
             at: self.clock.now(),
+            user: message.user.clone(),
             sender: message.sender.as_ref().map_or_else(String::new, |s| s.as_str().to_owned()),
             recipients: takers.iter().take(RECIPIENTS_MAX).map(|r| r.address.as_str().to_owned()).collect(),
             subject: message.facts.subject.clone(),
@@ -379,7 +164,7 @@ fn result(recipient: &Recipient, answer: Answer, kept: &Result<(), Trouble>, dur
     };
     let detail = AttemptDetail {
         destination: recipient.lane.0.to_string(),
-        host: HOST.to_owned(),
+        host: SANDBOX_HOST.to_owned(),
         phase: Some(phase),
         reply,
         duration,

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::language::number;
+
 /// What is recommended about `p=reject`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
@@ -62,7 +64,7 @@ pub enum Advice {
 }
 
 fn mails(n: u64) -> String {
-    if n == 1 { "1 mail".into() } else { format!("{n} mails") }
+    if n == 1 { "1 mail".into() } else { format!("{} mails", number(n)) }
 }
 
 impl Advice {
@@ -74,8 +76,9 @@ impl Advice {
                     .into()
             }
             Advice::TooLittle { messages, days, messages_min, days_min } => format!(
-                "Wait: {} of {days} days are too little to go by; {messages_min} mails and {days_min} days are wanted.",
-                mails(*messages)
+                "Wait: {} of {days} days are too little to go by; {} and {days_min} days are wanted.",
+                mails(*messages),
+                mails(*messages_min)
             ),
             Advice::FixRelay { refused, is_reject: false } => format!(
                 "Not yet: p=reject would refuse {} of this relay. See that it signs for this domain (hikyaku domain check), then wait for new reports.",
@@ -101,8 +104,9 @@ impl Advice {
                 format!("Ready: p=reject would have refused no mail of unknown sources, and {} of yours.", mails(*lost))
             }
             Advice::Ready { refused, forwarded, lost } => format!(
-                "Ready, once you have looked at the unknown sources: p=reject would have refused {} of theirs ({forwarded} of them forwarded, as receivers say), and {} of yours.",
+                "Ready, once you have looked at the unknown sources: p=reject would have refused {} of theirs ({} of them forwarded, as receivers say), and {} of yours.",
                 mails(*refused),
+                number(*forwarded),
                 mails(*lost)
             ),
             Advice::InForce { refused, lost } => format!(
@@ -117,34 +121,49 @@ impl Advice {
     pub fn japanese(&self) -> String {
         match self {
             Advice::NoReports => {
-                "この期間のレポートがないため判断できません。DMARCレコードのruaに当サーバのレポート受信アドレスがあるか確認してください。".into()
+                "この期間のレポートがないため判断できません。DMARCレコードのruaに当サーバーのレポート受信アドレスがあるか確認してください。".into()
             }
             Advice::TooLittle { messages, days, messages_min, days_min } => format!(
-                "もう少し待ってください。{days}日間・{messages}通では判断材料が足りません({days_min}日間・{messages_min}通以上が必要です)。"
+                "もう少し待ってください。{days}日間・{}通では判断材料が足りません（{days_min}日間・{}通以上が必要です）。",
+                number(*messages),
+                number(*messages_min)
             ),
             Advice::FixRelay { refused, is_reject: false } => format!(
-                "まだp=rejectにしないでください。このリレーのメール{refused}通が拒否されます。このドメインのDKIM署名を確認し(hikyaku domain check)、新しいレポートを待ってください。"
+                "まだp=rejectにしないでください。このリレーのメール{}通が拒否されます。このドメインのDKIM署名を確認し（hikyaku domain check）、新しいレポートを待ってください。",
+                number(*refused)
             ),
             Advice::FixRelay { refused, is_reject: true } => format!(
-                "至急対応してください。p=rejectが有効で、このリレーのメール{refused}通が認証に失敗しています。このドメインのDKIM署名を確認してください(hikyaku domain check)。"
+                "至急対応してください。p=rejectが有効で、このリレーのメール{}通が認証に失敗しています。このドメインのDKIM署名を確認してください（hikyaku domain check）。",
+                number(*refused)
             ),
             Advice::FixKnown { name, refused, is_reject: false } => format!(
-                "まだp=rejectにしないでください。{name}のメール{refused}通が拒否されます。{name}でこのドメインのDKIM署名を行うか、SPFに追加し、新しいレポートを待ってください。"
+                "まだp=rejectにしないでください。{name}のメール{}通が拒否されます。{name}でこのドメインのDKIM署名を行うか、SPFに追加し、新しいレポートを待ってください。",
+                number(*refused)
             ),
             Advice::FixKnown { name, refused, is_reject: true } => format!(
-                "至急対応してください。p=rejectが有効で、{name}のメール{refused}通が認証に失敗しています。{name}でこのドメインのDKIM署名を行うか、SPFに追加してください。"
+                "至急対応してください。p=rejectが有効で、{name}のメール{}通が認証に失敗しています。{name}でこのドメインのDKIM署名を行うか、SPFに追加してください。",
+                number(*refused)
             ),
             Advice::NobodyIsKnown { messages } => format!(
-                "先に確認が必要です。{messages}通のうち、このリレーまたは既知の送信元のものがありません。[[dmarc.sender]]に送信元を、[domain_check]にこのリレーのアドレスを設定してください。"
+                "先に確認が必要です。{}通のうち、このリレーまたは既知の送信元のものがありません。[[dmarc.sender]]に送信元を、[domain_check]にこのリレーのアドレスを設定してください。",
+                number(*messages)
             ),
             Advice::Ready { refused: 0, lost, .. } => {
-                format!("p=rejectにできます。拒否されたはずのメールは、不明な送信元から0通、自社のメール{lost}通です。")
+                format!(
+                    "p=rejectにできます。拒否されたはずのメールは、不明な送信元から0通、自社のメール{}通です。",
+                    number(*lost)
+                )
             }
             Advice::Ready { refused, forwarded, lost } => format!(
-                "不明な送信元を確認したうえで、p=rejectにできます。拒否されたはずのメールは、不明な送信元から{refused}通(うち転送{forwarded}通)、自社のメール{lost}通です。"
+                "不明な送信元を確認したうえで、p=rejectにできます。拒否されたはずのメールは、不明な送信元から{}通（うち転送{}通）、自社のメール{}通です。",
+                number(*refused),
+                number(*forwarded),
+                number(*lost)
             ),
             Advice::InForce { refused, lost } => format!(
-                "p=rejectが有効です。認証に失敗したメールは、不明な送信元から{refused}通、自社のメール{lost}通です。"
+                "p=rejectが有効です。認証に失敗したメールは、不明な送信元から{}通、自社のメール{}通です。",
+                number(*refused),
+                number(*lost)
             ),
         }
     }
@@ -227,7 +246,7 @@ impl Alarm {
     pub fn japanese(&self, domain: &str) -> String {
         match self {
             Alarm::NoRecord => format!(
-                "{domain}に適用されるDMARCレコードがないため、レポートは届きません(hikyaku dmarc record {domain})。"
+                "{domain}に適用されるDMARCレコードがないため、レポートは届きません（hikyaku dmarc record {domain}）。"
             ),
             Alarm::NotOurs { at, wanted, names } if names.is_empty() => format!(
                 "{domain}に適用される{at}のDMARCレコードにruaがないため、レポートは届きません。rua=mailto:{wanted} を追加してください。"
@@ -243,9 +262,12 @@ impl Alarm {
                 let last = if last.is_empty() {
                     "この1週間届いていません".to_owned()
                 } else {
-                    format!("最後の受信: {last}")
+                    format!("最後の受信：{last}")
                 };
-                format!("{domain}のメール{delivered}通を配送しましたが、DMARCレポートが2日間届いていません({last})。")
+                format!(
+                    "{domain}のメール{}通を配信しましたが、DMARCレポートが2日間届いていません（{last}）。",
+                    number(*delivered)
+                )
             }
         }
     }
@@ -274,6 +296,10 @@ mod tests {
             Advice::Ready { refused: 41, forwarded: 2, lost: 1 },
             Advice::InForce { refused: 41, lost: 0 },
         ];
+        let large = Advice::Ready { refused: 12_345, forwarded: 1_000, lost: 2_345 };
+        for text in [large.english(), large.japanese()] {
+            assert!(["12,345", "1,000", "2,345"].iter().all(|figure| text.contains(figure)), "{text}");
+        }
         for one in advice {
             for text in [one.english(), one.japanese()] {
                 assert!(one == Advice::NoReports || text.contains("41"), "{text}");

@@ -6,11 +6,11 @@
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
-    account::{self, Accounts, Login, LoginRefusal},
+    account::{self, Accounts, Actor, Login, LoginRefusal},
     clock::{Clock, Timestamp},
     config::{Config, Mode, Suppression},
     deliver::counted::{RuleUse, WarmUpState},
-    deliver::{lately::Lately, sandbox::SandboxMail},
+    deliver::lately::Lately,
     diagnose::{Diagnosis, NoDiagnosis, Question},
     dmarc::monitor::Desk,
     doctor::round::Findings,
@@ -29,14 +29,15 @@ use crate::{
     language::Language,
     metrics::Metrics,
     net::dns::Validation,
+    sandbox::SandboxMail,
     schedule::trouble::SiteTrouble,
     secret::Secret,
     signing::rotate::Rotation,
     smtp::{address::Mailbox, conversation::Conversation},
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, Found, FoundPage, LaneRow, LogPage, LogQuery, MemoKind, Message,
-        MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueCount, QueueFilter, QueuePage, QueueSums, Recipient,
-        RetentionPeriods, Store, StoreError, Story, Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, Found, FoundPage, Glance, GlanceAsk, LaneRow, LogPage, LogQuery,
+        MemoKind, Message, MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueCount, QueueFilter, QueuePage,
+        QueueSums, Recipient, RetentionPeriods, Store, StoreError, Story, Totals,
     },
     suppress::Suppressions,
     tls_report::receive::Shelf,
@@ -155,8 +156,8 @@ pub trait Daemon: Send + Sync + 'static {
     fn warm_ups(&self) -> Vec<WarmUpState>;
     /// The chain of decisions about a mail that does not exist (yet). May ask the DNS.
     fn explain(&self, query: &ExplainQuery) -> Result<Vec<Fact>, StoreError>;
-    /// The same about a recipient that waits. May ask the DNS.
-    fn facts_of(&self, message: &Message, recipient: &Recipient) -> Vec<Fact>;
+    /// The same about a recipient that waits. May ask the DNS, `within` that time.
+    fn facts_of(&self, message: &Message, recipient: &Recipient, within: Duration) -> Vec<Fact>;
 
     fn totals(&self) -> Totals;
     fn lanes(&self, limit: usize) -> Result<Vec<LaneRow>, StoreError>;
@@ -179,6 +180,7 @@ pub trait Daemon: Send + Sync + 'static {
     fn log_page(&self, query: &LogQuery, page: &Page) -> Result<LogPage, StoreError>;
     fn audit_page(&self, query: &AuditQuery, page: &Page) -> Result<AuditPage, StoreError>;
     fn message_story(&self, id: MessageId) -> Result<Option<Story>, StoreError>;
+    fn message_glance(&self, id: MessageId, ask: &GlanceAsk) -> Result<Option<Glance>, StoreError>;
     fn find(&self, key: &str, limit: usize) -> Result<Vec<MessageId>, StoreError>;
     /// What writes a consistent copy of rows and live bodies as a tar, while running; `None`: one is being made already.
     fn backup(&self) -> Option<Stream>;
@@ -220,8 +222,8 @@ pub trait Daemon: Send + Sync + 'static {
     /// The webhooks.
     fn webhooks(&self) -> &Webhooks;
 
-    /// Mails that the sandbox keeps, newest first; `None`: the sandbox is off.
-    fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>>;
+    /// Mails that the sandbox keeps, newest first.
+    fn sandbox_list(&self, limit: usize) -> io::Result<Vec<SandboxMail>>;
     /// One of them with its source.
     fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>>;
 
@@ -252,9 +254,9 @@ pub trait Daemon: Send + Sync + 'static {
     /// The keys that sign, those that are to sign, and those that did.
     fn signing_keys(&self) -> &Rotation;
 
-    /// Mails the account of this name a link to set its password anew, if there is one: later, and nobody is told. `language`:
-    /// that of the page.
-    fn mail_reset(&self, name: &str, from: IpAddr, language: Language);
+    /// Mails the account of this name a link to set its password anew, if there is one: later, and nobody is told. `by`: who asks
+    /// for it. `language`: that of the page.
+    fn mail_reset(&self, name: &str, by: Actor, language: Language);
     // ---- the queue in sums, and acts that take their time ----
 
     fn queue_sums(&self) -> Result<QueueSums, StoreError>;

@@ -85,7 +85,9 @@ impl Place {
     /// Takes one; `None`: none is free.
     pub fn take() -> Option<Self> {
         let more = |n: usize| (n < DOWNLOADS_MAX).then_some(n + 1);
-        RUNNING.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok().then_some(Place(()))
+        RUNNING.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+        // Not made where there was none: dropped, it would free another's.
+        Some(Place(()))
     }
 }
 
@@ -100,6 +102,8 @@ pub fn csv(place: Place, name: &'static str, who: String, columns: Vec<&'static 
     Box::new(move |to| {
         let _place = place;
         let mut sheet = Sheet::with(to, &columns, Style { bom: true, quoted: true })?;
+        // The file begins at once, however far its first row lies.
+        sheet.flush()?;
         let mut written = 0u64;
         for row in rows {
             sheet.row(row?)?;
@@ -126,6 +130,24 @@ mod tests {
             let rows = (0..2).map(|n| vec![format!("{page}.{n}"), "=1+1".to_owned()]).collect();
             Ok((rows, (page < pages).then(|| page.to_string())))
         }))
+    }
+
+    /// Other tests may have them all for a moment.
+    fn places() -> Vec<Place> {
+        loop {
+            let places: Vec<Place> = std::iter::from_fn(Place::take).take(DOWNLOADS_MAX).collect();
+            if places.len() == DOWNLOADS_MAX {
+                return places;
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_refused_takes_nobodys_place_away() {
+        let places = places();
+        assert!((0..9).all(|_| Place::take().is_none()));
+        drop(places);
+        assert_eq!(self::places().len(), DOWNLOADS_MAX);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Always: a response carries the security headers of [`Response::headers_for_browsers`], whatever the route forgot.
 //! Sources: RFC 9110, RFC 3986 §2.1, CSP Level 3.
 
-use std::{io, net::IpAddr, time::Duration};
+use std::{io, net::IpAddr, sync::OnceLock, time::Duration};
 
 use serde::Serialize;
 
@@ -102,6 +102,8 @@ pub struct Browser {
     pub fetch_site: String,
     /// `User-Agent`, or empty.
     pub user_agent: String,
+    /// `Hikyaku-Looks-Again`: a page of ours asks by itself, and nobody pressed anything.
+    pub looks_again: bool,
     /// The request came by TLS: ours, or that of a proxy that is believed.
     pub is_secure: bool,
 }
@@ -113,6 +115,16 @@ impl std::fmt::Debug for Browser {
 }
 
 impl Browser {
+    /// The browser says that a page of somebody else's sent this: another site's, or another origin's. Programs say neither, and
+    /// nothing of them is foreign.
+    pub fn is_foreign(&self) -> bool {
+        if !matches!(self.fetch_site.as_str(), "" | "same-origin" | "none") {
+            return true;
+        }
+        let scheme = if self.is_secure { "https" } else { "http" };
+        !self.origin.is_empty() && !self.origin.eq_ignore_ascii_case(&format!("{scheme}://{}", self.host))
+    }
+
     /// The value of a cookie; the first, where there are several of the name.
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.cookie.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(n, _)| *n == name).map(|(_, v)| v)
@@ -142,12 +154,16 @@ pub struct Request {
     pub door: Door,
     /// Who asks.
     pub peer: Peer,
+    /// Nobody passed it on: the peer itself is at the other end of the connection, and is no proxy.
+    pub is_direct: bool,
+    /// The account that it turned out to be of, once somebody has checked that: large answers are counted by it.
+    pub account: OnceLock<String>,
 }
 
 impl Request {
     /// A request for a target as the request line has it; `None` when its escapes are broken.
     pub fn of_target(method: Method, target: &str, door: Door, peer: Peer) -> Option<Self> {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let (_, query) = target.split_once('?').unwrap_or((target, ""));
         let mut pairs = Vec::new();
         for pair in query.split('&').filter(|p| !p.is_empty()).take(QUERY_PAIRS_MAX) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -155,7 +171,7 @@ impl Request {
         }
         Some(Request {
             method,
-            path: percent_decode(path, false)?,
+            path: path_of(target)?,
             query: pairs,
             accept_language: String::new(),
             content_type: String::new(),
@@ -164,6 +180,8 @@ impl Request {
             body: Vec::new(),
             door,
             peer,
+            is_direct: true,
+            account: OnceLock::new(),
         })
     }
 
@@ -172,6 +190,14 @@ impl Request {
         match self.peer {
             Peer::Address(ip) => ip.to_canonical(),
             Peer::User(_) => IpAddr::from([127, 0, 0, 1]),
+        }
+    }
+
+    /// Who asks is on this machine. What a proxy passes on never is: what it says of its client is only said.
+    pub fn is_near(&self) -> bool {
+        match (self.door, &self.peer) {
+            (Door::Control, _) | (Door::Public, Peer::User(_)) => true,
+            (Door::Public, Peer::Address(ip)) => self.is_direct && ip.to_canonical().is_loopback(),
         }
     }
 
@@ -226,6 +252,8 @@ pub enum Policy {
     Bare,
     /// A page of the console: our stylesheet, our script, frames of our own.
     Console,
+    /// The same where the address of the page is a secret: what the page loads does not tell it on.
+    Secret,
     /// These sources of styles, nothing else.
     Styles(String),
     /// HTML that came with a mail, shown in a frame of ours: no script, no form, nothing from the network.
@@ -236,7 +264,7 @@ impl Policy {
     fn words(&self) -> String {
         let (styles, more) = match self {
             Policy::Bare => ("'self'", "form-action 'self'; frame-ancestors 'none'"),
-            Policy::Console => (
+            Policy::Console | Policy::Secret => (
                 "'self'",
                 "script-src 'self'; connect-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'none'",
             ),
@@ -345,7 +373,13 @@ impl Response {
         };
         // Other sites never learn an address of ours. Our own forms need it: without any referrer a browser sends them with
         // `Origin: null`, as if they were somebody else's (Fetch, "append a request Origin header").
-        let referrer = if self.policy == Policy::Console { "same-origin" } else { "no-referrer" };
+        let referrer = match self.policy {
+            Policy::Console => "same-origin",
+            // Of the address only our host goes along, and forms still carry their true origin: a secret in the path or query
+            // does not come into the log of a proxy by way of our own stylesheet.
+            Policy::Secret => "strict-origin",
+            Policy::Bare | Policy::Styles(_) | Policy::Mail => "no-referrer",
+        };
         let frames = if self.policy == Policy::Mail { "SAMEORIGIN" } else { "DENY" };
         vec![
             ("Content-Security-Policy", self.policy.words()),
@@ -363,6 +397,12 @@ fn line(value: &impl Serialize) -> Vec<u8> {
     let mut out = serde_json::to_vec(value).expect("rows are structs of strings and numbers");
     out.push(b'\n');
     out
+}
+
+/// The decoded path of a target: the one by which everything is decided, from the first limit to the last page. `None`: its escapes
+/// are broken.
+pub fn path_of(target: &str) -> Option<String> {
+    percent_decode(target.split('?').next().unwrap_or(target), false)
 }
 
 /// A path as our log may have it: the links of application owners are secrets.

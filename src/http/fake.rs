@@ -11,7 +11,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, Mode},
     deliver::counted::{RuleUse, WarmUpState},
-    deliver::{lately::Lately, sandbox::SandboxMail},
+    deliver::lately::Lately,
     dmarc::{self, monitor::Monitor},
     event::{AttemptDetail, Class, ErrorClass, Event, EventKind, Phase, Trouble, WaitReason},
     http::{
@@ -30,6 +30,7 @@ use crate::{
     mail::header::Facts,
     metrics::Metrics,
     net::dns::Validation,
+    sandbox::SandboxMail,
     schedule::trouble::SiteTrouble,
     secret::Secret,
     smtp::{
@@ -58,7 +59,7 @@ pub(crate) struct Fake {
     pub lanes: Vec<LaneRow>,
     pub activity: Vec<LaneActivity>,
     pub stories: Vec<Story>,
-    pub mails: Option<Vec<(SandboxMail, Vec<u8>)>>,
+    pub mails: Vec<(SandboxMail, Vec<u8>)>,
     pub totals: Totals,
     pub quiet: bool,
     pub acts: Mutex<Vec<QueueAct>>,
@@ -347,7 +348,7 @@ impl Fake {
                 LaneActivity { lane: "example.com".into(), running: 2, paused_until: None },
             ],
             stories,
-            mails: None,
+            mails: Vec::new(),
             totals: Totals {
                 waiting: 1284,
                 held: 3,
@@ -453,6 +454,7 @@ impl Fake {
             let meta = SandboxMail {
                 message: id(n),
                 at: now().minus(Duration::from_secs(n * 20)),
+                user: if n == 3 { "shop".into() } else { String::new() },
                 sender: "shop@example.jp".into(),
                 recipients: vec!["hanako@example.co.jp".into(), "taro@example.com".into()],
                 subject: subject.into(),
@@ -464,7 +466,7 @@ impl Fake {
             "Subject: {HOSTILE}\r\nX-<b>: <script>alert(4)</script>\r\nContent-Type: text/html\r\n\r\n<p>Hello <b>you</b></p><script>alert(5)</script>&lt;script&gt;alert(6)&lt;/script&gt;\r\n",
             HOSTILE = HOSTILE.replace(['\u{7}', '\u{1b}'], "")
         );
-        fake.mails = Some(vec![
+        fake.mails = vec![
             mail(
                 1,
                 "ご注文ありがとうございます（注文番号 48213）",
@@ -472,7 +474,7 @@ impl Fake {
             ),
             mail(2, HOSTILE, &hostile),
             mail(3, "Your receipt", "Subject: Your receipt\r\n\r\nhi\r\n"),
-        ]);
+        ];
         fake
     }
 
@@ -480,7 +482,7 @@ impl Fake {
     pub(crate) fn empty() -> Self {
         let mut fake = Fake::demo();
         fake.stories.clear();
-        fake.mails = Some(Vec::new());
+        fake.mails.clear();
         fake.lately.clear();
         fake.quiet = true;
         fake.shelf = Shelf::default();

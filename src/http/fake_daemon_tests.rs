@@ -4,11 +4,10 @@ use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use super::fake::{Fake, HOSTILE, KEY, now};
 use crate::{
-    account::{self, Accounts, Login, LoginRefusal},
+    account::{self, Accounts, Actor, Login, LoginRefusal},
     clock::{Clock, Timestamp},
     config::{Config, Suppression},
     deliver::counted::{RuleUse, WarmUpState},
-    deliver::{lately::Lately, sandbox::SandboxMail},
     event::WaitReason,
     fact::Fact,
     http::{
@@ -26,17 +25,15 @@ use crate::{
     language::Language,
     metrics::Metrics,
     net::dns::Validation,
+    sandbox::SandboxMail,
     schedule::trouble::SiteTrouble,
     secret::Secret,
     signing::rotate::Rotation,
-    smtp::{
-        address::Mailbox,
-        conversation::{CONVERSATION_OCTETS_MAX, Conversation, Said},
-    },
+    smtp::{address::Mailbox, conversation::Conversation},
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, Found, FoundPage, LaneRow, LogPage, LogQuery, LogRow, MemoKind,
-        Message, MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueCount, QueueFilter, QueuePage, QueueRow,
-        QueueSums, Recipient, RecipientState, RetentionPeriods, StoreError, Story, Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, Found, FoundPage, Glance, GlanceAsk, LaneRow, LogPage, LogQuery,
+        LogRow, MemoKind, Message, MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueCount, QueueFilter,
+        QueuePage, QueueRow, QueueSums, Recipient, RecipientState, RetentionPeriods, StoreError, Story, Totals,
     },
     suppress::Suppressions,
     unsubscribe::list::Unsubscribes,
@@ -52,31 +49,6 @@ fn decisions(destination: &str) -> Vec<Fact> {
         Fact::told("rule", |_| "docomo: recipients matches @docomo; 4 connections, 250 ms apart".into()),
         Fact::new("next try", "in 4 min", "4 分後に送信します。"),
     ]
-}
-
-/// What was said in every attempt: all kinds of lines, and a peer who tries everything.
-fn conversation() -> Conversation {
-    let hostile = format!("550-5.7.1 {HOSTILE}\n550 5.7.1 <b>you</b>");
-    let mut out = Conversation::default();
-    for (at, said, text) in [
-        (Some(0), Said::Host, "mx1.example.com[198.51.100.7]:25"),
-        (None, Said::Reused, "3 42"),
-        (Some(21), Said::Peer, "220 mx1.example.com ESMTP"),
-        (Some(22), Said::We, "EHLO relay.example.jp"),
-        (Some(43), Said::Peer, "250-mx1.example.com\n250-STARTTLS\n250 SIZE 1000"),
-        (Some(61), Said::Tls, "TLSv1.3 TLS13_AES_256_GCM_SHA384 unverified"),
-        (Some(61), Said::Secret, "AUTH PLAIN"),
-        (Some(80), Said::We, "MAIL FROM:<shop@example.jp>"),
-        (Some(90), Said::Others, "2"),
-        (Some(1_090), Said::Peer, hostile.as_str()),
-        (Some(1_100), Said::Content, "20480"),
-        (Some(1_200), Said::LeftOut, ""),
-        (Some(1_300), Said::Silent, "5m"),
-        (Some(1_400), Said::Closed, ""),
-    ] {
-        out.push(at, said, text, CONVERSATION_OCTETS_MAX);
-    }
-    out
 }
 
 /// A page out of all rows; the cursor is an offset.
@@ -146,7 +118,7 @@ impl Daemon for Fake {
         Ok(facts)
     }
 
-    fn facts_of(&self, _: &Message, recipient: &Recipient) -> Vec<Fact> {
+    fn facts_of(&self, _: &Message, recipient: &Recipient, _: Duration) -> Vec<Fact> {
         decisions(recipient.lane.destination())
     }
 
@@ -201,7 +173,7 @@ impl Daemon for Fake {
         self.troubles.iter().take(limit).cloned().collect()
     }
 
-    fn lately(&self) -> Vec<Lately> {
+    fn lately(&self) -> Vec<crate::deliver::lately::Lately> {
         self.lately.clone()
     }
 
@@ -292,6 +264,11 @@ impl Daemon for Fake {
     fn message_story(&self, id: MessageId) -> Result<Option<Story>, StoreError> {
         self.check()?;
         Ok(self.stories.iter().find(|s| s.message.id == id).cloned())
+    }
+
+    fn message_glance(&self, id: MessageId, ask: &GlanceAsk) -> Result<Option<Glance>, StoreError> {
+        let story = self.message_story(id)?;
+        Ok(story.map(|story| super::fake_glance_tests::glance(&story, ask, &self.about(), self.now())))
     }
 
     fn find(&self, key: &str, limit: usize) -> Result<Vec<MessageId>, StoreError> {
@@ -405,12 +382,12 @@ impl Daemon for Fake {
         &self.lists.get().signing_keys
     }
 
-    fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>> {
-        Ok(self.mails.as_ref().map(|all| all.iter().map(|(m, _)| m.clone()).take(limit).collect()))
+    fn sandbox_list(&self, limit: usize) -> io::Result<Vec<SandboxMail>> {
+        Ok(self.mails.iter().map(|(m, _)| m.clone()).take(limit).collect())
     }
 
     fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>> {
-        Ok(self.mails.iter().flatten().find(|(m, _)| m.message == id).cloned())
+        Ok(self.mails.iter().find(|(m, _)| m.message == id).cloned())
     }
 
     fn zone(&self) -> Zone {
@@ -455,8 +432,8 @@ impl Daemon for Fake {
         &self.page_marks
     }
 
-    fn mail_reset(&self, name: &str, from: IpAddr, language: Language) {
-        self.resets.lock().expect("no panic").push(format!("{name} {from} {language:?}"));
+    fn mail_reset(&self, name: &str, by: Actor, language: Language) {
+        self.resets.lock().expect("no panic").push(format!("{name} {:?} {language:?}", by.words()));
     }
 
     fn queue_sums(&self) -> Result<QueueSums, StoreError> {
@@ -531,7 +508,7 @@ impl Daemon for Fake {
 
     fn conversations(&self, numbers: &[u64]) -> Result<Vec<Option<Conversation>>, StoreError> {
         self.check()?;
-        Ok(numbers.iter().map(|number| (*number > 1).then(conversation)).collect())
+        Ok(numbers.iter().map(|number| (*number > 1).then(super::fake_glance_tests::conversation)).collect())
     }
 
     fn open_body(&self, message: &Message) -> Result<Box<dyn io::Read + Send>, StoreError> {

@@ -2,7 +2,7 @@
 //!
 //! In: a TCP listener (TLS is a closure that the wiring gives), the control socket.  Out: connections under limits, each
 //! served by [`super::relay`].
-//! Always: connections are bounded in number, in all and of one address; a peer on the control socket is the daemon's own
+//! Always: connections are bounded in number, in all and of one address; nobody tells us secrets in clear over a network; a peer on the control socket is the daemon's own
 //! user or root, told by the kernel; a failing `accept` never ends the listener.
 //! Sources: unix(7) for SO_PEERCRED; RFC 9110 §15.6.4.
 
@@ -17,7 +17,10 @@ use std::{
     },
     path::Path,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,9 +32,9 @@ use smol::{
 };
 
 use crate::{
-    budget::Budget,
     clock::Clock,
     http::{
+        bodies::Bodies,
         exchange::{Door, Peer},
         relay::{self, Socket},
         server::Upstream,
@@ -48,7 +51,7 @@ pub struct Limits {
     pub head: Duration,
     /// From the head's last octet to the body's last, and [`Limits::per_octet`] beside. Default 30 s.
     pub request: Duration,
-    /// What an announced octet adds to that: a large mail over a slow line takes its time. Default 8 µs, which is 1 Mbit/s.
+    /// What an octet that came adds to that: a large mail over a slow line takes its time. Default 8 µs, which is 1 Mbit/s.
     pub per_octet: Duration,
     /// Until the answer begins, on the public door. Default 30 s.
     pub answer: Duration,
@@ -59,14 +62,20 @@ pub struct Limits {
     pub answer_control: Duration,
     /// For the client to take the next 16 KiB of an answer. Default 30 s.
     pub write: Duration,
+    /// What an octet that it took adds to [`Limits::write`] for all of the answer, on the public door. Default 32 µs: whoever reads
+    /// less than 250 kbit/s is cut after a while.
+    pub write_per_octet: Duration,
     /// Connections at once over TCP. Default 256: the page serves people and probes, not the world.
     pub connections_max: usize,
     /// Of them, from one address; loopback and configured proxies speak for many and are exempt. Default 32.
     pub connections_per_address_max: usize,
     /// Connections at once on the control socket. Default 64.
     pub control_connections_max: usize,
-    /// Octets that request bodies take at once, of all connections, with what is made of them. Default 128 MiB.
+    /// Octets that large request bodies take at once on a door while they come in; one address has at most what is still free.
+    /// Default 56 MiB.
     pub bodies_max: usize,
+    /// Octets that the server makes of them at once. Default 80 MiB.
+    pub bodies_working_max: usize,
     /// Octets of one of them. Default [`relay::BODY_MAX`].
     pub body_max: u64,
     /// Octets of one of them that submits mail. Default [`relay::BODY_API_MAX`].
@@ -84,10 +93,12 @@ impl Default for Limits {
             answer_submission: Duration::from_secs(600),
             answer_control: Duration::from_secs(600),
             write: Duration::from_secs(30),
+            write_per_octet: Duration::from_micros(32),
             connections_max: 256,
             connections_per_address_max: 32,
             control_connections_max: 64,
-            bodies_max: 128 << 20,
+            bodies_max: 56 << 20,
+            bodies_working_max: 80 << 20,
             body_max: relay::BODY_MAX,
             body_api_max: relay::BODY_API_MAX,
         }
@@ -96,6 +107,9 @@ impl Default for Limits {
 
 /// Pause after a failed `accept` (no file descriptors left): long enough that others can close some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Seconds between two lines of the log about what strangers can cause as often as they like.
+const LOG_EVERY_SECONDS: u64 = 10;
 
 /// Any connection: plain, or TLS.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -115,6 +129,9 @@ pub struct Names {
     pub public_url: String,
     /// `[http].proxy_networks`: the only peers whose X-Forwarded-For is believed.
     pub proxy_networks: Vec<IpNet>,
+    /// Passwords and keys come this way: without TLS of our own, strangers to this machine come through a proxy of that list, which
+    /// ends TLS, or not at all.
+    pub has_secrets: bool,
 }
 
 /// The front; clones share it.
@@ -125,9 +142,12 @@ pub(super) struct Inner {
     pub(super) upstream: Upstream,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
-    pub(super) bodies: Budget,
+    /// Of the public door, and of the control socket: the operator gets in whatever comes from outside.
+    bodies: [Arc<Bodies>; 2],
     names: RwLock<Names>,
     connections: Mutex<HashMap<Source, usize>>,
+    /// The second in which the log last told of what strangers cause.
+    last_told: AtomicU64,
 }
 
 /// Whose connections are counted together.
@@ -159,9 +179,10 @@ impl Front {
             upstream,
             limits,
             clock,
-            bodies: Budget::new(limits.bodies_max),
+            bodies: [Bodies::new(&limits), Bodies::new(&limits)],
             names: RwLock::new(names),
             connections: Mutex::default(),
+            last_told: AtomicU64::new(0),
         }))
     }
 
@@ -202,6 +223,16 @@ impl Front {
     ) {
         let ip = address.ip().to_canonical();
         let limits = self.0.limits;
+        if tls.is_none() && self.0.must_not_speak_in_clear(ip) {
+            if self.0.may_log_now() {
+                log::warn!(
+                    "http=refused peer={ip} reason=\"it speaks to us in clear, and is no proxy of ours\" \
+                     fix=\"let it come through the proxy that ends TLS; or name it in http.proxy_networks, if it is one\""
+                );
+            }
+            let _ = stream.get_ref().write(relay::NOT_IN_CLEAR);
+            return;
+        }
         let many = ip.is_loopback() || self.0.is_proxy(ip);
         let slots = self.0.slot(Source::Tcp, limits.connections_max).and_then(|all| {
             if many {
@@ -282,9 +313,30 @@ impl Front {
 }
 
 impl Inner {
+    /// The memory for bodies of a door.
+    pub(super) fn bodies(&self, door: Door) -> &Arc<Bodies> {
+        let [public, control] = &self.bodies;
+        match door {
+            Door::Public => public,
+            Door::Control => control,
+        }
+    }
+
     pub(super) fn is_proxy(&self, ip: IpAddr) -> bool {
         let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
         names.proxy_networks.iter().any(|n| n.contains(&ip))
+    }
+
+    fn must_not_speak_in_clear(&self, ip: IpAddr) -> bool {
+        let has_secrets = self.names.read().unwrap_or_else(PoisonError::into_inner).has_secrets;
+        has_secrets && !ip.is_loopback() && !self.is_proxy(ip)
+    }
+
+    /// Whether the log may tell now of what strangers can cause as often as they like.
+    pub(super) fn may_log_now(&self) -> bool {
+        let now = self.clock.now().as_seconds();
+        let late = |last: u64| (now >= last.saturating_add(LOG_EVERY_SECONDS)).then_some(now);
+        self.last_told.fetch_update(Ordering::Relaxed, Ordering::Relaxed, late).is_ok()
     }
 
     /// True when a Host names us: the address that was connected to, `localhost`, or `public_url`'s host, at any port (a
@@ -331,7 +383,8 @@ impl Drop for Slot {
     }
 }
 
-fn network_of(ip: IpAddr) -> IpAddr {
+/// An address; of IPv6 its /64, which is what one customer has.
+pub(super) fn network_of(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(v6) => {
@@ -380,7 +433,7 @@ mod tests {
 
     #[test]
     fn only_our_own_names_are_ours() {
-        let names = Names { public_url: "https://Mail.Example.jp:8443/x".into(), proxy_networks: Vec::new() };
+        let names = Names { public_url: "https://Mail.Example.jp:8443/x".into(), ..Names::default() };
         let upstream = Upstream::new("/nowhere".into());
         let front = Front::new(upstream, Limits::default(), names, Clock::system());
         let local = "192.0.2.7:8025".parse().ok();

@@ -37,6 +37,15 @@ fn echo_rig(limits: Limits) -> Rig {
         }
         "/big" => Some(Response::new(200, "application/octet-stream", vec![b'x'; 200_000])),
         "/huge" => Some(Response::new(200, "application/octet-stream", vec![b'x'; 20_000_000])),
+        "/endless" => Some(Response::stream(
+            "text/plain",
+            Box::new(|to| {
+                for _ in 0..1 << 20 {
+                    to.write_all(&[b'x'; 16 * 1024])?;
+                }
+                Ok(())
+            }),
+        )),
         "/stream" => Some(Response::stream(
             "text/plain",
             Box::new(|to| {
@@ -155,7 +164,7 @@ fn the_door_and_the_peer_cannot_be_forged() {
 #[test]
 fn a_configured_proxy_tells_the_client_and_nobody_else_does() {
     let rig = Rig::with(Fake::busy(), quick(), "0.0.0.0:0", None, |r| {
-        (r.path == "/echo").then(|| Response::text(200, r.peer.to_string()))
+        (r.path == "/echo").then(|| Response::text(200, format!("{} near={}", r.peer, r.is_near())))
     });
     let ask = |from: [u8; 4], forwarded: &str| {
         let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None)
@@ -173,10 +182,31 @@ fn a_configured_proxy_tells_the_client_and_nobody_else_does() {
         stream.read_to_string(&mut answer).expect("an answer");
         answer.rsplit("\r\n").next().expect("a body").to_owned()
     };
-    assert_eq!(ask([127, 0, 0, 9], "203.0.113.5"), "203.0.113.5");
-    assert_eq!(ask([127, 0, 0, 9], "198.51.100.1, 203.0.113.5, 127.0.0.9"), "203.0.113.5");
-    assert_eq!(ask([127, 0, 0, 9], "203.0.113.5, junk"), "127.0.0.9", "what cannot be read is not guessed");
-    assert_eq!(ask([127, 0, 0, 8], "203.0.113.5"), "127.0.0.8");
+    for (told, client) in [
+        ("203.0.113.5", "203.0.113.5"),
+        ("203.0.113.5:4711", "203.0.113.5"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("198.51.100.1, 203.0.113.5, 127.0.0.9", "203.0.113.5"),
+        ("junk of the client, 203.0.113.5", "203.0.113.5"),
+        // What a proxy says, and what it does not say, is never this machine.
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.9", "127.0.0.9"),
+    ] {
+        assert_eq!(ask([127, 0, 0, 9], told), format!("{client} near=false"), "{told}");
+    }
+    for told in ["203.0.113.5, junk", "unknown", "203.0.113.5:x", "_hidden, 127.0.0.9", ","] {
+        assert!(
+            ask([127, 0, 0, 9], told).contains("X-Forwarded-For is no list"),
+            "what cannot be read is not guessed: {told}"
+        );
+    }
+    assert_eq!(ask([127, 0, 0, 8], "203.0.113.5"), "127.0.0.8 near=false", "passed on by somebody whom we do not know");
+    assert!(rig.get("/echo").ends_with("127.0.0.1 near=true"));
+    for header in ["X-Forwarded-For: 203.0.113.5", "Forwarded: for=203.0.113.5"] {
+        let head = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\n{header}\r\nConnection: close\r\n\r\n");
+        assert_eq!(status(&rig.raw(head.as_bytes())), 404, "{header}");
+    }
 }
 
 #[test]
@@ -247,6 +277,47 @@ fn slow_senders_are_told_and_closed_and_hold_no_worker() {
 }
 
 #[test]
+fn announced_bodies_take_nothing_and_small_ones_always_get_in() {
+    let limits = Limits { request: Duration::from_secs(8), ..quick() };
+    let rig = echo_rig(limits);
+    let path = "/api/v2/emails/send.json";
+    let head = |n: u64| format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {n}\r\n\r\n");
+    // Heads that announce more than all the memory there is; some send a part of it.
+    let mut held: Vec<TcpStream> = (0..12).map(|_| rig.connect()).collect();
+    for (n, stream) in held.iter_mut().enumerate() {
+        stream.write_all(head(25 << 20).as_bytes()).expect("written");
+        if n % 2 == 0 {
+            // Whoever may not have more hears so, and his connection ends.
+            let _ = stream.write_all(&vec![b'x'; 9 << 20]);
+        }
+    }
+    let post = |n: usize| {
+        let head =
+            format!("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {n}\r\nConnection: close\r\n\r\n");
+        let mut octets = head.into_bytes();
+        octets.resize(octets.len() + n, b'x');
+        rig.raw(&octets)
+    };
+    for n in [1, 1_000, 64 * 1024] {
+        assert!(post(n).ends_with(&format!("public 127.0.0.1 {n} Post")), "{n}: {}", post(n));
+    }
+    let mut control = UnixStream::connect(rig.dir.join("control.sock")).expect("the control socket");
+    write!(control, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n")
+        .expect("written");
+    control.write_all(&vec![b'x'; 1_000_000]).expect("written");
+    let mut answer = String::new();
+    control.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.ends_with(" 1000000 Post"), "the operator's memory is his own: {answer}");
+    drop(held);
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(post(1_000_000).ends_with("public 127.0.0.1 1000000 Post"), "what they held comes back");
+    assert_eq!(
+        status(&rig.raw(b"POST /x/emails/y HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n\r\n")),
+        413
+    );
+}
+
+#[test]
 fn slow_readers_free_the_worker() {
     let rig = echo_rig(Limits { write: Duration::from_secs(20), ..quick() });
     let mut slow: Vec<TcpStream> = (0..12)
@@ -265,10 +336,63 @@ fn slow_readers_free_the_worker() {
         stream.read_to_end(&mut answer).expect("the whole answer");
         assert!(answer.len() > 200_000);
     }
-    // One that never reads its 20 MB is cut by the front; the others do not notice.
-    let mut stuck = rig.connect();
-    stuck.write_all(b"GET /huge HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("written");
-    assert_eq!(status(&rig.get("/livez")), 200);
+}
+
+#[test]
+fn however_many_read_large_answers_slowly_the_others_are_served_at_once() {
+    let rig = echo_rig(Limits { write: Duration::from_secs(20), ..quick() });
+    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let mut slow: Vec<TcpStream> = Vec::new();
+    for n in 0..12 {
+        let mut stream = rig.connect();
+        stream.write_all(ask(["/huge", "/endless"][n % 2]).as_bytes()).expect("written");
+        slow.push(stream);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let clock = Clock::system();
+    let began = clock.instant();
+    for path in ["/livez", "/readyz", "/sign-in", "/echo"] {
+        assert_eq!(status(&rig.get(path)), 200, "{path}");
+    }
+    let mut control = UnixStream::connect(rig.dir.join("control.sock")).expect("the control socket");
+    control.write_all(ask("/control/status").as_bytes()).expect("written");
+    let mut answer = String::new();
+    control.read_to_string(&mut answer).expect("an answer");
+    assert_eq!(status(&answer), 200);
+    let mut backup = UnixStream::connect(rig.dir.join("control.sock")).expect("the control socket");
+    backup.write_all(ask("/huge").as_bytes()).expect("written");
+    let mut whole = Vec::new();
+    backup.read_to_end(&mut whole).expect("an answer");
+    assert!(whole.len() > 20_000_000, "the operator's own are not counted with them");
+    assert!(clock.instant() - began < Duration::from_secs(4), "{:?}", clock.instant() - began);
+    // One address has a few of them; more are told so.
+    let mut told = 0;
+    for stream in &mut slow {
+        let mut first = [0; 64];
+        let n = stream.read(&mut first).expect("an answer");
+        told += usize::from(first[..n].starts_with(b"HTTP/1.1 503 "));
+    }
+    assert_eq!(told, 8);
+}
+
+#[test]
+fn whoever_reads_too_slowly_over_the_whole_answer_is_cut() {
+    // Each block in time, and all of them together too slow: 64 KiB every 50 ms, where ten times that is asked.
+    let per_octet = Duration::from_nanos(100);
+    let rig = echo_rig(Limits { write: Duration::from_millis(600), write_per_octet: per_octet, ..quick() });
+    let mut stream = rig.connect();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("written");
+    let clock = Clock::system();
+    let began = clock.instant();
+    let mut block = vec![0; 64 * 1024];
+    loop {
+        match stream.read(&mut block) {
+            Ok(n) if n > 0 => {}
+            Ok(_) | Err(_) => break,
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(clock.instant() - began < Duration::from_secs(30), "it goes on and on");
+    }
 }
 
 #[test]
@@ -284,16 +408,41 @@ fn connections_are_bounded_and_told_so() {
     assert_eq!(status(&rig.get("/livez")), 200, "closed ones are given back");
 }
 
+/// A source that is not loopback: this machine's own address, if it has one.
+fn own_address() -> Option<std::net::IpAddr> {
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    probe.connect("192.0.2.1:9").ok()?;
+    probe.local_addr().ok().map(|a| a.ip()).filter(|ip| !ip.is_loopback())
+}
+
+#[test]
+fn without_tls_a_stranger_is_refused_and_a_proxy_of_the_list_is_served() {
+    let Some(own) = own_address() else { return };
+    let rig = Rig::with(Fake::busy(), quick(), "0.0.0.0:0", None, |_| None);
+    let ask = || {
+        let mut stream = TcpStream::connect((own, rig.addr.port())).expect("a connection");
+        let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    let names = |proxies: &str| Names {
+        public_url: "https://mail.example.jp".into(),
+        proxy_networks: vec![proxies.parse().expect("a network")],
+        has_secrets: true,
+    };
+    rig.front.reconfigure(names("198.51.100.0/24"));
+    let answer = ask();
+    // Its request may still be in the socket when we close: the answer is then lost to a reset.
+    assert!(answer.is_empty() || (status(&answer) == 403 && answer.contains("https://")), "{answer}");
+    assert_eq!(status(&rig.get("/livez")), 200, "this machine is served");
+    rig.front.reconfigure(names(&format!("{own}/{}", if own.is_ipv4() { 32 } else { 128 })));
+    assert_eq!(status(&ask()), 200, "a load balancer's probe is a proxy's");
+}
+
 #[test]
 fn one_address_does_not_take_all_connections() {
-    // A non-loopback source is needed: this machine's own address, if it has one.
-    let Ok(probe) = std::net::UdpSocket::bind("0.0.0.0:0") else { return };
-    let Some(own) = probe.connect("192.0.2.1:9").ok().and_then(|()| probe.local_addr().ok()).map(|a| a.ip()) else {
-        return;
-    };
-    if own.is_loopback() {
-        return;
-    }
+    let Some(own) = own_address() else { return };
     let rig =
         Rig::with(Fake::busy(), Limits { connections_per_address_max: 2, ..quick() }, "0.0.0.0:0", None, |_| None);
     let at = std::net::SocketAddr::new(own, rig.addr.port());
@@ -392,7 +541,7 @@ fn the_room_starts_whole_over_a_stale_socket() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     http.serve(listener, None, &runtime, &shutdown).expect("served");
-    http.reconfigure(Names { public_url: "https://other.example".into(), proxy_networks: Vec::new() });
+    http.reconfigure(Names { public_url: "https://other.example".into(), ..Names::default() });
     for (mut stream, request, code) in [
         (TcpStream::connect(address).expect("connected"), "GET /livez HTTP/1.1\r\nHost: other.example", 200),
         (TcpStream::connect(address).expect("connected"), "GET /livez HTTP/1.1\r\nHost: mail.example.jp", 421),

@@ -243,12 +243,14 @@ pub fn livez() -> Response {
 }
 
 /// `/readyz`: 200, or 503 with a line for each reason.
-pub fn readyz(daemon: &dyn Daemon) -> Response {
+pub fn readyz(daemon: &dyn Daemon, is_near: bool) -> Response {
     let unready = daemon.unready();
     if unready.is_empty() {
         return Response::text(200, "ready\n");
     }
-    let lines: String = unready.iter().map(|u| format!("{}: {}\n", u.word(), u.words())).collect();
+    let line = |u: &Unready| if is_near { format!("{}: {}\n", u.word(), u.words()) } else { format!("{}\n", u.word()) };
+    let mut lines = if is_near { String::new() } else { "not ready\n".to_owned() };
+    lines.extend(unready.iter().map(line));
     Response::text(503, lines).with("Retry-After", retry_after(&unready).as_secs().to_string())
 }
 

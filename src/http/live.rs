@@ -15,12 +15,11 @@ use std::{
 use smol::future::block_on;
 
 use crate::{
-    account::{self, Accounts, Login, LoginRefusal, reset_mail::Resets},
+    account::{self, Accounts, Actor, Login, LoginRefusal, reset_mail::Resets},
     budget::Budget,
     clock::{Clock, Timestamp},
     config::{Config, InForce, Mode, Suppression},
     deliver::counted::{RuleUse, WarmUpState},
-    deliver::sandbox::{Sandbox, SandboxMail},
     deliver::{lately::Lately, streams::Streams},
     diagnose::{Diagnoser, Diagnosis, NoDiagnosis, Question},
     dmarc::monitor::{Desk, Monitor},
@@ -42,14 +41,15 @@ use crate::{
     metrics::Metrics,
     net::dns::Validation,
     runtime::{Runtime, Shutdown, Stage},
+    sandbox::{Sandbox, SandboxMail},
     schedule::trouble::SiteTrouble,
     secret::Secret,
     signing::rotate::Rotation,
     smtp::conversation::Conversation,
     store::{
-        Account, AuditEntry, AuditPage, AuditQuery, BEHIND_MAX, Found, FoundPage, LaneRow, LogPage, LogQuery, MemoKind,
-        Message, MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueCount, QueueFilter, QueuePage, QueueSums,
-        Recipient, RetentionPeriods, Store, StoreError, Story, Totals,
+        Account, AuditEntry, AuditPage, AuditQuery, BEHIND_MAX, Found, FoundPage, Glance, GlanceAsk, LaneRow, LogPage,
+        LogQuery, MemoKind, Message, MinuteCounts, Page, Pause, QuarterCounts, QueueAct, QueueCount, QueueFilter,
+        QueuePage, QueueSums, Recipient, RetentionPeriods, Store, StoreError, Story, Totals,
     },
     suppress::Suppressions,
     tls_report::receive::{Receiver, Shelf},
@@ -62,7 +62,7 @@ pub type Ask<T> = Box<dyn Fn() -> T + Send + Sync>;
 /// [`Daemon::explain`], answered by those who decide.
 pub type Explain = Box<dyn Fn(&ExplainQuery) -> Vec<Fact> + Send + Sync>;
 /// [`Daemon::facts_of`] likewise.
-pub type FactsOf = Box<dyn Fn(&Message, &Recipient) -> Vec<Fact> + Send + Sync>;
+pub type FactsOf = Box<dyn Fn(&Message, &Recipient, Duration) -> Vec<Fact> + Send + Sync>;
 
 /// The topic under which an operator's pause is told.
 const PAUSE: &str = "pause";
@@ -80,7 +80,7 @@ fn pause_fact(pause: &Pause, zone: &Zone) -> Fact {
             let until =
                 pause.until.map_or_else(|| "解除されるまで".to_owned(), |at| format!(" {} まで", zone.full(at)));
             let reason = if reason.is_empty() { String::new() } else { format!("、理由：{reason}") };
-            format!("{destination} への配信は{until}一時停止中です（操作者：{operator}{reason}）。")
+            format!("{destination} への配信は{until}一時停止中です（実行者：{operator}{reason}）。")
         }
     })
 }
@@ -97,8 +97,8 @@ pub struct Live {
     pub store: Store,
     /// The accounts.
     pub accounts: Accounts,
-    /// The sandbox; `None`: mail really goes out.
-    pub sandbox: Option<Arc<Sandbox>>,
+    /// Mail that was not sent, to be looked at.
+    pub sandbox: Arc<Sandbox>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// For its count of panics.
@@ -272,8 +272,8 @@ impl Daemon for Live {
         Ok(self.with_pause(facts, &query.recipient.domain_key()))
     }
 
-    fn facts_of(&self, message: &Message, recipient: &Recipient) -> Vec<Fact> {
-        let facts = (self.facts_of)(message, recipient);
+    fn facts_of(&self, message: &Message, recipient: &Recipient, within: Duration) -> Vec<Fact> {
+        let facts = (self.facts_of)(message, recipient, within);
         self.with_pause(facts, recipient.lane.destination())
     }
 
@@ -321,6 +321,10 @@ impl Daemon for Live {
 
     fn message_story(&self, id: MessageId) -> Result<Option<Story>, StoreError> {
         self.store.message_story(id)
+    }
+
+    fn message_glance(&self, id: MessageId, ask: &GlanceAsk) -> Result<Option<Glance>, StoreError> {
+        self.store.message_glance(id, ask)
     }
 
     fn find(&self, key: &str, limit: usize) -> Result<Vec<MessageId>, StoreError> {
@@ -413,15 +417,12 @@ impl Daemon for Live {
         &self.webhooks
     }
 
-    fn sandbox_list(&self, limit: usize) -> io::Result<Option<Vec<SandboxMail>>> {
-        self.sandbox.as_ref().map(|s| s.list(limit)).transpose()
+    fn sandbox_list(&self, limit: usize) -> io::Result<Vec<SandboxMail>> {
+        self.sandbox.list(limit)
     }
 
     fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>> {
-        match &self.sandbox {
-            Some(sandbox) => sandbox.read(id),
-            None => Ok(None),
-        }
+        self.sandbox.read(id)
     }
 
     fn zone(&self) -> Zone {
@@ -466,8 +467,8 @@ impl Daemon for Live {
         &self.signing_keys
     }
 
-    fn mail_reset(&self, name: &str, from: IpAddr, language: Language) {
-        self.resets.ask(name, from, language);
+    fn mail_reset(&self, name: &str, by: Actor, language: Language) {
+        self.resets.ask(name, by, language);
     }
 
     fn queue_sums(&self) -> Result<QueueSums, StoreError> {
@@ -583,7 +584,7 @@ mod tests {
         assert_eq!(says.words(Language::English), english);
         assert_eq!(
             says.words(Language::Japanese),
-            "example.jp への配信は 2026-11-24 22:35:10 まで一時停止中です（操作者：operator root、理由：maintenance）。"
+            "example.jp への配信は 2026-11-24 22:35:10 まで一時停止中です（実行者：operator root、理由：maintenance）。"
         );
         (pause.until, pause.reason) = (None, String::new());
         let fact = pause_fact(&pause, &zone);

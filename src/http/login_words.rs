@@ -9,7 +9,7 @@ use crate::language::Language;
 /// What a login's reason is called: the word in the log, its `code`, and the words for people.
 const REASONS: [(&str, &str, &str, &str); 7] = [
     ("success", "0", "", ""),
-    ("wrong", "1", "wrong user or password", "ユーザまたはパスワードが正しくありません"),
+    ("wrong", "1", "wrong user or password", "ユーザーまたはパスワードが正しくありません"),
     ("locked", "2", "locked", "ロックされています"),
     ("not-allowed", "3", "not allowed from here", "この接続元からは許可されていません"),
     ("expired", "4", "expired", "有効期限が切れています"),
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(words("success", Language::English), (true, "0", "success", String::new()));
         assert_eq!(
             words("wrong ×12", Language::Japanese),
-            (false, "1", "失敗", "ユーザまたはパスワードが正しくありません ×12".to_owned())
+            (false, "1", "失敗", "ユーザーまたはパスワードが正しくありません ×12".to_owned())
         );
         assert_eq!(words("odd", Language::English), (false, "9", "failure", "odd".to_owned()));
     }

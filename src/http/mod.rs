@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Always: everything that a stranger sends is bounded and checked in `front` and `relay` before it reaches the one
-//! `tiny_http` in `server`; the door by which a request came is set by the front and cannot be forged; routes are plain
+//! `tiny_http` in `server`; no worker of the server waits for a reader (`large`); the door by which a request came is set by the front and cannot be forged; routes are plain
 //! functions from [`exchange::Request`] to [`exchange::Response`].
 
 pub mod api;
@@ -16,7 +16,9 @@ pub mod api;
 pub use crate::when;
 
 pub mod archive;
+mod bodies;
 pub mod chart;
+mod client;
 pub mod console;
 pub mod control;
 pub mod daemon;
@@ -26,6 +28,7 @@ pub mod download;
 pub mod exchange;
 pub mod front;
 pub mod health;
+mod large;
 pub mod live;
 pub mod login_words;
 pub mod metrics;
@@ -33,6 +36,7 @@ pub mod one_click;
 pub mod owner_links;
 pub mod queue_acts;
 pub mod relay;
+pub mod removal;
 pub mod resources;
 pub mod route;
 pub mod rows;
@@ -123,6 +127,8 @@ pub(crate) mod fake;
 mod fake_daemon_tests;
 #[cfg(test)]
 mod fake_domains_tests;
+#[cfg(test)]
+mod fake_glance_tests;
 #[cfg(test)]
 pub(crate) mod fake_lists_tests;
 #[cfg(test)]

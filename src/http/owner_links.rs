@@ -2,8 +2,8 @@
 //!
 //! In: who makes a link for which API user, tokens.  Out: the link's token once, the link of a token, all links.
 //! Always: the store holds a token's SHA-256 only, so that nobody reads a link out of a backup; making and revoking stand in the
-//! operation log, in the transaction of the change; a link ends when it is revoked, at its end, or with its API user (which
-//! the page asks for); links are bounded.
+//! operation log, in the transaction of the change; a link ends when it is revoked, at its end, or with its API user, and opens
+//! nothing of a later one of the same name ([`OwnerLink::is_of`]); links are bounded.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use crate::{
     clock::{Clock, Timestamp},
     ids::hex,
     secret::{self, Secret, TOKEN_LEN},
-    store::{AuditEntry, MemoChange, MemoKind, Store, StoreError, Writing},
+    store::{Account, AccountKind, AuditEntry, MemoChange, MemoKind, Store, StoreError, Writing},
 };
 
 /// Links at most.
@@ -52,6 +52,11 @@ impl OwnerLink {
     /// The first digits of the id: enough for people to tell a hundred links apart.
     pub fn short_id(&self) -> &str {
         self.id.get(..12).unwrap_or(&self.id)
+    }
+
+    /// It was made for this API user: an account that was made later is somebody else's, whatever its name.
+    pub fn is_of(&self, account: &Account) -> bool {
+        account.kind == AccountKind::Api && account.name == self.user && self.made_at >= account.created_at
     }
 }
 
@@ -192,6 +197,18 @@ impl OwnerLinks {
         let Some(link) = self.read(id)? else { return Ok(None) };
         self.put(&link, None, "owner_link.revoke", String::new(), by).await?;
         Ok(Some(link))
+    }
+
+    /// Revokes all links of an API user, which goes; answers how many.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn forget_user(&self, user: &str, by: By<'_>) -> Result<usize, LinkError> {
+        let links: Vec<OwnerLink> = self.all()?.into_iter().filter(|link| link.user == user).collect();
+        for link in &links {
+            self.put(link, None, "owner_link.revoke", "its API user was removed".to_owned(), by).await?;
+        }
+        Ok(links.len())
     }
 
     async fn put(

@@ -2,14 +2,13 @@
 //!
 //! In: a connection and where it came from.  Out: answers.
 //! Always: nothing is handed on before it is whole and checked; our own headers (`X-Hikyaku-*`) are ours; every wait has a
-//! limit; a slow reader holds at most `PIPE_BLOCKS` blocks here and no worker of the server, unless its answer is larger;
-//! an answer that our server could not finish is cut visibly.
+//! limit; an answer of up to `WHOLE_MAX` is here whole before its reader takes an octet, so that he holds up nobody in the server;
+//! whoever reads too slowly over the whole answer is cut; an answer that our server could not finish is cut visibly.
 //! Sources: RFC 9112 §6, §7, §9; RFC 9110 §10.1.1 (100-continue).
 
 use std::{
     future::Future,
     io,
-    net::IpAddr,
     os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll},
@@ -24,10 +23,11 @@ use smol::{
 };
 
 use crate::{
-    budget::Lease,
     http::{
         api::{self, Format, Language, fault::Why, reply},
-        exchange::{Door, JSON, LATE_MAX, Peer, path_for_log},
+        bodies::{self, NoBody},
+        client::{self, Client},
+        exchange::{Door, JSON, LATE_MAX, path_for_log, path_of},
         front::{Duplex, Inner, Origin},
         upstream::{self, Answering, Asking},
         wire::{self, AnswerHead, BodyDecoder, Framing, Head, Refusal},
@@ -37,16 +37,16 @@ use crate::{
 
 /// Octets of a request body at most, on every route that has no class of its own.
 pub const BODY_MAX: u64 = 1 << 20;
-/// What a body takes at most while it is worked on, in bodies: as it came, on its way to the server, as parameters, as a mail.
-const BODY_COPIES: usize = 4;
 /// Octets of a request body of the sending API, where whole mails come in.
 pub const BODY_API_MAX: u64 = 25 << 20;
 /// Requests of one connection at most; then it is closed, so that nobody keeps one for ever.
 const REQUESTS_MAX: usize = 1000;
 /// Octets read at once.
-const BLOCK: usize = 16 * 1024;
-/// Blocks of an answer held for a slow reader: 256 KiB.
+pub(super) const BLOCK: usize = 16 * 1024;
+/// Blocks of an answer held for a slow reader.
 const PIPE_BLOCKS: usize = 16;
+/// Octets of an answer that is taken from the server at once, whoever reads it: 256 KiB.
+pub const WHOLE_MAX: usize = PIPE_BLOCKS * BLOCK;
 /// After a refusal, what still comes in is read and dropped this long, so that the answer is not lost to a reset …
 const LINGER: Duration = Duration::from_secs(1);
 /// … and up to this many octets.
@@ -58,6 +58,10 @@ pub(super) const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-A
 /// The answer to a stranger on the control socket.
 pub(super) const NOT_YOURS: &[u8] = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\
     Content-Type: application/json; charset=utf-8\r\nContent-Length: 87\r\n\r\n{\"error\":\"the control socket is for root and the daemon's own user: run this as root\"}\n";
+
+/// The answer to a stranger who speaks in clear where a proxy ends TLS.
+pub(super) const NOT_IN_CLEAR: &[u8] = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\
+    Content-Type: application/json; charset=utf-8\r\nContent-Length: 97\r\n\r\n{\"error\":\"here only a proxy of ours is served without TLS: use the https:// URL of this server\"}\n";
 
 /// A socket whose `close` ends its writing half, so that the peer sees the end of our answer while we still read;
 /// `Async` alone would only flush.
@@ -141,9 +145,8 @@ struct Refused {
 
 impl Refused {
     fn of(head: &Head, refusal: Refusal) -> Self {
-        let path = path_of(&head.target);
         let accept = head.headers.iter().find(|(name, _)| name == "accept-language").map_or("", |(_, value)| value);
-        let api = api::has(path).then(|| (Format::of_path(path).0, Language::of_header(accept)));
+        let api = api::has(&head.path).then(|| (Format::of_path(&head.path).0, Language::of_header(accept)));
         Refused { refusal, api, max: 0 }
     }
 
@@ -151,14 +154,10 @@ impl Refused {
     fn before_head(refusal: Refusal, octets: &[u8]) -> Self {
         let line = octets.split(|b| *b == b'\r').next().unwrap_or_default();
         let target = line[..line.len().min(wire::TARGET_MAX)].split(|b| *b == b' ').nth(1);
-        let path = target.and_then(|target| std::str::from_utf8(target).ok()).map_or("", path_of);
-        let api = api::has(path).then(|| (Format::of_path(path).0, Language::English));
+        let path = target.and_then(|target| std::str::from_utf8(target).ok()).and_then(path_of).unwrap_or_default();
+        let api = api::has(&path).then(|| (Format::of_path(&path).0, Language::English));
         Refused { refusal, api, max: 0 }
     }
-}
-
-fn path_of(target: &str) -> &str {
-    target.split('?').next().unwrap_or(target)
 }
 
 async fn serve_one(
@@ -187,54 +186,55 @@ async fn serve_one(
     };
     let refused = |refusal| Refused::of(&head, refusal);
     check_host(&head, origin, front).map_err(refused)?;
-    let lease = admit_body(&head, front).map_err(|(refusal, max)| Refused { max, ..refused(refusal) })?;
-    let time = limits.request + limits.per_octet.saturating_mul(u32::try_from(head.content_length).unwrap_or(u32::MAX));
-    let body = within(time, read_body(stream, buffer, &head)).await.ok_or_else(|| refused(late))?;
-    let Some(body) = body else { return Ok(Next::Close) };
-    let submits = is_submission(&head) || is_import(&head);
+    let client = client::of(&head, origin, front).map_err(refused)?;
+    let is_whole_mail = head.method == "POST" && api::takes_files(&head.path);
+    let max = if is_whole_mail { limits.body_api_max } else { limits.body_max };
+    if head.content_length > max {
+        return Err(Refused { max, ..refused(refusal(413, "the body is too large")) });
+    }
+    let bodies = front.bodies(origin.door);
+    let mut share = bodies.share(&client.peer);
+    let body = async {
+        let body = bodies::read(stream, buffer, &head, front, &mut share).await?;
+        let turn = bodies.turn(body.len(), limits.request).await?;
+        Ok((body, turn))
+    };
+    let (body, turn) = match body.await {
+        Ok(body) => body,
+        Err(NoBody::Gone) => return Ok(Next::Close),
+        Err(NoBody::Refused(refusal)) => return Err(refused(refusal)),
+    };
     let wait = match origin.door {
-        Door::Public if submits => limits.answer_submission,
+        Door::Public if is_whole_mail => limits.answer_submission,
         Door::Public => limits.answer,
         Door::Control => limits.answer_control,
     };
-    let peer = peer_of(&head, origin, front);
-    let is_secure = is_secure(&head, origin, front);
-    let asking = Asking { head: &head, body: &body, door: origin.door, peer: &peer, is_secure };
+    let Client { peer, is_secure, is_direct } = client;
+    let asking = Asking { head: &head, body: &body, door: origin.door, peer: &peer, is_secure, is_direct };
     let mut answering = match within(wait, upstream::ask(&front.upstream, asking)).await {
         Some(Ok(answering)) => answering,
         Some(Err(error)) => {
-            log::warn!("http=relay path={:?} error={error:?}", path_for_log(path_of(&head.target)));
+            log::warn!("http=relay path={:?} error={error:?}", path_for_log(&head.path));
             return Err(refused(refusal(502, "the daemon's own HTTP server did not answer")));
         }
         None => return Err(refused(refusal(504, "the answer took too long"))),
     };
     // Not before: the server holds the body while it works on it.
-    drop((body, lease));
+    drop((body, turn, share));
     // Whoever guesses waits here, where waiting costs nobody a thread.
     let late = Duration::from_millis(answering.head.take("x-hikyaku-late").parse().unwrap_or(0)).min(LATE_MAX);
     if !late.is_zero() {
         Timer::after(late).await;
     }
-    match send_answer(stream, answering, &head, front, wait).await {
+    match send_answer(stream, answering, &head, front, wait, origin.door).await {
         Ok(()) if head.keep_alive => Ok(Next::Again),
         Ok(()) => Ok(Next::Close),
         Err(error) => {
-            let path = path_for_log(path_of(&head.target));
+            let path = path_for_log(&head.path);
             log::debug!("http=cut peer={} path={path:?} error={error:?}", origin.peer);
             Ok(Next::Close)
         }
     }
-}
-
-/// A call that submits mail: its answer has a known length, and it waits for the disk.
-fn is_submission(head: &Head) -> bool {
-    head.method == "POST" && path_of(&head.target).contains("/emails/")
-}
-
-/// Reports and lists of addresses are brought in whole files, too.
-fn is_import(head: &Head) -> bool {
-    let bare = Format::of_path(path_of(&head.target)).1;
-    head.method == "POST" && (bare.ends_with("/dmarc/import") || bare == "/suppression/import")
 }
 
 async fn read_more(stream: &mut impl Duplex, buffer: &mut Vec<u8>) -> io::Result<usize> {
@@ -273,85 +273,68 @@ fn check_host(head: &Head, origin: &Origin, front: &Inner) -> Result<(), Refusal
     }
 }
 
-/// A share of the memory for bodies; with a refusal, the limit that it is about.
-fn admit_body(head: &Head, front: &Inner) -> Result<Option<Lease>, (Refusal, u64)> {
-    let limits = &front.limits;
-    let max = if is_submission(head) || is_import(head) { limits.body_api_max } else { limits.body_max };
-    if head.content_length == 0 {
-        return Ok(None);
-    }
-    if head.content_length > max {
-        return Err((refusal(413, "the body is too large"), max));
-    }
-    let octets = usize::try_from(head.content_length).unwrap_or(usize::MAX);
-    let lease = front.bodies.take(octets.saturating_mul(BODY_COPIES));
-    lease.map(Some).ok_or((refusal(503, "too many large requests at once: try again"), 0))
+/// How fast a client must read: the last block in a time, and all of them together in another.
+struct Pace<'a> {
+    front: &'a Inner,
+    /// What is left for the next octets.
+    left: Duration,
+    per_octet: Duration,
 }
 
-/// `None`: the client went away.
-async fn read_body(stream: &mut impl Duplex, buffer: &mut Vec<u8>, head: &Head) -> Option<Vec<u8>> {
-    let length = usize::try_from(head.content_length).ok()?;
-    if head.expects_continue && buffer.len() < length {
-        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
-        stream.flush().await.ok()?;
+impl<'a> Pace<'a> {
+    fn new(front: &'a Inner, door: Door) -> Self {
+        // The operator may look at what he asked for as long as he likes, block by block.
+        let per_octet = if door == Door::Public { front.limits.write_per_octet } else { Duration::MAX };
+        Pace { front, left: front.limits.write, per_octet }
     }
-    while buffer.len() < length {
-        if read_more(stream, buffer).await.ok()? == 0 {
-            return None;
+
+    async fn write(&mut self, stream: &mut impl Duplex, octets: &[u8]) -> io::Result<()> {
+        for block in octets.chunks(BLOCK) {
+            let began = self.front.clock.instant();
+            let write = async {
+                stream.write_all(block).await?;
+                stream.flush().await
+            };
+            within(self.left.min(self.front.limits.write), write).await.ok_or(io::ErrorKind::TimedOut)??;
+            let earned = self.per_octet.saturating_mul(u32::try_from(block.len()).unwrap_or(u32::MAX));
+            self.left = self.left.saturating_sub(self.front.clock.instant() - began).saturating_add(earned);
         }
-    }
-    let after = buffer.split_off(length);
-    Some(std::mem::replace(buffer, after))
-}
-
-/// The client: told by a configured proxy, or the other end of the connection.
-fn peer_of(head: &Head, origin: &Origin, front: &Inner) -> Peer {
-    match origin.peer {
-        Peer::Address(ip) if front.is_proxy(ip) => {
-            // From the right: each proxy adds the address that it saw; the first that is no proxy of ours is the client.
-            let told = head.forwarded_for.iter().rev().map_while(|a| a.parse::<IpAddr>().ok());
-            let client = told.map(|ip| ip.to_canonical()).find(|ip| !front.is_proxy(*ip));
-            Peer::Address(client.unwrap_or(ip))
-        }
-        Peer::Address(_) | Peer::User(_) => origin.peer.clone(),
+        Ok(())
     }
 }
 
-/// The request came by TLS: to us, or to a proxy of ours, which says so.
-fn is_secure(head: &Head, origin: &Origin, front: &Inner) -> bool {
-    let by_proxy = || {
-        let told = head.headers.iter().rev().find(|(name, _)| name == "x-forwarded-proto");
-        told.is_some_and(|(_, scheme)| scheme.trim().eq_ignore_ascii_case("https"))
-    };
-    match origin.peer {
-        Peer::Address(ip) if front.is_proxy(ip) => by_proxy(),
-        Peer::Address(_) | Peer::User(_) => origin.by_tls,
-    }
-}
-
-/// Relays an answer through a pipe of [`PIPE_BLOCKS`]: our server is read as fast as it writes, the client gets its time.
+/// Relays an answer: one that fits is taken whole first; a larger one comes through a pipe of [`PIPE_BLOCKS`].
 async fn send_answer(
     stream: &mut impl Duplex,
     answering: Answering,
     head: &Head,
     front: &Inner,
     wait: Duration,
+    door: Door,
 ) -> io::Result<()> {
-    let Answering { connection: mut server, head: answer, rest } = answering;
+    let Answering { connection: mut server, head: answer, mut rest } = answering;
     let framing = if head.method == "HEAD" { Framing::Empty } else { answer.framing };
     let chunked = framing == Framing::Chunked && head.minor >= 1;
     let closes = !head.keep_alive || (framing == Framing::Chunked && !chunked);
     let first = answer_head_octets(&answer, head, closes, front);
+    let mut pace = Pace::new(front, door);
+    if let Framing::Length(n) = framing
+        && let Some(n) = usize::try_from(n).ok().filter(|n| *n <= WHOLE_MAX)
+    {
+        while rest.len() < n {
+            let read = within(wait, server.read_more(&mut rest)).await.ok_or(io::ErrorKind::TimedOut)??;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        rest.truncate(n);
+    }
     if framing == Framing::Empty || framing == Framing::Length(rest.len() as u64) {
         // All of it is here already: no pipe is needed.
+        drop(server);
         let mut out = first;
         out.extend_from_slice(&rest);
-        let write = async {
-            stream.write_all(&out).await?;
-            stream.flush().await
-        };
-        within(front.limits.write, write).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
-        return Ok(());
+        return pace.write(stream, &out).await;
     }
     let (sender, blocks) = channel::bounded::<Option<Vec<u8>>>(PIPE_BLOCKS);
 
@@ -377,7 +360,6 @@ async fn send_answer(
             }
         }
     };
-    let limit = front.limits.write;
     let write = async move {
         let mut out = first;
         loop {
@@ -396,11 +378,7 @@ async fn send_answer(
             if !last && out.len() < BLOCK && !blocks.is_empty() {
                 continue;
             }
-            let write = async {
-                stream.write_all(&out).await?;
-                stream.flush().await
-            };
-            within(limit, write).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
+            pace.write(stream, &out).await?;
             out.clear();
             if last {
                 return Ok(());
@@ -495,7 +473,7 @@ mod tests {
 
     #[test]
     fn the_ready_made_answers_say_their_true_length() {
-        for answer in [TOO_MANY, NOT_YOURS] {
+        for answer in [TOO_MANY, NOT_YOURS, NOT_IN_CLEAR] {
             let n = wire::head_length(answer, 0).ok().flatten().expect("a head");
             let head = wire::read_answer(&answer[..n]).expect("an answer");
             assert_eq!(head.framing, Framing::Length((answer.len() - n) as u64));

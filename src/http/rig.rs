@@ -32,6 +32,7 @@ pub(crate) struct Rig {
     pub dir: PathBuf,
     pub addr: SocketAddr,
     pub server: Server,
+    pub front: Front,
     pub fake: Arc<Fake>,
     pub metrics: Arc<Metrics>,
     shutdown: Shutdown,
@@ -45,6 +46,7 @@ pub(crate) fn quick() -> Limits {
         request: Duration::from_millis(700),
         answer: Duration::from_secs(2),
         write: Duration::from_millis(700),
+        write_per_octet: Duration::from_micros(1),
         ..Limits::default()
     }
 }
@@ -72,6 +74,7 @@ impl Rig {
         let names = Names {
             public_url: "https://mail.example.jp".into(),
             proxy_networks: vec!["127.0.0.9/32".parse().expect("a network")],
+            has_secrets: false,
         };
         let front = Front::new(server.upstream(), limits, names, Clock::system());
         let listener = Async::new(TcpListener::bind(address).expect("a port")).expect("async");
@@ -81,8 +84,9 @@ impl Rig {
         let (f, r, s) = (front.clone(), runtime.clone(), shutdown.clone());
         runtime.spawn("http-listener", async move { f.serve_tcp(listener, tls, r, s).await });
         let (r, s) = (runtime.clone(), shutdown.clone());
-        runtime.spawn("control-listener", async move { front.serve_control(control, r, s).await });
-        Rig { dir, addr, server, fake, metrics, shutdown }
+        let f = front.clone();
+        runtime.spawn("control-listener", async move { f.serve_control(control, r, s).await });
+        Rig { dir, addr, server, front, fake, metrics, shutdown }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {

@@ -3,17 +3,28 @@
 //! In: a request.  Out: a response.
 //! Always: control routes exist only behind the control socket; elsewhere they are "not found", like any other path. The
 //! figures, which ask for no password, exist for this machine alone; the API asks for credentials, the console for a session, and
-//! the probes tell nothing.
+//! the probes tell nothing. Over TLS every answer asks for TLS from then on.
+//! Sources: RFC 6797; OWASP ASVS 5.0 3.4.1.
 
 use crate::http::{
     api, console, control,
     daemon::Daemon,
-    exchange::{Door, Method, Peer, Request, Response},
+    exchange::{Door, Method, Request, Response},
     health, metrics,
 };
 
+/// A browser that came by TLS comes by TLS for a year: nobody on the way sends it by plain HTTP to a page of their own. Names
+/// below ours are others' affair. Where browsers reach us by plain HTTP, they hear nothing of it (RFC 6797 §7.2).
+const STRICT_TRANSPORT: (&str, &str) = ("Strict-Transport-Security", "max-age=31536000");
+
 /// Answers a request.
 pub fn route(daemon: &dyn Daemon, request: &Request) -> Response {
+    let response = answer(daemon, request);
+    let (name, value) = STRICT_TRANSPORT;
+    if request.browser.is_secure { response.with(name, value) } else { response }
+}
+
+fn answer(daemon: &dyn Daemon, request: &Request) -> Response {
     if let (Some(path), Door::Control) = (request.path.strip_prefix("/control/"), request.door) {
         return control::route(daemon, request, path);
     }
@@ -22,13 +33,13 @@ pub fn route(daemon: &dyn Daemon, request: &Request) -> Response {
     }
     let machine: fn(&dyn Daemon, &Request) -> Response = match request.path.as_str() {
         "/livez" => |_, _| health::livez(),
-        "/readyz" => |daemon, _| health::readyz(daemon),
+        "/readyz" => |daemon, request| health::readyz(daemon, request.is_near()),
         // They ask for no password, and exist for this machine alone.
-        "/metrics" if is_near(request) => |daemon, _| metrics::metrics(daemon),
-        "/openapi.json" if is_near(request) || console::gate::seat(daemon, request).is_some() => {
+        "/metrics" if request.is_near() => |daemon, _| metrics::metrics(daemon),
+        "/openapi.json" if request.is_near() || console::gate::seat(daemon, request).is_some() => {
             |_, _| api::openapi::response()
         }
-        "/status.json" if is_near(request) => |daemon, _| health::status_json(daemon),
+        "/status.json" if request.is_near() => |daemon, _| health::status_json(daemon),
         _ if request.door == Door::Control => return Response::error(404, "there is nothing at this path", ""),
         _ => return console::route(daemon, request),
     };
@@ -40,18 +51,14 @@ pub fn route(daemon: &dyn Daemon, request: &Request) -> Response {
     }
 }
 
-/// Who asks is on this machine.
-fn is_near(request: &Request) -> bool {
-    match (request.door, &request.peer) {
-        (Door::Control, _) | (Door::Public, Peer::User(_)) => true,
-        (Door::Public, Peer::Address(ip)) => ip.to_canonical().is_loopback(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{daemon::Unready, exchange::Body, fake::Fake};
+    use crate::http::{
+        daemon::Unready,
+        exchange::{Body, Peer},
+        fake::Fake,
+    };
 
     fn ask(fake: &Fake, method: Method, target: &str, door: Door) -> (u16, String) {
         let request = Request::of_target(method, target, door, Peer::User(0)).expect("a target");
@@ -100,10 +107,28 @@ mod tests {
         for near in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             assert_eq!(ask(near, "/metrics").status, 200, "{near}");
         }
+        let peer = Peer::Address([127, 0, 0, 1].into());
+        let mut passed_on = Request::of_target(Method::Get, "/metrics", Door::Public, peer).expect("a target");
+        passed_on.is_direct = false;
+        assert_eq!(route(&fake, &passed_on).status, 404, "a proxy on this machine speaks for others");
         for path in ["/livez", "/readyz"] {
             assert_eq!(ask("192.0.2.1", path).status, 200, "{path}");
         }
         assert_eq!(ask("192.0.2.1", "/api/v2/emails/send.json").status, 405, "the API is there: POST");
+    }
+
+    #[test]
+    fn who_came_by_tls_is_told_to_come_by_tls_again() {
+        let fake = Fake::demo();
+        for (is_secure, expected) in [(true, vec!["max-age=31536000"]), (false, vec![])] {
+            for path in ["/", "/sign-in", "/style.css", "/livez", "/nothing", "/api/v2/emails/send.json"] {
+                let mut request = Request::of_target(Method::Get, path, Door::Public, Peer::User(0)).expect("a target");
+                request.browser.is_secure = is_secure;
+                let response = route(&fake, &request);
+                let told = response.headers.iter().filter(|(name, _)| *name == STRICT_TRANSPORT.0);
+                assert_eq!(told.map(|(_, value)| value.as_str()).collect::<Vec<_>>(), expected, "{path} {is_secure}");
+            }
+        }
     }
 
     #[test]
@@ -124,6 +149,11 @@ mod tests {
         assert_eq!(status, 503);
         let words: Vec<&str> = body.lines().filter_map(|l| l.split(':').next()).collect();
         assert_eq!(words, ["draining", "disk_full", "store_failed"]);
+        assert!(body.contains("EIO"), "this machine hears why: {body}");
+        let peer = Peer::Address([192, 0, 2, 1].into());
+        let stranger = Request::of_target(Method::Get, "/readyz", Door::Public, peer).expect("a target");
+        let Body::Bytes(told) = route(&fake, &stranger).body else { panic!("a stream") };
+        assert_eq!(told, b"not ready\ndraining\ndisk_full\nstore_failed\n", "a stranger hears of what class it is");
         assert_eq!(ask(&fake, Method::Get, "/livez", Door::Public).0, 200);
         let status: crate::http::rows::StatusOut =
             serde_json::from_str(&ask(&fake, Method::Get, "/status.json", Door::Public).1).expect("the schema");

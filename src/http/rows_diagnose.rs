@@ -131,6 +131,9 @@ pub struct AnswerOut {
     pub reply: String,
     /// What it is about: a stable word.
     pub topic: String,
+    /// The same for people.
+    #[serde(default)]
+    pub topic_says: String,
     /// CMC's class.
     pub class: String,
     /// How often.
@@ -152,8 +155,9 @@ pub struct AnswerOut {
 }
 
 impl AnswerOut {
-    fn of(group: &Group) -> Self {
+    fn of(group: &Group, words: &Words<'_>) -> Self {
         AnswerOut {
+            topic_says: words.topic(group.topic).to_owned(),
             reply: group.text.clone(),
             topic: group.topic.word().to_owned(),
             class: group.class.map(ErrorClass::word).unwrap_or_default().to_owned(),
@@ -211,7 +215,7 @@ impl DiagnosisOut {
             held_back: t.held_back,
             refused_rate: t.refused_rate(),
             causes: diagnosis.causes.iter().map(|cause| CauseOut::of(cause, &g.question.domain, &words)).collect(),
-            answers: groups.into_iter().take(ANSWERS_MAX).map(AnswerOut::of).collect(),
+            answers: groups.into_iter().take(ANSWERS_MAX).map(|group| AnswerOut::of(group, &words)).collect(),
         }
     }
 }

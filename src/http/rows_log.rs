@@ -3,6 +3,8 @@
 //! Always: as there, a name is a contract with other people's programs. A delivery and what came back about it name each
 //! other (R11).
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
 use crate::{
     event::{ErrorClass, Event},
     ids::RecipientKey,
-    store::{Linked, LogRow, Story},
+    store::{Linked, LogRow, Recipient, Story},
 };
 
 /// An entry that another one names.
@@ -184,12 +186,14 @@ pub struct StoryOut {
 
 impl From<&Story> for StoryOut {
     fn from(story: &Story) -> Self {
-        let address = |key: RecipientKey| {
-            story.recipients.iter().find(|r| r.key == key).map_or_else(String::new, |r| r.address.to_string())
-        };
+        // By recipient, once: there may be very many of both.
+        let recipients: HashMap<RecipientKey, &Recipient> = story.recipients.iter().map(|r| (r.key, r)).collect();
+        let places = story.places();
         let event = |n: usize, e: &Event| {
             let number = story.numbers.get(n).copied().unwrap_or(0);
-            EventOut::new(number, e, &address(e.key), &story.links(n))
+            let address = recipients.get(&e.key).map_or_else(String::new, |r| r.address.to_string());
+            let same = places.get(&e.key.index).map_or(&[][..], Vec::as_slice);
+            EventOut::new(number, e, &address, &story.links_among(n, same))
         };
         StoryOut {
             message: (&*story.message).into(),

@@ -2,7 +2,8 @@
 //!
 //! In: connections of our own front.  Out: answers of [`super::route`].
 //! Always: a request without this process's secret is refused, so that only the front names doors and peers; a panic in a
-//! route is one 500; when `tiny_http` stops accepting, it is built anew; an answer whose writer fails has no last chunk.
+//! route is one 500; probes and the operator have threads that no page can take, and no thread of a line waits for a reader
+//! ([`super::large`]); when `tiny_http` stops accepting, it is built anew; an answer whose writer fails has no last chunk.
 //! Sources: RFC 9112 §7.1.
 
 use std::{
@@ -17,13 +18,15 @@ use std::{
     time::Duration,
 };
 
-use smol::channel::{self, Receiver, Sender};
+use smol::channel::{self, Sender, TrySendError};
 
 use crate::{
     http::{
-        api, console,
+        api,
+        console::{self, place::Takes},
         exchange::{Body, Browser, Door, LATE_MAX, Method, Peer, Request, Response, path_for_log},
         front::bind_private,
+        large::{Large, is_large, too_many},
         relay::BODY_API_MAX,
         wire,
     },
@@ -32,8 +35,12 @@ use crate::{
     secret::{Secret, equal_in_constant_time},
 };
 
-/// Threads that answer pages and the operator: a page costs milliseconds, a backup one of them for its whole time.
+/// Threads that answer pages: a page costs milliseconds.
 const WORKERS: usize = 4;
+/// Threads that answer `/livez` and `/readyz`.
+const PROBE_WORKERS: usize = 2;
+/// Threads that answer the operator.
+const CONTROL_WORKERS: usize = 4;
 /// Threads that check passwords of people: a wrong one is answered late, and guessers wait among themselves only.
 const SIGN_IN_WORKERS: usize = 4;
 /// Threads that wait for the DNS on somebody's wish: a look at a domain takes up to half a minute.
@@ -41,7 +48,7 @@ const ASKING_WORKERS: usize = 4;
 /// Threads that answer the API: most of them wait for the disk, so that many calls share one sync; and a log that is read, or a
 /// hash that is computed, keeps nobody from sending. Pages have threads of their own, so that the operator is never locked out.
 pub const API_WORKERS: usize = 24;
-/// Requests that wait for a thread; the front's connection limits keep them below this in practice.
+/// Requests that wait for a thread, in each line; more are refused.
 const WAITING_MAX: usize = 512;
 /// Pause before `tiny_http` is built anew; doubled up to [`REBUILD_PAUSE_MAX`] while it fails.
 const REBUILD_PAUSE: Duration = Duration::from_millis(100);
@@ -98,34 +105,21 @@ impl Server {
             stop: Arc::default(),
             current: Arc::new(Mutex::new(Some(Arc::new(build(socket)?)))),
         };
-        let [pages, api, sign_in, asking] = [(); 4].map(|()| channel::bounded(WAITING_MAX));
-        let [sign_in_workers, asking_workers] =
-            if api_workers > 0 { [SIGN_IN_WORKERS, ASKING_WORKERS] } else { [0, 0] };
-        let lines = [
-            ("http", WORKERS, &pages.1),
-            ("api", api_workers, &api.1),
-            ("sign-in", sign_in_workers, &sign_in.1),
-            ("asking", asking_workers, &asking.1),
-        ];
-        for (name, threads, waiting) in lines {
-            for n in 0..threads {
-                let (route, metrics) = (route.clone(), metrics.clone());
-                let (waiting, upstream): (Receiver<tiny_http::Request>, _) = (waiting.clone(), server.upstream.clone());
-                thread::Builder::new().name(format!("{name}-{n}")).spawn(move || {
-                    while let Ok(request) = waiting.recv_blocking() {
+        let large = Arc::new(Large::new());
+        let mut to = Lines { waiting: Vec::new() };
+        for line in Line::ALL.into_iter().filter(|line| api_workers > 0 || *line == Line::Pages) {
+            let (sender, waiting) = channel::bounded::<Job>(WAITING_MAX);
+            to.waiting.push((line, sender));
+            for n in 0..line.workers(api_workers) {
+                let (route, metrics, waiting, large) = (route.clone(), metrics.clone(), waiting.clone(), large.clone());
+                thread::Builder::new().name(format!("{}-{n}", line.name())).spawn(move || {
+                    while let Ok(job) = waiting.recv_blocking() {
                         metrics.http_requests.one();
-                        answer(request, &route, &upstream);
+                        answer(job, &route, &large);
                     }
                 })?;
             }
         }
-        let has_api = api_workers > 0;
-        let to = Lines {
-            pages: pages.0,
-            api: has_api.then_some(api.0),
-            sign_in: has_api.then_some(sign_in.0),
-            asking: has_api.then_some(asking.0),
-        };
         let (stop, current, upstream) = (server.stop.clone(), server.current.clone(), server.upstream.clone());
         thread::Builder::new().name("http-accept".into()).spawn(move || accept(&upstream, &stop, &current, &to))?;
         Ok(server)
@@ -158,25 +152,91 @@ fn build(socket: &Path) -> io::Result<tiny_http::Server> {
     tiny_http::Server::from_listener(bind_private(socket)?, None).map_err(io::Error::other)
 }
 
-/// The requests that wait for a thread: those of one kind never wait behind the other.
+/// A request whose head was read, or what is wrong with it; its body still waits in the socket.
+struct Job {
+    raw: tiny_http::Request,
+    request: Result<Request, wire::Refusal>,
+}
+
+/// A line of requests with threads of its own: those of one line never wait behind another's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Line {
+    /// Pages.
+    Pages,
+    /// What load balancers and supervisors ask.
+    Probes,
+    /// The operator.
+    Control,
+    /// The API.
+    Api,
+    /// Passwords of people.
+    SignIn,
+    /// Who waits for others: the DNS, a web server.
+    Asking,
+}
+
+impl Line {
+    const ALL: [Line; 6] = [Line::Pages, Line::Probes, Line::Control, Line::Api, Line::SignIn, Line::Asking];
+
+    /// By the decoded path, as the router has it: no spelling of an address leads around a line.
+    fn of(request: &Request) -> Self {
+        match request.path.as_str() {
+            _ if request.door == Door::Control => Line::Control,
+            "/livez" | "/readyz" => Line::Probes,
+            path if api::has(path) => Line::Api,
+            _ => match console::takes(request) {
+                Takes::Moments => Line::Pages,
+                Takes::Hash => Line::SignIn,
+                Takes::Others => Line::Asking,
+            },
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Line::Pages => "http",
+            Line::Probes => "probes",
+            Line::Control => "control",
+            Line::Api => "api",
+            Line::SignIn => "sign-in",
+            Line::Asking => "asking",
+        }
+    }
+
+    fn workers(self, api_workers: usize) -> usize {
+        match self {
+            Line::Pages => WORKERS,
+            Line::Probes => PROBE_WORKERS,
+            Line::Control => CONTROL_WORKERS,
+            Line::Api => api_workers,
+            Line::SignIn => SIGN_IN_WORKERS,
+            Line::Asking => ASKING_WORKERS,
+        }
+    }
+}
+
+/// The requests that wait for a thread.
 struct Lines {
-    pages: Sender<tiny_http::Request>,
-    api: Option<Sender<tiny_http::Request>>,
-    sign_in: Option<Sender<tiny_http::Request>>,
-    asking: Option<Sender<tiny_http::Request>>,
+    /// The first is that of pages, and of all that has no line of its own here.
+    waiting: Vec<(Line, Sender<Job>)>,
 }
 
 impl Lines {
-    /// False: nobody takes requests any more.
-    fn put(&self, request: tiny_http::Request) -> bool {
-        let own = match request.url() {
-            url if api::has(url) => &self.api,
-            url if *request.method() == tiny_http::Method::Post && console::takes_time(url) => &self.sign_in,
-            url if *request.method() == tiny_http::Method::Post && console::waits_for_others(url) => &self.asking,
-            _ => &None,
-        };
-        let line = own.as_ref().unwrap_or(&self.pages);
-        line.send_blocking(request).is_ok()
+    /// False: nobody takes requests any more. A line that is full refuses: the others must not wait behind it.
+    fn put(&self, raw: tiny_http::Request, upstream: &Upstream) -> bool {
+        let request = read_head(&raw, upstream);
+        let line = request.as_ref().map_or(Line::Pages, Line::of);
+        let own = self.waiting.iter().find(|(l, _)| *l == line).or(self.waiting.first());
+        let Some((_, sender)) = own else { return false };
+        match sender.try_send(Job { raw, request }) {
+            Ok(()) => true,
+            Err(TrySendError::Full(job)) => {
+                let busy = Response::error(503, "too many requests wait already: try again", "");
+                send(job.raw.into_writer(), busy.with("Retry-After", "5"), false);
+                true
+            }
+            Err(TrySendError::Closed(_)) => false,
+        }
     }
 }
 
@@ -190,7 +250,7 @@ fn accept(upstream: &Upstream, stop: &AtomicBool, current: &Mutex<Option<Arc<tin
                 match server.recv() {
                     Ok(request) => {
                         pause = REBUILD_PAUSE;
-                        if !to.put(request) {
+                        if !to.put(request, upstream) {
                             return;
                         }
                     }
@@ -205,7 +265,7 @@ fn accept(upstream: &Upstream, stop: &AtomicBool, current: &Mutex<Option<Arc<tin
             for _ in 0..WAITING_MAX {
                 match server.recv_timeout(LAST_REQUESTS) {
                     Ok(Some(request)) => {
-                        if !to.put(request) {
+                        if !to.put(request, upstream) {
                             return;
                         }
                     }
@@ -231,9 +291,10 @@ fn accept(upstream: &Upstream, stop: &AtomicBool, current: &Mutex<Option<Arc<tin
     }
 }
 
-fn answer(mut raw: tiny_http::Request, route: &Route, upstream: &Upstream) {
-    let request = read(&mut raw, upstream);
+fn answer(job: Job, route: &Route, large: &Large) {
+    let Job { mut raw, request } = job;
     let head_only = matches!(raw.method(), tiny_http::Method::Head);
+    let request = request.and_then(|request| read_body(&mut raw, request));
     let response = match &request {
         Ok(request) => catch_unwind(AssertUnwindSafe(|| route(request))).unwrap_or_else(|_| {
             let path = path_for_log(&request.path);
@@ -242,7 +303,30 @@ fn answer(mut raw: tiny_http::Request, route: &Route, upstream: &Upstream) {
         }),
         Err(refusal) => Response::error(refusal.status, refusal.words, ""),
     };
-    let mut writer = raw.into_writer();
+    match request {
+        Ok(request) if !head_only && is_large(&response) => hand_over(raw, response, &request, large),
+        Ok(_) | Err(_) => send(raw.into_writer(), response, head_only),
+    }
+}
+
+/// Lets a thread of its own write an answer for which a reader may take his time.
+fn hand_over(raw: tiny_http::Request, response: Response, request: &Request, large: &Large) {
+    let Some(place) = large.place(request, &response) else {
+        return send(raw.into_writer(), too_many(request), false);
+    };
+    let writer = raw.into_writer();
+    let write = move || {
+        send(writer, response, false);
+        drop(place);
+    };
+    // Without a thread the connection ends, and the front says so.
+    if let Err(error) = thread::Builder::new().name("large".into()).spawn(write) {
+        log::error!("http=write error={error:?}");
+    }
+}
+
+/// Writes an answer.
+fn send(mut writer: Box<dyn Write + Send + 'static>, response: Response, head_only: bool) {
     let write = catch_unwind(AssertUnwindSafe(|| write_response(&mut writer, response, head_only)));
     match write {
         Ok(Ok(())) => {}
@@ -252,7 +336,7 @@ fn answer(mut raw: tiny_http::Request, route: &Route, upstream: &Upstream) {
     }
 }
 
-fn read(raw: &mut tiny_http::Request, upstream: &Upstream) -> Result<Request, wire::Refusal> {
+fn read_head(raw: &tiny_http::Request, upstream: &Upstream) -> Result<Request, wire::Refusal> {
     let refuse = |status, words| wire::Refusal { status, words };
     let header = |name: &'static str| {
         raw.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.as_str().to_owned()).unwrap_or_default()
@@ -263,26 +347,30 @@ fn read(raw: &mut tiny_http::Request, upstream: &Upstream) -> Result<Request, wi
     let stranger = refuse(500, "the front sent no door");
     let door = Door::from_word(&header("X-Hikyaku-Door")).ok_or(stranger)?;
     let peer: Peer = header("X-Hikyaku-Peer").parse().map_err(|()| stranger)?;
-    let (accept_language, content_type) = (header("Accept-Language"), header("Content-Type"));
-    let idempotency_key = header("Idempotency-Key");
-    let browser = Browser {
+    let method = Method::of(&raw.method().to_string());
+    let mut request = Request::of_target(method, raw.url(), door, peer)
+        .ok_or(refuse(400, "the path or query has a broken %-escape"))?;
+    request.is_direct = header("X-Hikyaku-Direct") == "yes";
+    request.accept_language = header("Accept-Language");
+    request.content_type = header("Content-Type");
+    request.idempotency_key = header("Idempotency-Key");
+    request.browser = Browser {
         host: header("Host"),
         cookie: header("Cookie"),
         origin: header("Origin"),
         fetch_site: header("Sec-Fetch-Site"),
         user_agent: header("User-Agent"),
+        looks_again: !header("Hikyaku-Looks-Again").is_empty(),
         is_secure: header("X-Hikyaku-Secure") == "yes",
     };
-    let method = Method::of(&raw.method().to_string());
-    let mut request = Request::of_target(method, raw.url(), door, peer)
-        .ok_or(refuse(400, "the path or query has a broken %-escape"))?;
-    request.accept_language = accept_language;
-    request.content_type = content_type;
-    request.idempotency_key = idempotency_key;
-    request.browser = browser;
-    // Read whole, before the route runs: the front has written all of it, and waits for nothing else.
+    Ok(request)
+}
+
+/// Read whole, before the route runs: the front has written all of it, and waits for nothing else.
+fn read_body(raw: &mut tiny_http::Request, mut request: Request) -> Result<Request, wire::Refusal> {
     let mut body = Vec::with_capacity(raw.body_length().unwrap_or(0).min(BODY_ROOM_MAX));
-    raw.as_reader().take(BODY_API_MAX).read_to_end(&mut body).map_err(|_| refuse(400, "the body was cut"))?;
+    let read = raw.as_reader().take(BODY_API_MAX).read_to_end(&mut body);
+    read.map_err(|_| wire::Refusal { status: 400, words: "the body was cut" })?;
     request.body = body;
     Ok(request)
 }
@@ -360,5 +448,36 @@ impl Write for Chunks<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.send()?;
         self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(method: Method, target: &str) -> Line {
+        let peer = Peer::Address([192, 0, 2, 1].into());
+        Line::of(&Request::of_target(method, target, Door::Public, peer).expect("a target"))
+    }
+
+    #[test]
+    fn no_spelling_of_a_path_leads_around_its_line() {
+        for (target, own) in [
+            ("/sign-in", Line::SignIn),
+            ("/sign%2Din?lang=ja", Line::SignIn),
+            ("/%72eset", Line::SignIn),
+            ("/set%2dup", Line::SignIn),
+            ("/domains/example.jp/check", Line::Asking),
+            ("/domains%2Fexample.jp/chec%6B", Line::Asking),
+            ("/%61pi/v2/emails/send.json", Line::Api),
+            ("/transaction%2Fv2/queue/list", Line::Api),
+            ("/webhooks/te%73t", Line::Asking),
+            ("/livez", Line::Probes),
+            ("/%72eadyz", Line::Probes),
+            ("/queue/act", Line::Pages),
+        ] {
+            assert_eq!(line(Method::Post, target), own, "{target}");
+        }
+        assert_eq!(line(Method::Get, "/sign-in"), Line::Pages, "the page of it costs nothing");
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Asking<'a> {
     pub peer: &'a Peer,
     /// It came by TLS.
     pub is_secure: bool,
+    /// Nobody passed it on.
+    pub is_direct: bool,
 }
 
 impl Connection {
@@ -102,6 +104,7 @@ fn request_head(asking: &Asking<'_>, upstream: &Upstream) -> String {
         ("X-Hikyaku-Door", asking.door.word()),
         ("X-Hikyaku-Peer", &asking.peer.to_string()),
         ("X-Hikyaku-Secure", if asking.is_secure { "yes" } else { "no" }),
+        ("X-Hikyaku-Direct", if asking.is_direct { "yes" } else { "no" }),
         ("Content-Length", &asking.body.len().to_string()),
     ];
     for (name, value) in own {

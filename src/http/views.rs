@@ -122,6 +122,16 @@ impl Views {
         block_on(self.0.put_memos(vec![MemoChange { kind: MemoKind::Views, key, value: None }]))
     }
 
+    /// Forgets all views of an account, which goes.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn forget_all(&self, account: &str) -> Result<(), StoreError> {
+        let found = self.0.memos(MemoKind::Views, &key(account, "", ""), None, VIEWS_MAX * 2)?;
+        let gone = found.into_iter().map(|(key, _)| MemoChange { kind: MemoKind::Views, key, value: None });
+        block_on(self.0.put_memos(gone.collect()))
+    }
+
     /// What forgets the views of accounts that are gone.
     fn of_others(&self, accounts: &[Account]) -> Result<Vec<MemoChange>, StoreError> {
         let (mut gone, mut after) = (Vec::new(), None::<String>);

@@ -3,7 +3,9 @@
 //! In: bytes.  Out: a checked [`Head`], a [`Refusal`] with its status and words, or decoded octets.
 //! Always: what two readers could understand differently is refused, never repaired (request smuggling): bare LF, bare
 //! CR, NUL, folded lines, two lengths, a length beside Transfer-Encoding, a blank before the colon, two Hosts.
-//! Sources: RFC 9112 §2.2, §3, §5, §6, §7.1 and §11.2; RFC 9110 §5.5.
+//! Sources: RFC 9112 §2.2, §3, §5, §6, §7.1 and §11.2; RFC 9110 §5.5; RFC 3986 §2.4 (decoded once).
+
+use crate::http::exchange::path_of;
 
 /// Octets of a request's or answer's head at most, its empty line included.
 pub const HEAD_MAX: usize = 16 * 1024;
@@ -56,6 +58,8 @@ pub struct Head {
     pub method: &'static str,
     /// The target, starting with `/`.
     pub target: String,
+    /// Its path, decoded.
+    pub path: String,
     /// HTTP/1.`minor`.
     pub minor: u8,
     /// The one Host, if any.
@@ -70,6 +74,8 @@ pub struct Head {
     pub expects_continue: bool,
     /// The addresses of X-Forwarded-For, in order; believed from configured proxies only.
     pub forwarded_for: Vec<String>,
+    /// Somebody passed it on, and says so: it has X-Forwarded-For or Forwarded.
+    pub is_forwarded: bool,
 }
 
 /// The methods that get through; others are 501.
@@ -121,9 +127,15 @@ pub fn read_head(bytes: &[u8]) -> Result<Head, Refusal> {
     if !target.starts_with('/') || !target.bytes().all(|b| b.is_ascii_graphic()) || target.contains('#') {
         return refuse(400, "the target is not a path");
     }
+    let Some(path) = path_of(target) else { return refuse(400, "the path has a broken %-escape") };
+    // As a link, "//name" is another site; and browsers take a backslash for a slash, and drop tabs (URL Standard §4.4).
+    if path.starts_with("//") || path.contains(|c: char| c == '\\' || c.is_control()) {
+        return refuse(400, "the path begins with two slashes, or has a backslash or control character");
+    }
     let mut head = Head {
         method,
         target: target.to_owned(),
+        path,
         minor,
         host: None,
         headers: Vec::with_capacity(parsed.headers.len()),
@@ -131,6 +143,7 @@ pub fn read_head(bytes: &[u8]) -> Result<Head, Refusal> {
         keep_alive: minor >= 1,
         expects_continue: false,
         forwarded_for: Vec::new(),
+        is_forwarded: false,
     };
     let mut lengths = 0;
     let mut named_by_connection: Vec<String> = Vec::new();
@@ -140,6 +153,7 @@ pub fn read_head(bytes: &[u8]) -> Result<Head, Refusal> {
             return refuse(400, "a header value is not printable ASCII");
         }
         let value = String::from_utf8_lossy(field.value).trim().to_owned();
+        head.is_forwarded |= matches!(name.as_str(), "x-forwarded-for" | "forwarded");
         match name.as_str() {
             "transfer-encoding" => {
                 return refuse(400, "Transfer-Encoding is not taken in requests: send Content-Length");
@@ -447,6 +461,14 @@ mod tests {
             ("GET /#x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /%ff HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /a%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET //evil.example/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /%2Fevil.example/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /\\evil.example/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /%5cevil.example/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /%09/evil.example/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("\x16\x03\x01\x02\x00", 400),
             ("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 501),
@@ -477,9 +499,20 @@ mod tests {
         assert_eq!((head.method, head.target.as_str(), head.content_length), ("POST", "/x?y", 3));
         assert!(!head.keep_alive && head.expects_continue);
         assert_eq!(head.forwarded_for, ["192.0.2.1", "192.0.2.2"]);
+        assert!(head.is_forwarded);
+        assert!(read("GET / HTTP/1.0\r\nForwarded: for=a\r\n\r\n").expect("well-formed").is_forwarded);
         let old = read("GET / HTTP/1.0\r\n\r\n").expect("no Host is needed");
-        assert!(!old.keep_alive);
+        assert!(!old.keep_alive && !old.is_forwarded);
         assert!(read("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").expect("well-formed").keep_alive);
+    }
+
+    #[test]
+    fn a_path_is_decoded_once_and_the_log_learns_no_secret_by_another_spelling() {
+        let path = |target: &str| read(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).expect("well-formed").path;
+        assert_eq!([path("/sign%2Din?a=%2F"), path("/a%2525b")], ["/sign-in", "/a%25b"]);
+        for target in ["/owner/TOKEN", "/%6Fwner/TOKEN", "/owner%2FTOKEN"] {
+            assert_eq!(crate::http::exchange::path_for_log(&path(target)), "/owner/…", "{target}");
+        }
     }
 
     #[test]

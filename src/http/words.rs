@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+pub use crate::language::number;
 use crate::{
     clock::Timestamp,
     http::exchange::Request,
@@ -56,6 +57,17 @@ impl Lang {
     /// The same as whoever knows no page has it.
     pub fn language(self) -> Language {
         Language::of_code(self.code())
+    }
+
+    /// Words with how many they are about.
+    pub fn in_brackets(self, words: &str, n: u64) -> String {
+        let n = number(n);
+        if self.japanese { format!("{words}（{n}）") } else { format!("{words} ({n})") }
+    }
+
+    /// What stands between a name and its value.
+    pub fn colon(self) -> &'static str {
+        self.say(": ", "：")
     }
 
     /// Its code, for `lang=`.
@@ -112,38 +124,10 @@ impl Lang {
             "failed" => self.say("failed", "失敗"),
             "dropped" => self.say("dropped", "破棄"),
             "bounced" => self.say("bounced", "不達通知"),
-            "complained" => self.say("complained", "苦情"),
+            "complained" => self.say("complained", "迷惑メール申告"),
             "waiting" => self.say("waiting", "待機中"),
             "held" => self.say("held", "保留"),
             "scheduled" => self.say("scheduled", "配信予約"),
-            other => other,
-        }
-    }
-
-    /// What a fact is about.
-    pub fn topic(self, topic: &'static str) -> &'static str {
-        match topic {
-            "policy" => self.say("policy", "受付ポリシー"),
-            "suppression" => self.say("suppression", "配信停止"),
-            "rewriting" => self.say("rewriting", "書き換え"),
-            "class" => self.say("class", "優先度"),
-            "route" => self.say("route", "経路"),
-            "site" => self.say("site", "配信先"),
-            "mx" => self.say("MX", "MX"),
-            "tls" => self.say("TLS", "TLS"),
-            "rule" => self.say("rule", "配信速度"),
-            "source" => self.say("source", "送信元"),
-            "pause" => self.say("pause", "一時停止"),
-            "now" => self.say("now", "現在"),
-            "dkim" => self.say("DKIM", "DKIM"),
-            "return path" => self.say("return path", "返送先アドレス"),
-            "trouble" => self.say("trouble", "障害"),
-            "next try" => self.say("next try", "次回の試行"),
-            "error" => self.say("errors", "エラー"),
-            "exempt" => self.say("exempt", "停止対象外"),
-            "held" => self.say("held", "保留中のエラー"),
-            "unsubscribed" => self.say("unsubscribed", "配信解除"),
-            "user" => self.say("user", "ユーザー"),
             other => other,
         }
     }
@@ -177,19 +161,6 @@ pub fn size(octets: u64) -> String {
         unit += 1;
     }
     if value < 100.0 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
-}
-
-/// A number with its thousands apart: `12,345`.
-pub fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// The first characters of a text, with an ellipsis when some are left out.

@@ -11,6 +11,7 @@ pub mod listener;
 pub mod notices;
 pub mod policy;
 pub mod proxy;
+mod sandboxed;
 mod session;
 pub mod sink;
 pub mod spam;

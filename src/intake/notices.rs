@@ -9,6 +9,7 @@ use crate::{
     account::reset_mail::Letters,
     bounce::notice::{self, Notice},
     budget::Budget,
+    event::Class,
     ids::CONSOLE_USER,
     mail::header,
     smtp::{
@@ -95,8 +96,9 @@ impl Letters for NoticeDoor {
         let never = Notify { given: true, ..Notify::default() };
         let recipient = EnvelopeRecipient { address: to, params: RcptParams { notify: never, orcpt: None } };
         let envelope = Envelope { sender: None, params, recipients: vec![recipient] };
-        // Its user tells the rest that its content is for its recipient alone.
         let ours = Incoming::ours(id, envelope, body, facts, Origin::Notice);
-        self.door.store(Incoming { user: CONSOLE_USER.to_owned(), ..ours }).await.map(drop)
+        // Its user tells the rest that its content is for its recipient alone. A person waits for it, behind no campaign.
+        let incoming = Incoming { user: CONSOLE_USER.to_owned(), user_class: Some(Class::High), ..ours };
+        self.door.store(incoming).await.map(drop)
     }
 }

@@ -13,14 +13,16 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, ForwardSide, InForce},
     deliver::rules::lane_of,
-    event::{Class, ErrorClass},
+    event::Class,
     ids::{MessageId, RecipientKey},
     intake::{
         forwarding,
         policy::{self, ClassHints},
+        sandboxed,
     },
     mail::{header::Facts, trace::HOPS_MAX, watched::Watched},
     metrics::Metrics,
+    sandbox::Sandbox,
     schedule::task::Handle,
     smtp::{
         address::Mailbox,
@@ -28,8 +30,8 @@ use crate::{
         reply::Reply,
     },
     store::{
-        BEHIND_MAX, Blocked, BodyIn, Lane, LargeBody, MemoChange, Message, Origin, Receipt, Sandboxed, Store,
-        StoreError, Submission,
+        BEHIND_MAX, Blocked, BodyIn, Lane, LargeBody, MemoChange, Message, Origin, Receipt, Store, StoreError,
+        Submission,
     },
     suppress::lookup,
     unsubscribe::filters,
@@ -44,6 +46,7 @@ pub struct Door {
     metrics: Arc<Metrics>,
     config: InForce,
     keys: KeyRing,
+    sandbox: Arc<Sandbox>,
 }
 
 /// A message that asks to come in.
@@ -61,7 +64,7 @@ pub struct Incoming {
     pub watched: Watched,
     /// The API user that sent it; empty: none.
     pub user: String,
-    /// The class of that user.
+    /// The class of that user; of our own mail its class, `None` is normal.
     pub user_class: Option<Class>,
     /// From where.
     pub source_ip: Option<IpAddr>,
@@ -69,7 +72,7 @@ pub struct Incoming {
     pub origin: Origin,
     /// Owed notices that this message settles.
     pub settles: Vec<RecipientKey>,
-    /// The API user is in the sandbox: its mail is taken, logged and never delivered.
+    /// The API user is in the sandbox: its mail is taken, logged, kept to be looked at, and never delivered.
     pub sandbox: bool,
     /// Memos that are written with it or not at all.
     pub memos: Vec<MemoChange>,
@@ -96,7 +99,8 @@ impl Incoming {
 }
 
 impl Door {
-    /// A door to this store and scheduler; return addresses are made with these keys.
+    /// A door to this store and scheduler; return addresses are made with these keys, and mail of API users in the sandbox is
+    /// copied there.
     pub fn new(
         store: Store,
         scheduler: Handle,
@@ -104,8 +108,9 @@ impl Door {
         metrics: Arc<Metrics>,
         config: InForce,
         keys: KeyRing,
+        sandbox: Arc<Sandbox>,
     ) -> Self {
-        Door { store, scheduler, clock, metrics, config, keys }
+        Door { store, scheduler, clock, metrics, config, keys, sandbox }
     }
 
     /// An id for a message that begins to arrive.
@@ -162,6 +167,7 @@ impl Door {
         }
         submission.blocked = self.blocked(&submission).await;
         let blocked = submission.blocked.len() as u64;
+        let copy = sandboxed::copy(&self.sandbox, &self.store, &submission).await;
         let receipt = self.store.submit(submission).await?;
         let message = &receipt.loaded().message;
         self.metrics.messages_accepted.one();
@@ -170,6 +176,9 @@ impl Door {
         self.metrics.blocked.add(blocked);
         log_queued(message);
         self.scheduler.fresh(&receipt);
+        if let Some(copy) = copy {
+            copy.show().await;
+        }
         Ok(receipt)
     }
 
@@ -247,11 +256,12 @@ fn log_queued(message: &Message) {
 }
 
 fn submission(config: &Config, incoming: Incoming, now: Timestamp) -> Submission {
-    let sandboxed = if incoming.sandbox { sandboxed(&incoming.envelope) } else { Vec::new() };
+    let sandboxed = if incoming.sandbox { sandboxed::ends(&incoming.envelope) } else { Vec::new() };
     let params = &incoming.envelope.params;
     let class = match incoming.origin {
-        // Notices of failed high mail must not crowd out high mail, and nobody should wait for those of low mail.
-        Origin::Notice | Origin::Forward => Class::Normal,
+        // Notices of failed high mail must not crowd out high mail, and nobody should wait for those of low mail. Mail of our own
+        // that somebody waits for, or nobody, says so.
+        Origin::Notice | Origin::Forward => incoming.user_class.unwrap_or(Class::Normal),
         Origin::Smtp | Origin::Api => class_of(config, &incoming),
     };
     let release_at = params.hold.map(|hold| hold.release_at(now)).filter(|at| *at > now);
@@ -286,36 +296,6 @@ fn submission(config: &Config, incoming: Incoming, now: Timestamp) -> Submission
     }
 }
 
-/// What the sandbox answers: success, but for the simulator's local parts `bounce`, `defer` and `blocked`, in any case and with
-/// any `+suffix`, which fail as such addresses do in the end.
-fn sandboxed(envelope: &Envelope) -> Vec<Sandboxed> {
-    let answer = |address: &Mailbox| {
-        let word = address.local().trim_matches('"').split('+').next().unwrap_or_default();
-        match word.to_ascii_lowercase().as_str() {
-            "bounce" => (
-                Some(ErrorClass::UnknownUser),
-                format!("550 5.1.1 <{address}>: no such user (simulated by the sandbox)"),
-            ),
-            "defer" => (
-                Some(ErrorClass::ResendTimeout),
-                format!("450 4.2.1 <{address}>: deferred until it expired (simulated by the sandbox)"),
-            ),
-            "blocked" => (
-                Some(ErrorClass::Blocked),
-                "suppressed because of earlier errors (simulated by the sandbox)".to_owned(),
-            ),
-            _ => (None, "250 2.0.0 taken by the sandbox of this API user: not delivered".to_owned()),
-        }
-    };
-    let recipients = envelope.recipients.iter().enumerate();
-    recipients
-        .map(|(index, r)| {
-            let (class, reply) = answer(&r.address);
-            Sandboxed { index: u32::try_from(index).unwrap_or(u32::MAX), class, reply }
-        })
-        .collect()
-}
-
 fn class_of(config: &Config, incoming: &Incoming) -> Class {
     let hints = ClassHints {
         header: incoming.facts.class,
@@ -339,5 +319,35 @@ pub(super) fn refusal(error: &StoreError) -> Reply {
         | StoreError::Newer(_)
         | StoreError::Refused(_)
         | StoreError::Read { .. } => Reply::storage_trouble(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        budget::Budget,
+        smtp::params::{EnvelopeRecipient, MailParams, RcptParams},
+    };
+
+    #[test]
+    fn mail_of_our_own_has_the_class_that_it_names_and_is_normal_without() {
+        let budget = Budget::new(1000);
+        for (named, class) in [(None, Class::Normal), (Some(Class::High), Class::High), (Some(Class::Low), Class::Low)]
+        {
+            let recipient =
+                EnvelopeRecipient { address: Mailbox::parse("a@b.example").unwrap(), params: RcptParams::default() };
+            let envelope = Envelope { sender: None, params: MailParams::default(), recipients: vec![recipient] };
+            let id = "0000000000001".parse().unwrap();
+            for origin in [Origin::Notice, Origin::Forward] {
+                let lease = budget.take(1).unwrap();
+                let body = BodyIn::Ram { bytes: Bytes::new(), lease };
+                let ours = Incoming::ours(id, envelope.clone(), body, Facts::default(), origin);
+                let incoming = Incoming { user_class: named, ..ours };
+                assert_eq!(submission(&Config::default(), incoming, Timestamp::ZERO).class, class, "{named:?}");
+            }
+        }
     }
 }

@@ -96,10 +96,15 @@ pub(super) fn all(db: &redb::Database) -> Result<Vec<Account>, StoreError> {
     Ok(out)
 }
 
-/// Version of the rows: 1 ended behind its class and four rights.
-const ACCOUNT_VERSION: u8 = 2;
+/// Version of the rows: 1 ended behind its class and four rights, 2 before the recovery codes, 3 before the links
+/// that were mailed before the last one.
+const ACCOUNT_VERSION: u8 = 4;
 /// Networks or senders of one account at most, when a row is read.
 const LIST_MAX: u64 = 10_000;
+/// Links of one account at most, when a row is read.
+const RESETS_MAX: u64 = 100;
+/// Recovery codes of one account at most, when a row is read.
+const RECOVERY_MAX: u64 = 100;
 
 fn write_row(a: &Account) -> Vec<u8> {
     let (r, p) = (&a.rights, &a.person);
@@ -127,8 +132,17 @@ fn write_row(a: &Account) -> Vec<u8> {
     pen.maybe_number(p.locked_at.map(Timestamp::as_millis));
     write_secret(&mut pen, p.totp.as_ref());
     pen.number(p.totp_step);
-    write_secret(&mut pen, p.reset.as_ref().map(|(token, _)| token));
-    pen.number(p.reset.as_ref().map_or(0, |(_, until)| until.as_millis()));
+    let (newest, older) = p.resets.split_last().unzip();
+    write_secret(&mut pen, newest.map(|(token, _)| token));
+    pen.number(newest.map_or(0, |(_, until)| until.as_millis()));
+    pen.number(p.recovery.len() as u64);
+    p.recovery.iter().for_each(|digest| write_secret(&mut pen, Some(digest)));
+    let older = older.unwrap_or_default();
+    pen.number(older.len() as u64);
+    for (token, until) in older {
+        write_secret(&mut pen, Some(token));
+        pen.number(until.as_millis());
+    }
     pen.done()
 }
 
@@ -202,7 +216,28 @@ pub(super) fn read_row(name: &str, row: &[u8]) -> Result<Account, RowError> {
         person.totp_step = eye.number()?;
         let token = read_secret(&mut eye)?;
         let until = Timestamp::from_millis(eye.number()?);
-        person.reset = token.map(|token| (token, until));
+        person.resets.extend(token.map(|token| (token, until)));
+    }
+    if version > 2 {
+        let count = eye.number()?;
+        if count > RECOVERY_MAX {
+            return Err(RowError::Nonsense);
+        }
+        for _ in 0..count {
+            person.recovery.extend(read_secret(&mut eye)?);
+        }
+    }
+    if version > 3 {
+        let count = eye.number()?;
+        if count > RESETS_MAX {
+            return Err(RowError::Nonsense);
+        }
+        let newest = person.resets.pop();
+        for _ in 0..count {
+            let (token, until) = (read_secret(&mut eye)?, Timestamp::from_millis(eye.number()?));
+            person.resets.extend(token.map(|token| (token, until)));
+        }
+        person.resets.extend(newest);
     }
     Ok(Account { name: name.to_owned(), kind, hash, created_at, password_set_at, rights, person })
 }
@@ -225,11 +260,38 @@ mod tests {
                 },
                 person: Person {
                     display_name: "Hanako".into(), language: "ja".into(), failed_logins: 3, locked_at: expires.map(Timestamp::from_millis),
-                    totp: secret.map(|s| Secret::new(s.to_vec())), totp_step: times.0, reset: secret.map(|s| (Secret::new(s.to_vec()), Timestamp::from_millis(times.1))),
+                    totp: secret.map(|s| Secret::new(s.to_vec())), totp_step: times.0,
+                    recovery: secret.map_or_else(Vec::new, |s| vec![Secret::new(s.to_vec()), Secret::new(vec![7; 32])]), resets: secret.map_or_else(Vec::new, |s| [times.1, times.0, 7].map(|at| (Secret::new(s.to_vec()), Timestamp::from_millis(at))).into()),
                 },
             };
             prop_assert_eq!(read_row("app", &write_row(&account)).unwrap(), account);
         }
+    }
+
+    #[test]
+    fn rows_of_versions_2_and_3_are_read_and_nonsense_is_told() {
+        let person = Person { totp: Some(Secret::new(vec![1; 20])), totp_step: 9, ..Person::default() };
+        let account = Account {
+            name: "hana@example.jp".into(),
+            kind: AccountKind::Console,
+            hash: Secret::new("hash".into()),
+            created_at: Timestamp::from_millis(5),
+            password_set_at: Timestamp::from_millis(6),
+            rights: Rights { view: true, ..Rights::default() },
+            person,
+        };
+        let mut row = write_row(&account);
+        // Version 3 ended where version 4 counts older links, version 2 where version 3 counts its codes.
+        for version in [3, 2] {
+            assert_eq!(row.pop(), Some(0));
+            row[0] = version;
+            assert_eq!(read_row("hana@example.jp", &row).unwrap(), account);
+        }
+        row[0] = ACCOUNT_VERSION;
+        row.push(101);
+        assert!(matches!(read_row("hana@example.jp", &row), Err(RowError::Nonsense)));
+        row[0] = ACCOUNT_VERSION + 1;
+        assert!(read_row("hana@example.jp", &row).is_err());
     }
 
     #[test]

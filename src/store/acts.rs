@@ -41,8 +41,11 @@ impl QueueAct {
             ("wait", f.wait.map_or("", WaitReason::word)),
             ("reply", &f.reply),
         ];
-        let named: Vec<String> =
-            parts.iter().filter(|(_, v)| !v.is_empty()).map(|(name, v)| format!("{name}={v}")).collect();
+        let named: Vec<String> = parts
+            .iter()
+            .filter(|(_, v)| !v.is_empty())
+            .map(|(name, v)| format!("{name}={}", AuditEntry::typed(v)))
+            .collect();
         AuditEntry {
             at,
             who: self.operator.clone(),

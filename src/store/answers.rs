@@ -1,6 +1,6 @@
 //! What people and programs ask of the store, and what they hear: pages of the queue and the logs, sums, accounts.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
@@ -196,21 +196,36 @@ impl Story {
         self.numbers.retain(|_| of_numbers.next().unwrap_or(false));
     }
 
+    /// The places of each recipient's events, in their order: one pass, where many are asked about.
+    pub fn places(&self) -> HashMap<u32, Vec<usize>> {
+        let mut places: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (place, event) in self.events.iter().enumerate() {
+            places.entry(event.key.index).or_default().push(place);
+        }
+        places
+    }
+
     /// What the event at this place is about, or what came back about it (R11), as [`LogRow::links`].
     pub fn links(&self, place: usize) -> Vec<Linked> {
         let Some(event) = self.events.get(place) else { return Vec::new() };
+        let same = (0..self.events.len()).filter(|n| self.events[*n].key == event.key).collect::<Vec<_>>();
+        self.links_among(place, &same)
+    }
+
+    /// The same, where the places of its recipient's events are known.
+    pub fn links_among(&self, place: usize, same: &[usize]) -> Vec<Linked> {
+        let (Some(event), Ok(at)) = (self.events.get(place), same.binary_search(&place)) else { return Vec::new() };
         let linked =
             |n: usize| Linked { number: self.numbers.get(n).copied().unwrap_or(0), event: self.events[n].clone() };
-        let same = |n: &usize| self.events[*n].key == event.key;
+        let is_return = |n: &usize| self.events[*n].kind.is_return();
         if event.kind.is_return() {
-            let before = (0..place).rev().filter(same).find(|n| !self.events[*n].kind.is_return());
+            let before = same[..at].iter().copied().rev().find(|n| !is_return(n));
             return before.map(linked).into_iter().collect();
         }
         if event.kind == EventKind::Queued {
             return Vec::new();
         }
-        let behind = (place + 1..self.events.len()).filter(same);
-        behind.take_while(|n| self.events[*n].kind.is_return()).map(linked).collect()
+        same[at + 1..].iter().copied().take_while(is_return).map(linked).collect()
     }
 }
 
@@ -229,6 +244,18 @@ pub struct AuditEntry {
     pub object: String,
     /// The difference or result, secrets hidden.
     pub detail: String,
+}
+
+impl AuditEntry {
+    /// A value that somebody typed, as `object` and `detail` have it: as it is, and in quotes with its signs escaped where it could
+    /// be read as more than one value, or as something that was not done.
+    pub fn typed(text: &str) -> String {
+        // Blanks and signs part values from each other; what `Debug` escapes is not seen, or reorders what is.
+        let is_odd = |c: char| {
+            c.is_whitespace() || matches!(c, '=' | ';' | '→' | '"' | '\\' | '“' | '”') || c.escape_debug().len() > 1
+        };
+        if text.contains(is_odd) { format!("{text:?}") } else { text.to_owned() }
+    }
 }
 
 /// A question to the operation log. Empty fields match all.
@@ -440,8 +467,10 @@ pub struct Person {
     pub totp: Option<Secret<Vec<u8>>>,
     /// The last time step whose code was used: a code counts once.
     pub totp_step: u64,
-    /// The link to set a password anew that was mailed last: SHA-256 of its token, and until when it counts.
-    pub reset: Option<(Secret<Vec<u8>>, Timestamp)>,
+    /// Digests of the recovery codes that are left: each stands once for a code of the second factor.
+    pub recovery: Vec<Secret<Vec<u8>>>,
+    /// The links to set a password anew that were mailed last, the newest last: SHA-256 of the token, and until when it counts.
+    pub resets: Vec<(Secret<Vec<u8>>, Timestamp)>,
 }
 
 /// A stored account.
@@ -504,4 +533,27 @@ pub struct VerifyReport {
     pub audit_head: (u64, String),
     /// What is wrong, one line each; empty: nothing.
     pub damage: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_typed_is_one_value_of_the_operation_log() {
+        for (text, told) in [
+            ("花子", "花子"),
+            ("gmail.example", "gmail.example"),
+            ("a+b@example.jp", "a+b@example.jp"),
+            ("10.0.0.0/8,192.0.2.0/24", "10.0.0.0/8,192.0.2.0/24"),
+            ("Hanako Yamada", "\"Hanako Yamada\""),
+            ("Boss; role user → group-administrator", "\"Boss; role user → group-administrator\""),
+            ("a destination=b", "\"a destination=b\""),
+            ("a\"; b \"", "\"a\\\"; b \\\"\""),
+            ("a\u{202e}b", "\"a\\u{202e}b\""),
+            ("a\nb", "\"a\\nb\""),
+        ] {
+            assert_eq!(AuditEntry::typed(text), told, "{text:?}");
+        }
+    }
 }

@@ -66,7 +66,7 @@ impl Store {
 
     /// Every lane with its count and earliest due time, largest first.
     pub fn lanes(&self, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
-        queue::lanes(&self.0.db, limit)
+        queue::lanes(&self.0.db, &self.0.shared.largest, &self.0.clock, limit)
     }
 
     /// One page of the delivery or error log, newest first.
@@ -77,6 +77,12 @@ impl Store {
     /// Everything known of one message: its row, recipients and events, oldest event first.
     pub fn message_story(&self, id: MessageId) -> Result<Option<Story>, StoreError> {
         self.log()?.story(id)
+    }
+
+    /// One message at a glance: counts of all its recipients, some of them, a page of what happened. `None`: there is none, or
+    /// nothing of it may be told any more.
+    pub fn message_glance(&self, id: MessageId, ask: &GlanceAsk) -> Result<Option<Glance>, StoreError> {
+        self.log()?.glance(&self.0.db, id, ask)
     }
 
     /// Messages that hold a text anywhere: in an address, the subject, the Message-ID, the X-Api-Data; in any case, newest first.

@@ -140,6 +140,8 @@ pub(super) struct After {
     pub unlink_bodies: Vec<MessageId>,
     /// Segments in which nothing lives.
     pub unlink_segments: Vec<u64>,
+    /// Lanes that changed, with how many wait there now.
+    pub lanes: Vec<(Arc<str>, u64)>,
 }
 
 /// One transaction's work.
@@ -480,6 +482,7 @@ impl<'t, 'w> Work<'t, 'w> {
             for class in 0..lane.counts.len() {
                 lane.counts[class] = (lane.counts[class] + work.added[class]).saturating_sub(work.removed[class]);
             }
+            self.after.lanes.push((name.clone(), lane.counts.iter().sum()));
             if lane.counts.iter().all(|n| *n == 0) {
                 if let Some(earliest) = was {
                     self.t.lanes.remove(name.as_bytes()).fatal()?;

@@ -33,6 +33,8 @@ const MAIL_STEPS: usize = 4;
 const NUMBER_AHEAD: std::time::Duration = std::time::Duration::from_secs(3600);
 /// Messages that a Message-ID may name before the rest is left out: the identifier is meant to be unique.
 pub(super) const SAME_MESSAGE_ID_MAX: usize = 1000;
+/// Recipients up to which a later page follows each one's events to where it begins.
+pub(super) const FOLLOWED_MAX: usize = 1_000;
 /// Recipients whose events a search by Message-ID merges: some megabytes. The rest is left out.
 const MERGED_MAX: usize = 250_000;
 
@@ -45,7 +47,7 @@ pub(super) struct LogReader {
     pub(super) mail: MailReader,
     pub(super) now: Timestamp,
     pub(super) periods: RetentionPeriods,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 /// A query, lowered and bounded.
@@ -63,6 +65,8 @@ struct Wanted<'q> {
     end: u64,
     rows_max: usize,
     scan_max: usize,
+    /// Events of these messages alone; empty: of all.
+    only: Vec<u64>,
     /// When a scan ends with what it has.
     patience: Patience,
 }
@@ -158,17 +162,18 @@ impl LogReader {
             end: end.min(cursor),
             rows_max: page.rows_max.max(1),
             scan_max: page.scan_max.max(1),
+            only: Vec::new(),
             patience: Patience::of(&self.clock, page),
         };
         if wanted.first >= wanted.end {
             return Ok(LogPage::default());
         }
         if let Some(id) = query.message {
-            return self.merge(&wanted, vec![id.as_u64()]);
+            return self.merge(wanted, vec![id.as_u64()]);
         }
         if query.exact && !wanted.message_id.is_empty() {
             let ids = IndexNumbers::newest(&self.by_message_id, &wanted.message_id, SAME_MESSAGE_ID_MAX)?;
-            return self.merge(&wanted, ids);
+            return self.merge(wanted, ids);
         }
         if query.exact && !wanted.recipient.is_empty() {
             let numbers = IndexNumbers::new(&self.by_recipient, &wanted.recipient, wanted.first..wanted.end)?;
@@ -219,11 +224,19 @@ impl LogReader {
 
     /// The events of whole messages, newest first: each recipient's last one is known, and names the one before it, so that
     /// no more of them are read than the page shows, whatever the messages hold.
-    fn merge(&mut self, wanted: &Wanted<'_>, messages: Vec<u64>) -> Result<LogPage, StoreError> {
+    ///
+    /// A later page of very many recipients is found in the log itself: to follow each of them to where the page begins would
+    /// cost more with each page.
+    fn merge(&mut self, mut wanted: Wanted<'_>, messages: Vec<u64>) -> Result<LogPage, StoreError> {
         let mut last = Vec::new();
-        for id in messages {
-            self.mail.last_events(MessageId::from_u64(id), MERGED_MAX, &mut last)?;
+        for id in &messages {
+            self.mail.last_events(MessageId::from_u64(*id), MERGED_MAX, &mut last)?;
         }
+        if last.len() > FOLLOWED_MAX && wanted.end < u64::MAX {
+            wanted.only = messages;
+            return self.scan(&wanted);
+        }
+        let wanted = &wanted;
         let mut next = BinaryHeap::from(last);
         let mut out = LogPage::default();
         let mut effort = Effort::default();
@@ -270,7 +283,7 @@ impl LogReader {
     ) -> Result<Option<LogRow>, StoreError> {
         let bad = |e| bad_row(format_args!("event {number}"), e);
         let head = EventHead::read(row).map_err(bad)?;
-        if !wanted.takes_kind(head.kind) {
+        if !wanted.takes_kind(head.kind) || !(wanted.only.is_empty() || wanted.only.contains(&head.message.as_u64())) {
             return Ok(None);
         }
         effort.steps += MAIL_STEPS;

@@ -29,9 +29,11 @@ pub mod disk;
 mod events;
 mod fault;
 mod follow;
+mod glance;
 mod head;
 mod inbox;
 mod indexes;
+mod largest;
 mod lead_slot;
 mod leads;
 mod memo_types;
@@ -111,6 +113,7 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.shared.largest.stop();
         self.inbox.close();
         writer::join(&self.thread);
     }
@@ -374,6 +377,14 @@ impl Store {
     /// `Damaged`; `Read` when the database could not be asked.
     pub fn open_body(&self, message: &Message) -> Result<BodyReader, StoreError> {
         messages::open_body(&self.0.db, &self.0.segments, message)
+    }
+
+    /// Opens a large body that is about to be submitted: no row names it yet. Blocking.
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub fn open_file_body(&self, id: MessageId, len: u64) -> Result<BodyReader, StoreError> {
+        messages::try_open(&self.0.segments, id, BodyPlace::File, len)
     }
 
     // ---- the scheduler's questions (blocking, bounded by `limit`) ----

@@ -16,6 +16,7 @@ use super::{
     disk::{Ballast, Disk, RealDisk},
     fault::{Fatal, Reading, bad_row},
     inbox::{COMPANY_WAIT, Inbox},
+    largest::{LOOKED_AT_MAX, lanes_len},
     memos, migrate, redo,
     retention::Housework,
     rows::{self, MessageHead},
@@ -111,6 +112,9 @@ pub(super) fn open(options: StoreOptions, to: Option<Archive>, tuning: Tuning) -
     shared.archive = archive;
     let shared = Arc::new(shared);
     shared.look_at_disk(&segments);
+    if !tuning.jobs_inline && lanes_len(&db)? > LOOKED_AT_MAX {
+        shared.largest.begin(&db, &clock);
+    }
     let inbox = Arc::new(Inbox::new(tuning.company_wait));
     let writer = Writer {
         db: db.clone(),

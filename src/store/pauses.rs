@@ -66,7 +66,7 @@ pub(super) fn put(work: &mut Work<'_, '_>, pause: Pause, from: String) -> Result
     let detail = if pause.reason.is_empty() {
         format!("until={until}")
     } else {
-        format!("until={until} reason=\"{}\"", pause.reason)
+        format!("until={until} reason={:?}", pause.reason)
     };
     let act = "queue.pause".to_owned();
     audit::write(work, &AuditEntry { at: now, who: pause.operator, from, act, object: destination, detail })

@@ -12,6 +12,7 @@ use super::{
     asking::Patience,
     batch::{Unclean, is_held},
     fault::{Reading, bad_row},
+    largest::{KEPT, LOOKED_AT_MAX, Largest, lanes_len},
     messages::MailReader,
     rows, sums,
     tables::{self, DueKey, due_key, due_prefix, due_user_prefix, lane_due_key, read_due_key, read_lane_due_key},
@@ -21,7 +22,7 @@ use super::{
     },
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     event::Class,
     ids::{MessageId, RecipientKey, UserKey, hex},
 };
@@ -80,8 +81,32 @@ pub(super) fn next_due(db: &Database, after: Timestamp) -> Result<Option<Timesta
     Ok(due.filter(|due| *due != u64::MAX).map(Timestamp::from_millis))
 }
 
-/// Every lane, largest first.
-pub(super) fn lanes(db: &Database, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
+/// Every lane, largest first: where there are very many, those that are known to be the largest.
+pub(super) fn lanes(
+    db: &Arc<Database>,
+    largest: &Arc<Largest>,
+    clock: &Clock,
+    limit: usize,
+) -> Result<Vec<LaneRow>, StoreError> {
+    if limit > KEPT / 2 || lanes_len(db)? <= LOOKED_AT_MAX {
+        return all_lanes(db, limit);
+    }
+    // Their counts are read anew: a few more, where some have shrunk.
+    let names = largest.names(db, clock, 2 * limit);
+    let table = db.begin_read().reading()?.open_table(tables::LANES).reading()?;
+    let mut out = Vec::with_capacity(names.len());
+    for name in names {
+        if let Some(row) = table.get(name.as_bytes()).reading()? {
+            out.push(lane_row(&name, row.value())?);
+        }
+    }
+    out.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.lane.cmp(&b.lane)));
+    out.truncate(limit);
+    Ok(out)
+}
+
+/// The same by a look at all of them.
+fn all_lanes(db: &Database, limit: usize) -> Result<Vec<LaneRow>, StoreError> {
     let txn = db.begin_read().reading()?;
     let table = txn.open_table(tables::LANES).reading()?;
     // A heap of the `limit` largest: memory does not grow with the number of lanes, and of most only the numbers are read.
@@ -223,7 +248,7 @@ pub(super) fn page(
     let lowered = Lowered::of(filter);
     let mut mail = MailReader::new(db, unclean)?;
     match filter.message {
-        Some(id) => page_of_message(&mut mail, id, &lowered, page),
+        Some(id) => page_of_message(&mut mail, id, &lowered, page, patience),
         None => page_of_queue(db, &mut mail, &lowered, page, patience),
     }
 }
@@ -233,12 +258,18 @@ fn page_of_message(
     id: MessageId,
     lowered: &Lowered<'_>,
     page: &Page,
+    patience: &Patience,
 ) -> Result<QueuePage, StoreError> {
     let from = page.cursor.as_deref().and_then(|c| c.parse::<u32>().ok()).unwrap_or(0);
     let mut out = QueuePage::default();
     let Some(message) = mail.message(id)? else { return Ok(out) };
-    for index in from..message.recipients {
-        if out.rows.len() >= page.rows_max {
+    // One that is named is the only one that is looked at.
+    let (from, end) = match lowered.filter.index {
+        Some(index) => (from.max(index), index.saturating_add(1).min(message.recipients)),
+        None => (from, message.recipients),
+    };
+    for (looked, index) in (from..end).enumerate() {
+        if out.rows.len() >= page.rows_max || patience.is_over(looked) {
             out.next = Some(index.to_string());
             break;
         }
@@ -336,7 +367,7 @@ pub(super) fn count(
     let lowered = Lowered::of(filter);
     let mut mail = MailReader::new(db, unclean)?;
     if let Some(id) = filter.message {
-        let found = page_of_message(&mut mail, id, &lowered, page)?;
+        let found = page_of_message(&mut mail, id, &lowered, page, patience)?;
         return Ok(QueueCount { recipients: found.rows.len() as u64, is_whole: found.next.is_none() });
     }
     let txn = db.begin_read().reading()?;

@@ -62,6 +62,25 @@ pub(super) fn last_event_of(row: &[u8]) -> u64 {
     row.get(LAST_EVENT).and_then(|octets| octets.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
+/// `last_event` of a written row and its state: its first octets.
+pub(super) fn standing_of(row: &[u8]) -> Result<(u64, RecipientState), RowError> {
+    let (_, mut eye) = Eye::open(row, VERSION)?;
+    let last_event = u64::from_le_bytes(eye.array()?);
+    Ok((last_event, read_state(&mut eye)?))
+}
+
+fn read_state(eye: &mut Eye<'_>) -> Result<RecipientState, RowError> {
+    let tag = eye.byte()?;
+    match tag & 15 {
+        0 => {
+            let wait = wait_of(tag >> 4)?;
+            Ok(RecipientState::Waiting { due: Timestamp::from_millis(u64::from_le_bytes(eye.array()?)), wait })
+        }
+        1 => Ok(RecipientState::Final(kind_of(tag >> 4)?)),
+        _ => Err(RowError::Nonsense),
+    }
+}
+
 /// A recipient row.
 pub(super) fn write_recipient(r: &RecipientRow) -> Vec<u8> {
     let s = &r.shown;
@@ -96,15 +115,7 @@ pub(super) fn write_recipient(r: &RecipientRow) -> Vec<u8> {
 pub(super) fn read_recipient(key: RecipientKey, row: &[u8]) -> Result<RecipientRow, RowError> {
     let (_, mut eye) = Eye::open(row, VERSION)?;
     let last_event = u64::from_le_bytes(eye.array()?);
-    let tag = eye.byte()?;
-    let state = match tag & 15 {
-        0 => {
-            let wait = wait_of(tag >> 4)?;
-            RecipientState::Waiting { due: Timestamp::from_millis(u64::from_le_bytes(eye.array()?)), wait }
-        }
-        1 => RecipientState::Final(kind_of(tag >> 4)?),
-        _ => return Err(RowError::Nonsense),
-    };
+    let state = read_state(&mut eye)?;
     let bits = eye.byte()?;
     let class = class_of(bits & 3)?;
     let notify = eye.byte()?;

@@ -17,6 +17,7 @@ use super::{
     archive::ArchiveState,
     batch::{Books, Unclean},
     disk::{BALLAST_OCTETS, Ballast, Disk, DiskFile},
+    largest::Largest,
     segments::Segments,
     types::{RetentionPeriods, Totals},
 };
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     operations: AtomicU64,
     /// What is archived, and where to.
     pub archive: ArchiveState,
+    /// The largest lanes.
+    pub largest: Arc<Largest>,
 }
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -78,6 +81,7 @@ impl Shared {
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),
             archive: ArchiveState::default(),
+            largest: Arc::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 pub use super::lead_slot::{Lead, LeadSlot, Leads, StoredLead};
 use super::messages::StoredFile;
-pub use super::{acts::*, answers::*, memo_types::*};
+pub use super::{acts::*, answers::*, glance::*, memo_types::*};
 use crate::{
     bounce::envelope_from::ReturnPath,
     budget::Lease,

@@ -269,6 +269,7 @@ impl Writer {
             Ok(after) => {
                 // Who hears of a commit sees its totals.
                 self.shared.set_totals(&self.books);
+                self.shared.largest.moved(&after.lanes);
                 told.into_iter().for_each(|t| t.tell(&self.shared, Ok(())));
                 self.clean_up(after);
                 Ok(())
@@ -396,6 +397,7 @@ impl Writer {
         };
         txn.commit().fatal()?;
         self.shared.set_totals(&self.books);
+        self.shared.largest.moved(&after.lanes);
         self.clean_up(after);
         Ok(())
     }

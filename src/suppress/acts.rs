@@ -161,7 +161,7 @@ impl Suppressions {
         row.exempt = None;
         row.now = Some(entry.clone());
         draft.put_row(&key, &row);
-        let detail = if new.reason.is_empty() { "by hand".to_owned() } else { entry.reason.clone() };
+        let detail = if new.reason.is_empty() { "by hand".to_owned() } else { AuditEntry::typed(&entry.reason) };
         self.write(draft, actor, "suppress.add", named(&key), detail).await?;
         self.0.metrics.suppressed.one();
         Ok(Added::New(listed(&key, Some(entry), None)))
@@ -387,7 +387,7 @@ impl Suppressions {
         if done.added > 0 {
             let detail =
                 format!("{} added, {} known, {} exempt, {} refused", done.added, done.known, done.exempt, done.refused);
-            self.write(draft, actor, "suppress.import", file.to_owned(), detail).await?;
+            self.write(draft, actor, "suppress.import", AuditEntry::typed(file), detail).await?;
             self.0.metrics.suppressed.add(done.added);
         }
         Ok(done)
@@ -434,7 +434,7 @@ impl Suppressions {
         draft.put(MemoKind::Incidents, incidents::brake_key(id), incidents::json(&incident));
         let detail = format!("{} errors held, {} more were forgotten", incident.held, incident.lost);
         // If the write fails, what is in RAM is wrong: the follower reads it anew.
-        self.write(draft, actor, act, format!("{place} ({id})"), detail).await?;
+        self.write(draft, actor, act, format!("{} ({id})", AuditEntry::typed(&place)), detail).await?;
         self.0.metrics.brakes_held.set(mind.held.len() as u64);
         mind.note_ended(&incident);
         let ended = self.apply_held(&incident).await;

@@ -51,7 +51,7 @@ impl Suppressions {
                 let by_ja = if lifted.operator.is_empty() {
                     String::new()
                 } else {
-                    format!("（操作者：{}）", lifted.operator)
+                    format!("（実行者：{}）", lifted.operator)
                 };
                 facts.push(Fact::new(
                     "suppression",
@@ -66,7 +66,7 @@ impl Suppressions {
                     "exempt",
                     says,
                     format!(
-                        "{scope_ja}{} から配信停止の対象外です（操作者：{}）。エラーがあっても配信停止にしません。",
+                        "{scope_ja}{} から配信停止の対象外です（実行者：{}）。エラーがあっても配信停止にしません。",
                         exempt.since, exempt.operator
                     ),
                 ));

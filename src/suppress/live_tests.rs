@@ -30,6 +30,7 @@ use crate::{
     mail::header::Facts,
     metrics::Metrics,
     runtime::{Runtime, Shutdown},
+    sandbox::Sandbox,
     schedule::task::{self, Scheduler, Settings},
     smtp::{
         address::Mailbox,
@@ -123,7 +124,15 @@ fn house(name: &str) -> House {
         move || room.kick()
     });
     let keys = smol::block_on(KeyRing::open_in(&store, clock.now())).unwrap();
-    let door = Door::new(store.clone(), scheduler, clock.clone(), metrics.clone(), live, keys);
+    let door = Door::new(
+        store.clone(),
+        scheduler,
+        clock.clone(),
+        metrics.clone(),
+        live,
+        keys,
+        Arc::new(Sandbox::open(&data_dir).unwrap()),
+    );
     House { store, clock, door, room, metrics, peers, shutdown, data_dir, budget }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     clock::Timestamp,
     event::{ErrorClass, Trouble},
     ids::MessageId,
+    language::Language,
 };
 
 /// Octets of the answer that is kept with an address: enough for any one-line reply.
@@ -59,6 +60,17 @@ impl Cause {
         Self::ALL.into_iter().find(|c| c.word() == word)
     }
 
+    /// What people are told.
+    pub fn said(self, language: Language) -> &'static str {
+        match self {
+            Cause::Errors => language.pick("errors", "エラー"),
+            Cause::Complaint => language.pick("complaint", "迷惑メール申告"),
+            Cause::Manual => language.pick("by hand", "手動"),
+            Cause::Import => language.pick("imported", "取り込み"),
+            Cause::Unsubscribe => language.pick("unsubscribed", "配信解除"),
+        }
+    }
+
     /// The recipient's own will: no exemption overrides it, and mail to it fails with class 11.
     pub fn is_will(self) -> bool {
         match self {
@@ -90,6 +102,23 @@ impl LiftedBy {
             LiftedBy::Exemption => "exemption",
             LiftedBy::Undo => "undo",
             LiftedBy::WatchEnd => "watch_end",
+        }
+    }
+
+    /// The way of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [LiftedBy::Lift, LiftedBy::Exemption, LiftedBy::Undo, LiftedBy::WatchEnd]
+            .into_iter()
+            .find(|by| by.word() == word)
+    }
+
+    /// What people are told.
+    pub fn said(self, language: Language) -> &'static str {
+        match self {
+            LiftedBy::Lift => language.pick("lifted", "解除"),
+            LiftedBy::Exemption => language.pick("exempted", "停止対象から除外"),
+            LiftedBy::Undo => language.pick("an incident was undone", "インシデントの取り消し"),
+            LiftedBy::WatchEnd => language.pick("its watch period ended", "監視期間の終了"),
         }
     }
 }

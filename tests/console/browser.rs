@@ -64,11 +64,17 @@ pub struct Browser {
 impl Browser {
     /// Starts it; `None`: it is not installed, which was said.
     pub fn start() -> Option<Self> {
+        Browser::start_with(&[])
+    }
+
+    /// The same with further arguments; of those that come twice the later counts.
+    pub fn start_with(more: &[String]) -> Option<Self> {
         let program = installed()?;
         let profile = Place::new();
         let log = File::create(profile.path("stderr")).expect("the place's folder can be written");
         let child = Command::new(program)
             .args(ARGUMENTS.iter().take(ARGUMENTS.len() - 1))
+            .args(more)
             .arg(format!("--user-data-dir={}", profile.dir().display()))
             .args(ARGUMENTS.last())
             .env("HOME", profile.dir())

@@ -3,12 +3,16 @@
 //!
 //! With `HIKYAKU_SHOTS=FOLDER` a picture of each is left there, for people to look at.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     axe::{Axe, is_serious},
     browser::Browser,
-    pages::{self, Page, Who},
+    pages::{self, Who},
     scene::Scene,
     support::say,
     tab::{Loaded, SHOWN, Tab},
@@ -17,11 +21,8 @@ use crate::{
 /// Octets of a page with all that it brings, heads included, when nothing is kept.
 const WEIGHT_MAX: u64 = 150_000;
 
-/// Words in small letters that make a sentence.
-const SENTENCE_WORDS: usize = 3;
-
-const LOOK: &str = include_str!("look.js");
-const SAID: &str = include_str!("said.js");
+pub const LOOK: &str = include_str!("look.js");
+pub const SAID: &str = include_str!("said.js");
 
 /// Words that both languages write alike.
 const ALIKE: &[&str] = &[
@@ -72,10 +73,7 @@ fn every_page_is_sound_however_it_is_shown() {
     for tab in &tabs {
         tab.without_cache();
     }
-    let shots = std::env::var_os("HIKYAKU_SHOTS").map(PathBuf::from);
-    if let Some(folder) = &shots {
-        fs::create_dir_all(folder).expect("HIKYAKU_SHOTS is a folder to write to");
-    }
+    let shots = shots();
     let (mut wrong, mut minor) = (Vec::new(), BTreeSet::new());
     for page in pages::all(&scene) {
         let tab = &tabs[usize::from(page.who == Who::Guest)];
@@ -83,40 +81,22 @@ fn every_page_is_sound_however_it_is_shown() {
         for language in ["en", "ja"] {
             let path = page.in_language(language);
             let loaded = tab.go(&scene.url(&path));
-            let before = wrong.len();
-            wrong.extend(arrived(&scene, &page, &loaded));
-            wrong.extend((tab.text_of("document.documentElement.lang") != language).then(|| "lang".to_owned()));
-            axe.enter(tab);
-            let mut seen = Vec::new();
-            for shown in SHOWN {
-                tab.show(shown);
-                let found = tab.evaluate(LOOK);
-                let found = found.as_array().expect("a list").iter().filter_map(|l| l.as_str().map(str::to_owned));
-                seen.extend(found.map(|line| (line, shown.to_string())));
-                for line in axe.findings(tab) {
-                    if is_serious(&line) {
-                        seen.push((line, shown.to_string()));
-                    } else {
-                        minor.insert(format!("{}: {line}", page.path));
-                    }
-                }
-                if let Some(folder) = &shots {
-                    let file = folder.join(format!("{}.{language}.{shown}.png", page.name));
-                    fs::write(file, tab.picture()).expect("HIKYAKU_SHOTS is a folder to write to");
-                }
-            }
-            said.push(words(tab));
-            wrong.extend(gather(&seen));
-            for line in &mut wrong[before..] {
-                *line = format!("{path}: {line}");
-            }
+            let expected = match page.path.as_str() {
+                "/nothing/here" => 404,
+                // Without the link that was mailed.
+                "/reset" => 403,
+                _ => 200,
+            };
+            let ours = format!("http://{}/", scene.relay_of(&page.path).0.http());
+            let mut found = arrived(&loaded, expected, &ours);
+            let looked = look(&axe, tab, language, shots.as_deref().map(|folder| (folder, page.name.as_str())));
+            found.extend(looked.wrong);
+            wrong.extend(found.into_iter().map(|line| format!("{path}: {line}")));
+            minor.extend(looked.minor.into_iter().map(|line| format!("{}: {line}", page.path)));
+            say(format_args!("{path}: {} octets in {} parts", loaded.weight(), loaded.parts.len()));
+            said.push(looked.said);
         }
-        wrong.extend(
-            said[0]
-                .intersection(&said[1])
-                .filter(|t| has_words(t))
-                .map(|t| format!("{}: in both languages alike: {t:?}", page.path)),
-        );
+        wrong.extend(alike(&said[0], &said[1]).map(|text| format!("{}: in both languages alike: {text:?}", page.path)));
     }
     for line in &minor {
         say(format_args!("no failure: {line}"));
@@ -124,30 +104,63 @@ fn every_page_is_sound_however_it_is_shown() {
     report(&wrong);
 }
 
-/// What the load itself shows.
-fn arrived(scene: &Scene, page: &Page, loaded: &Loaded) -> Vec<String> {
-    let mut wrong = loaded.complaints.clone();
-    let expected = match page.path.as_str() {
-        "/nothing/here" => 404,
-        // Without the link that was mailed.
-        "/reset" => 403,
-        _ => 200,
-    };
-    if loaded.status != expected {
-        wrong.push(format!("status {}", loaded.status));
+/// The folder for pictures; `None`: nobody asked for any.
+pub fn shots() -> Option<PathBuf> {
+    let folder = std::env::var_os("HIKYAKU_SHOTS").map(PathBuf::from)?;
+    fs::create_dir_all(&folder).expect("HIKYAKU_SHOTS is a folder to write to");
+    Some(folder)
+}
+
+/// What a look at a page found.
+pub struct Looked {
+    /// What must not be, a line each, with the ways of showing in which it is.
+    pub wrong: Vec<String>,
+    /// What axe-core calls less than serious.
+    pub minor: Vec<String>,
+    /// Our own words on it.
+    pub said: BTreeSet<String>,
+}
+
+/// Looks at the page that is loaded, in all ways of showing. `shots`: where its pictures go, and its name.
+pub fn look(axe: &Axe, tab: &Tab<'_>, language: &str, shots: Option<(&Path, &str)>) -> Looked {
+    let (mut seen, mut minor) = (Vec::new(), Vec::new());
+    axe.enter(tab);
+    for shown in SHOWN {
+        tab.show(shown);
+        let found = tab.evaluate(LOOK);
+        let found = found.as_array().expect("a list").iter().filter_map(|l| l.as_str().map(str::to_owned));
+        seen.extend(found.map(|line| (line, shown.to_string())));
+        let (serious, others): (Vec<_>, Vec<_>) = axe.findings(tab).into_iter().partition(|line| is_serious(line));
+        seen.extend(serious.into_iter().map(|line| (line, shown.to_string())));
+        minor.extend(others);
+        if let Some((folder, name)) = shots {
+            let file = folder.join(format!("{name}.{language}.{shown}.png"));
+            fs::write(file, tab.picture()).expect("HIKYAKU_SHOTS is a folder to write to");
+        }
     }
-    let ours = format!("http://{}/", scene.relay_of(&page.path).0.http());
-    wrong.extend(
-        loaded
-            .parts
-            .iter()
-            .filter(|(u, _)| !u.starts_with(&ours) && !u.starts_with("data:"))
-            .map(|(u, _)| format!("from elsewhere: {u}")),
-    );
+    tab.show(SHOWN[0]);
+    let mut wrong = gather(&seen);
+    let said = tab.text_of("document.documentElement.lang");
+    wrong.extend((said != language).then(|| format!("its language is {said:?}")));
+    Looked { wrong, minor, said: words(tab) }
+}
+
+/// What stands in both languages alike, and should not.
+pub fn alike<'w>(english: &'w BTreeSet<String>, japanese: &'w BTreeSet<String>) -> impl Iterator<Item = &'w String> {
+    english.intersection(japanese).filter(|text| has_words(text))
+}
+
+/// What the load itself shows. `ours`: how addresses begin from which something may come.
+pub fn arrived(loaded: &Loaded, expected: u64, ours: &str) -> Vec<String> {
+    let mut wrong = loaded.complaints.clone();
+    if loaded.status != expected {
+        wrong.push(format!("status {} instead of {expected}", loaded.status));
+    }
+    let strangers = loaded.parts.iter().filter(|(u, _)| !u.starts_with(ours) && !u.starts_with("data:"));
+    wrong.extend(strangers.map(|(u, _)| format!("from elsewhere: {u}")));
     if loaded.weight() > WEIGHT_MAX {
         wrong.push(format!("{} octets: {:?}", loaded.weight(), loaded.parts));
     }
-    say(format_args!("{}: {} octets in {} parts", page.path, loaded.weight(), loaded.parts.len()));
     wrong
 }
 
@@ -195,18 +208,9 @@ fn has_words(text: &str) -> bool {
     !is_data && words.any(|w| !ALIKE.contains(&w))
 }
 
-fn is_japanese(c: char) -> bool {
-    matches!(c, '\u{3040}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ff01}'..='\u{ff60}')
-}
-
-/// It is a sentence, and none of its words is Japanese.
-fn is_english(text: &str) -> bool {
-    let is_word = |w: &&str| w.len() >= 2 && w.chars().all(|c| c.is_ascii_lowercase() || matches!(c, ',' | '.' | ':'));
-    !text.chars().any(is_japanese) && text.split(' ').filter(is_word).count() >= SENTENCE_WORDS
-}
-
+/// Says all that is wrong, and fails if anything is.
 #[track_caller]
-fn report(wrong: &[String]) {
+pub fn report(wrong: &[String]) {
     for line in wrong {
         say(line);
     }

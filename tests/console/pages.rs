@@ -4,7 +4,7 @@
 
 use hikyaku::http::console::{Right, Verb, places};
 
-use crate::{fill::Filled, scene::Scene, support::console::Browser};
+use crate::{scene::Scene, support::console::Browser};
 
 /// Who visits a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +27,7 @@ pub struct Page {
 }
 
 /// Something for each pattern that is open, and further addresses of patterns that are not: `{…}` stands for what a scene has.
-const EXAMPLES: &[(&str, &[&str])] = &[
+pub const EXAMPLES: &[(&str, &[&str])] = &[
     ("/message/:id", &["/message/{delivered}", "/message/{waiting}", "/message/{failed}"]),
     ("/find", &["/find", "/find?key=taro@example.test", "/find?key=nobody@nowhere.test"]),
     ("/suppression", &["/suppression", "/suppression?key=old1"]),
@@ -61,8 +61,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("/sandbox/:id/source", &["/sandbox/{sandboxed}/source"]),
 ];
 
-/// What is not ours to look at: a mail's own HTML, and its parts.
-const STRANGERS: &[&str] = &["/sandbox/:id/frame", "/sandbox/:id/part/:n"];
+/// What is not ours to look at: a mail's own HTML, its parts, and the whole.
+const STRANGERS: &[&str] = &["/sandbox/:id/frame", "/sandbox/:id/part/:n", "/sandbox/:id/mail.eml"];
 
 /// Every page of the scene that is a page: what is to be kept as a file is none.
 pub fn all(scene: &Scene) -> Vec<Page> {
@@ -80,22 +80,6 @@ pub fn all(scene: &Scene) -> Vec<Page> {
     });
     if let Ok(only) = std::env::var("HIKYAKU_PAGE") {
         pages.retain(|page| page.path.contains(&only));
-    }
-    pages
-}
-
-/// Every page of a filled relay. Files are no pages: they leave whole, as long as that takes.
-pub fn at_size(filled: &Filled) -> Vec<Page> {
-    let mut pages = listed(&|text| {
-        text.replace("{delivered}", &filled.message.to_string())
-            .replace("{waiting}", &filled.waiting.to_string())
-            .replace("{failed}", &filled.message.to_string())
-            .replace("taro@example.test", &filled.recipient)
-    });
-    pages.retain(|page| ![".csv", ".eml", "/export"].iter().any(|end| page.path.ends_with(end)));
-    for path in ["/log/deliveries?recipient=nobody@nowhere.test", "/log/deliveries?user=shop", "/queue/list?user=shop"]
-    {
-        pages.push(Page { name: String::new(), path: path.to_owned(), who: Who::Admin });
     }
     pages
 }

@@ -11,7 +11,7 @@ use std::{
 use hikyaku::{clock::Clock, when::day_name};
 
 use crate::support::{
-    Act, Client, Config, Dns, HttpSink, Relay, Reply, Sink, Step, console, place, sink::Options, until,
+    Act, Client, Config, Dns, HttpSink, Received, Relay, Reply, Sink, Step, console, place, sink::Options, until,
 };
 
 /// The port of the destinations.
@@ -41,7 +41,7 @@ pub struct Scene {
     /// Where the mail in the sandbox would tell somebody that it was read.
     pub tracker: TcpListener,
     sandbox: (Relay, String),
-    _parts: (Dns, Vec<Sink>, HttpSink, HttpSink),
+    parts: (Dns, Vec<Sink>, HttpSink, HttpSink),
 }
 
 impl Scene {
@@ -101,7 +101,7 @@ impl Scene {
             names,
             tracker,
             sandbox,
-            _parts: (dns, sinks, crm, billing),
+            parts: (dns, sinks, crm, billing),
         }
     }
 
@@ -113,6 +113,11 @@ impl Scene {
     /// Whose page it is, and the administrator's session there.
     pub fn relay_of(&self, path: &str) -> (&Relay, &str) {
         if path.starts_with("/sandbox") { (&self.sandbox.0, &self.sandbox.1) } else { (&self.relay, &self.session) }
+    }
+
+    /// The mail that this recipient of ours got.
+    pub fn received(&self, recipient: &str) -> Received {
+        self.parts.1[0].wait_for_recipient(recipient)
     }
 
     /// What has this name in addresses.

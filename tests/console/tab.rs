@@ -99,10 +99,16 @@ impl<'a> Tab<'a> {
     /// Does something that leads to another page, and waits for it.
     #[track_caller]
     pub fn onward(&self, what: &str, step: impl FnOnce()) -> Loaded {
+        self.onward_within(LOAD_LIMIT, what, step)
+    }
+
+    /// The same where the page takes its time, and leads on by itself.
+    #[track_caller]
+    pub fn onward_within(&self, limit: Duration, what: &str, step: impl FnOnce()) -> Loaded {
         self.browser.devtools().take(&self.session);
         step();
-        let loaded = self.browser.devtools().wait(&self.session, LOAD_LIMIT, |e| e.method == "Page.loadEventFired");
-        assert!(loaded, "{what}: not loaded within {LOAD_LIMIT:?}");
+        let loaded = self.browser.devtools().wait(&self.session, limit, |e| e.method == "Page.loadEventFired");
+        assert!(loaded, "{what}: not loaded within {limit:?}");
         // What was loaded is told before; a word more of the same breath is taken along.
         self.evaluate("0");
         read(&self.browser.devtools().take(&self.session))
@@ -123,6 +129,26 @@ impl<'a> Tab<'a> {
         ]);
         self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
         self.frame();
+    }
+
+    /// Puts a text into a field that is there, as a paste does.
+    #[track_caller]
+    pub fn fill(&self, selector: &str, text: &str) {
+        self.evaluate(&format!("document.querySelector({selector:?}).value = {text:?}; 0"));
+    }
+
+    /// Presses a button or a link that is there, and waits for the page that follows.
+    #[track_caller]
+    pub fn click(&self, selector: &str) -> Loaded {
+        let script = format!("document.querySelector({selector:?}).click(); 0");
+        self.onward(selector, || drop(self.evaluate(&script)))
+    }
+
+    /// A cookie that the browser would send to this address, as the browser keeps it; null: it has none of the name.
+    pub fn cookie(&self, url: &str, name: &str) -> Value {
+        let all = self.call("Network.getCookies", json!({ "urls": [url] }));
+        let all = all["cookies"].as_array().map(Vec::as_slice).unwrap_or_default();
+        all.iter().find(|cookie| cookie["name"] == name).cloned().unwrap_or_default()
     }
 
     /// Is signed in from now on.
@@ -252,8 +278,9 @@ fn read(events: &[Event]) -> Loaded {
             }
             "Network.loadingFinished" => {
                 let octets = params["encodedDataLength"].as_f64().unwrap_or(0.0) as u64;
-                let url = addresses.iter().find(|(i, _)| *i == id()).map_or_else(String::new, |(_, u)| u.clone());
-                loaded.parts.push((url, octets));
+                // What answered before is a part of the page before, which ended late.
+                let url = addresses.iter().find(|(i, _)| *i == id()).map(|(_, url)| url.clone());
+                loaded.parts.extend(url.map(|url| (url, octets)));
             }
             "Network.loadingFailed" if params["canceled"] != true => {
                 loaded.complaints.push(format!("not loaded: {}", params["errorText"]));

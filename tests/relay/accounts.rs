@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use hikyaku::{
-    account::{Accounts, Actor, Changes, ConsoleRefusal, NewUser},
+    account::{Accounts, Actor, AskedBy, Changes, ConsoleRefusal, NewUser},
     clock::Clock,
     config,
     metrics::Metrics,
@@ -276,7 +276,11 @@ fn r15_a_lock_outlives_restarts_until_somebody_who_may_lifts_it() {
     close(house);
 
     let house = open(&place);
-    assert_eq!(house.accounts.session(&token, here).map(|login| login.name).as_deref(), Some(ADMIN), "a session stays");
+    assert_eq!(
+        house.accounts.session(&token, here, AskedBy::Person).map(|login| login.name).as_deref(),
+        Some(ADMIN),
+        "a session stays"
+    );
     assert!((6..10).all(|n| !log_in(&house, n, PERSON, "a wrong guess")));
     assert!(!log_in(&house, 100, PERSON, PASSWORD), "ten in a row lock, a restart between them or not");
     close(house);

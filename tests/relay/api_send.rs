@@ -336,7 +336,7 @@ fn what_is_wrong_is_told_with_its_parameter_and_nothing_is_accepted() {
     assert_eq!(
         answer.body,
         "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n<errors><error><code>03-002</code><field>to</field>\
-         <message>アドレス(文字列、{&quot;name&quot;,&quot;address&quot;}、またはその配列)を指定してください。</message></error>\
+         <message>アドレス（文字列、{&quot;name&quot;,&quot;address&quot;}、またはその配列）を指定してください。</message></error>\
          <error><code>03-001</code><field>from</field><message>必須パラメータです。</message></error><error><code>03-004</code>\
          <field>subject</field><message>512文字以内で指定してください。</message></error></errors>"
     );

@@ -236,7 +236,7 @@ fn who_lacks_a_right_is_refused_and_written_down_and_a_wrong_key_says_nothing_mo
         assert_eq!(answer.status, 403, "{user} {path}");
         assert_eq!(
             answer.text(),
-            r#"{"errors":[{"code":"11-003","field":"","message":"このAPIユーザには権限がありません。"}]}"#
+            r#"{"errors":[{"code":"11-003","field":"","message":"このAPIユーザーには権限がありません。"}]}"#
         );
     }
     let denied = relay.cli(&["log", "audit", "--json"]).stdout;

@@ -46,7 +46,7 @@ fn a_person_looks_up_tries_conditions_imports_and_lifts() {
     assert!(form.contains("name=\"unknown_user\""), "{form}");
     let page = browser.post("/suppression/try", &[("unknown_user", "2")]).body;
     let tried = ended(&mut browser, &page);
-    for text in ["are on it and would not be", "blocked mails sent", "unknown_user = 2", "<svg "] {
+    for text in ["Are on it and would not be", "Blocked mails sent", "unknown_user = 2", "<svg "] {
         assert!(tried.contains(text), "{text}: {tried}");
     }
     assert!(relay.cli(&["suppress", "list", "--json"]).stdout.contains("gone@dst.test"));

@@ -134,7 +134,7 @@ fn settings_tell_the_lines_of_the_file_before_and_after_a_reload() {
     std::fs::write(&file, &waiting).expect("the config");
     relay.signal(Signal::HUP);
     let page = until("what waits", || {
-        Some(browser.get("/settings?q=server.threads")).filter(|page| page.body.contains("next start")).or_else(|| {
+        Some(browser.get("/settings")).filter(|page| page.body.contains("next start")).or_else(|| {
             thread::sleep(Duration::from_millis(50));
             None
         })

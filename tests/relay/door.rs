@@ -10,7 +10,7 @@ use std::{
 use rustix::process::Signal;
 
 use crate::support::{
-    Browser, Config, Relay, Sink,
+    Act, Browser, Config, Relay, Sink, Step,
     console::{ADMIN, PASSWORD, add_person, header},
     now, until,
 };
@@ -56,6 +56,46 @@ fn the_first_account_is_made_by_the_newest_link_of_the_journal_and_its_session_o
     assert_eq!(browser.look("/me").status, 303);
     assert_eq!(browser.get(&link).status, 200, "the link leads to the sign-in");
     assert!(browser.page.contains("name=\"password\""), "{}", browser.page);
+}
+
+#[test]
+fn the_link_of_the_first_account_is_told_at_every_level_and_in_every_form() {
+    for (level, format) in [("error", "text"), ("warn", "text"), ("error", "json")] {
+        let config = Config::sandbox().set("log.level", &format!("\"{level}\""));
+        let relay = Relay::start(config.set("log.format", &format!("\"{format}\"")));
+        let log = until("the link", || Some(relay.log()).filter(|log| log.contains("act=set-up")));
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("act=set-up")).collect();
+        let [line] = lines.as_slice() else { panic!("one line: {log}") };
+        let link = if format == "json" {
+            let json: serde_json::Value = serde_json::from_str(line).expect("a JSON line");
+            assert_eq!((&json["level"], &json["room"]), (&"warn".into(), &"app::set_up".into()), "{line}");
+            json["fields"]["link"].as_str().expect("a link").to_owned()
+        } else {
+            set_up_path(&relay).expect("a link")
+        };
+        let path = &link[link.find("/set-up").expect("the page")..];
+        assert_eq!(Browser::new(relay.http()).get(path).status, 200, "{level} {format}");
+        if level == "error" {
+            assert_eq!(log.lines().count(), 1, "the level holds for all else: {log}");
+        }
+    }
+}
+
+#[test]
+fn the_mail_of_a_forgotten_password_is_of_the_class_that_goes_first() {
+    let sink = Sink::scripted(|m| match m.step {
+        Step::Rcpt => Act::reply("450 4.2.1 Not now"),
+        _ => Act::Normal,
+    });
+    let relay = Relay::start(Config::smarthost(sink.address()).set("queue.retry_schedule", "[\"20m\"]"));
+    add_person(&relay, ADMIN, "group-administrator");
+    let mut browser = Browser::new(relay.http());
+    browser.get("/forgot");
+    browser.post("/forgot", &[("name", ADMIN)]);
+    relay.wait_event("deferred", ADMIN);
+    let waiting = relay.events(&["queue", "list", "--json"]);
+    let [mail] = waiting.as_slice() else { panic!("one mail waits: {waiting:?}") };
+    assert_eq!((mail.recipient().as_str(), mail.text("class").as_str()), (ADMIN, "high"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod faults;
 mod filters;
 mod follow;
 mod housework;
+mod large;
 mod leads;
 mod log;
 mod memory;

@@ -53,6 +53,13 @@ impl Browser {
         Browser::signed_in(relay.http(), ADMIN)
     }
 
+    /// The same, who may download as well.
+    pub fn downloader(relay: &Relay) -> Self {
+        let browser = Browser::administrator(relay);
+        relay.cli(&["user", "set", ADMIN, "--permissions", "view,download"]).expect_done();
+        browser
+    }
+
     /// Signs somebody in who has [`PASSWORD`].
     #[track_caller]
     pub fn signed_in(at: SocketAddr, name: &str) -> Self {
@@ -77,6 +84,35 @@ impl Browser {
     /// Puts a cookie into the jar.
     pub fn set_cookie(&mut self, name: &str, value: &str) {
         self.cookies.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Where the console is.
+    pub fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// Asks for something long and answers its status when the first octets of its body are there; the rest is left.
+    #[track_caller]
+    pub fn first_octets(&mut self, path: &str) -> u16 {
+        let jar: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nUser-Agent: Firefox/140.0 (test; Linux)\r\nCookie: {}\r\n\r\n",
+            self.at,
+            jar.join("; ")
+        );
+        let mut stream = TcpStream::connect_timeout(&self.at, Duration::from_secs(5)).expect("the console listens");
+        stream.set_read_timeout(Some(ANSWER_LIMIT)).expect("a limit");
+        stream.write_all(head.as_bytes()).expect("it reads");
+        let (mut bytes, mut block) = (Vec::new(), [0; 4096]);
+        let end = |bytes: &[u8]| bytes.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4);
+        while end(&bytes).is_none_or(|end| bytes.len() <= end) {
+            match stream.read(&mut block).expect("it answers") {
+                0 => break,
+                n => bytes.extend_from_slice(&block[..n]),
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("GET {path}: {text}"))
     }
 
     /// Loads a page, following redirects.

@@ -107,6 +107,8 @@ const ROOMS: &[Room] = &[
     room("unsubscribe/row", Kind::Pure, &[]),
     room("config", Kind::State, &[]),
     room("store", Kind::State, &[]),
+    // Mail that was not sent: intake and deliver put it in, the console shows it.
+    room("sandbox", Kind::State, &[]),
     room("webhook/inbound_lane", Kind::State, &[]),
     // Pure, too, but what they decide by is the config. Lanes are named by intake and read by deliver.
     room("deliver/rules", Kind::State, &[]),
@@ -184,7 +186,6 @@ const ROOMS: &[Room] = &[
             "net",
             "account",
             "schedule",
-            "deliver/sandbox",
             "deliver/streams",
             "intake/submit",
             "intake/hand_in",

@@ -81,7 +81,7 @@ const RULES: &[Rule] = &[
         Plain::of(
             (
                 "Gmail takes less from us for now: too much mail, or too many complaints about it.",
-                "Gmail が一時的に受信を制限しています。送信量または迷惑メール報告が多いためです。",
+                "Gmail が一時的に受信を制限しています。送信量または迷惑メール申告が多いためです。",
             ),
             (
                 "Send less for some hours; look at the complaints of the domain in Google Postmaster Tools.",
@@ -180,11 +180,11 @@ const RULES: &[Rule] = &[
         Plain::of(
             (
                 "Yahoo takes less from us for now: unusual volume, or complaints. It is tried again by itself.",
-                "Yahoo（米国）が、送信量または迷惑メール報告により受信を一時的に制限しています。自動的に再送します。",
+                "Yahoo（米国）が、送信量または迷惑メール申告により受信を一時的に制限しています。自動的に再送します。",
             ),
             (
                 "Look at the complaints, and send less to Yahoo until it takes mail again.",
-                "迷惑メール報告を確認し、受信が再開されるまで Yahoo 宛の送信量を抑えてください。",
+                "迷惑メール申告を確認し、受信が再開されるまで Yahoo 宛の送信量を抑えてください。",
             ),
         ),
     ),

@@ -29,10 +29,10 @@ plain! {
         "受信側のサーバーがメールを受け取りました。以前の試行も受け取られていた可能性があります（重複の可能性）。";
     DROPPED:
         "An operator removed this recipient from the queue. Neither the sender nor the recipient was told.",
-        "操作者がこの宛先を配信待ちから削除しました。差出人にも宛先にも通知していません。";
+        "運用者がこの宛先をキューから削除しました。差出人にも宛先にも通知していません。";
     GIVEN_UP:
         "An operator gave this recipient up.",
-        "操作者がこの宛先への配信を中止しました。";
+        "運用者がこの宛先への配信を中止しました。";
     COMPLAINED:
         "The recipient reported the mail as spam.",
         "受信者がこのメールを迷惑メールとして報告しました。" =>
@@ -45,7 +45,7 @@ plain! {
         "宛先が有効だと確認できたら、配信停止を解除してください。";
     UNSUBSCRIBED:
         "It was not sent: the recipient has unsubscribed from this list.",
-        "受信者が配信の停止を希望（ワンクリック登録解除）しているため、送信していません。" =>
+        "受信者が配信の停止を希望（ワンクリック配信解除）しているため、送信していません。" =>
         "Lift it only when the recipient has asked for the mail again.",
         "受信者本人が再び希望した場合だけ解除してください。";
     LOST_AFTER_DOT:

@@ -91,7 +91,7 @@ fn print(
     let when = of_rfc3339(&report.checked_at).map(|at| zone.full(at)).unwrap_or_default();
     let (seen, at) = match language {
         Language::English => ("Looked at: ", "Not shown, with --all: "),
-        Language::Japanese => ("確認日時: ", "非表示(--all で表示): "),
+        Language::Japanese => ("確認日時：", "非表示（--all で表示）："),
     };
     output.line(&format!("{seen}{when}"))?;
     let mut hidden = Vec::new();
@@ -106,7 +106,8 @@ fn print(
             continue;
         }
         output.line("")?;
-        output.line(&format!("== {name} ({}) ==", of_level.len()))?;
+        let n = of_level.len();
+        output.line(&language.pick(format!("== {name} ({n}) =="), format!("== {name}（{n}）==")))?;
         let mut area = "";
         for finding in of_level {
             if finding.area != area {
@@ -118,7 +119,7 @@ fn print(
     }
     if !hidden.is_empty() {
         output.line("")?;
-        output.line(&format!("{at}{}", hidden.join(", ")))?;
+        output.line(&format!("{at}{}", hidden.join(language.pick(", ", "、"))))?;
     }
     Ok(())
 }
@@ -131,7 +132,7 @@ fn one(finding: &FindingOut, language: Language, output: &mut Output<'_>) -> Res
     }
     let (why, fix, publish) = match language {
         Language::English => ("Why: ", "Do:  ", "Publish:"),
-        Language::Japanese => ("理由: ", "対応: ", "公開するレコード:"),
+        Language::Japanese => ("理由：", "対応：", "公開するレコード："),
     };
     output.line(&format!("{INDENT}{why}{}", clean(&finding.why)))?;
     if !finding.fix.is_empty() {

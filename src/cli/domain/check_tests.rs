@@ -35,7 +35,7 @@ fn the_verdict_comes_first_then_the_worst_and_records_can_be_copied() {
     assert!(text.contains("evil") && !text.chars().any(|c| c == '\u{1b}' || c == '\u{202e}'), "{text}");
 
     let (_, all) = run("check", "shop.example --lang ja --all");
-    assert!(all.contains("[spf.record]") && all.contains("理由: ") && all.contains("公開するレコード:"), "{all}");
+    assert!(all.contains("[spf.record]") && all.contains("理由：") && all.contains("公開するレコード："), "{all}");
     let (code, fine) = run("check", "example.jp --lang en");
     assert_eq!((code, fine.contains("nothing is wrong")), (DONE, true), "{fine}");
 }

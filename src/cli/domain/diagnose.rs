@@ -6,11 +6,17 @@ use super::{
     super::{
         args::{language, language_flag, text},
         client::{Client, DONE, NO, Query, Trouble},
-        table::{Output, clean, json_flag, on_terminal},
+        table::{Output, clean, json_flag, on_terminal, width},
     },
     Place, name_arg,
 };
-use crate::http::rows_diagnose::{AnswerOut, DiagnosisOut};
+use crate::{
+    http::rows_diagnose::{AnswerOut, CauseOut, DiagnosisOut},
+    language::number,
+};
+
+/// Columns for what an answer is about.
+const TOPIC_WIDTH: usize = 24;
 
 const HELP: &str = "\
 Joins the error log with what the DNS says of the domain, the delivery-speed rules and their latest changes, volume,
@@ -79,7 +85,7 @@ fn print(found: &DiagnosisOut, japanese: bool, answers: bool, output: &mut Outpu
     }
     for (n, cause) in found.causes.iter().enumerate() {
         output.line("")?;
-        output.line(&format!("{}. {} ({}, {})", n + 1, clean(&cause.title), cause.certainty_says, cause.score))?;
+        output.line(&head(n + 1, cause, japanese))?;
         for figure in &cause.figures {
             output.line(&format!("   - {}", clean(&figure.says)))?;
         }
@@ -89,7 +95,7 @@ fn print(found: &DiagnosisOut, japanese: bool, answers: bool, output: &mut Outpu
     }
     if answers && !found.answers.is_empty() {
         output.line("")?;
-        output.line(if japanese { "応答(多い順):" } else { "Answers, most often first:" })?;
+        output.line(if japanese { "応答（多い順）：" } else { "Answers, most often first:" })?;
         for answer in &found.answers {
             output.line(&line_of(answer))?;
         }
@@ -97,7 +103,20 @@ fn print(found: &DiagnosisOut, japanese: bool, answers: bool, output: &mut Outpu
     Ok(())
 }
 
+fn head(n: usize, cause: &CauseOut, japanese: bool) -> String {
+    let (title, certainty, score) = (clean(&cause.title), &cause.certainty_says, cause.score);
+    if japanese {
+        format!("{n}. {title}（{certainty}、{score}）")
+    } else {
+        format!("{n}. {title} ({certainty}, {score})")
+    }
+}
+
 fn line_of(answer: &AnswerOut) -> String {
-    let AnswerOut { reply, topic, events, recipients, destination, .. } = answer;
-    format!("{events:>7}  {recipients:>6}  {topic:<14}  {}  {}", clean(destination), clean(reply))
+    let AnswerOut { reply, topic, topic_says, destination, .. } = answer;
+    let (events, recipients) = (number(answer.events), number(answer.recipients));
+    // An older daemon has no words for it.
+    let about = if topic_says.is_empty() { topic } else { topic_says };
+    let pad = " ".repeat(TOPIC_WIDTH.saturating_sub(width(about)));
+    format!("{events:>7}  {recipients:>6}  {about}{pad}  {}  {}", clean(destination), clean(reply))
 }

@@ -55,7 +55,7 @@ pub(super) fn run_to(args: &ArgMatches, client: &Client, output: &mut Output<'_>
     let (here, elsewhere): (Vec<&WantedOut>, Vec<&WantedOut>) = rows.iter().partition(|row| row.own_zone);
     let head = match language {
         Language::English => ("Records for", "Of other zones: whoever runs those publishes them."),
-        Language::Japanese => ("レコード一覧:", "他のゾーンのレコード(それぞれの管理者が公開します)"),
+        Language::Japanese => ("レコード一覧：", "他のゾーンのレコード（それぞれの管理者が公開します）"),
     };
     output.line(&format!("; {} {}", head.0, clean(name)))?;
     print(&here, false, language, output)?;

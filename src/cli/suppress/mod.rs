@@ -6,25 +6,27 @@
 
 mod holds;
 mod import;
+mod show;
 mod try_out;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{
     Target,
-    args::{rows_wanted, text},
+    args::{language_flag, rows_wanted, text},
     client::{Client, DONE, NO, Query, Trouble},
-    explain::print_facts,
     table::{Csv, Output, Table, clean, json_flag, on_terminal},
 };
 use crate::{
+    event::ErrorClass,
     http::{
-        control::{PAGE_ROWS_MAX, suppress::ShowOut},
+        control::PAGE_ROWS_MAX,
         rows_lists::{SUPPRESSION_COLUMNS, SuppressActOut, SuppressionOut},
         when::{Zone, of_rfc3339},
         words::number,
     },
-    suppress::row::Cause,
+    language::Language,
+    suppress::{lookup, row::Cause},
 };
 
 /// Addresses of a table when nothing is said.
@@ -45,7 +47,13 @@ pub fn command() -> Command {
                     .value_parser(clap::value_parser!(u64)),
             ),
         )
-        .subcommand(Command::new("show").about("One address: its row, its past, and why").arg(address()).arg(user()))
+        .subcommand(
+            Command::new("show")
+                .about("One address: its row, its past, and why")
+                .arg(address())
+                .arg(user())
+                .arg(language_flag()),
+        )
         .subcommand(
             Command::new("add")
                 .about("Put an address on the list by hand")
@@ -118,7 +126,7 @@ pub(super) fn run_to(matches: &ArgMatches, target: &Target, output: &mut Output<
     let client = Client::new(target);
     match matches.subcommand() {
         Some(("list", args)) => list(&client, args, output),
-        Some(("show", args)) => show(&client, args, output),
+        Some(("show", args)) => show::run(&client, args, output),
         Some(("add", args)) => add(&client, args, output),
         Some(("lift", args)) => lift(&client, args, output),
         Some(("exempt", args)) => exempt(&client, args, output),
@@ -203,21 +211,13 @@ fn why(row: &SuppressionOut) -> String {
 
 /// CMC's number with its meaning.
 pub(super) fn class_words(class: Option<u8>) -> String {
-    let words = match class {
-        Some(1) => "unknown host",
-        Some(2) => "unknown user",
-        Some(3) => "resend timeout",
-        Some(4) => "rejected",
-        Some(5) => "over capacity",
-        Some(6) => "forwarding error",
-        Some(7) => "receiving server",
-        Some(8) => "too large",
-        Some(9) => "bad address",
-        Some(11) => "unsubscribed",
-        Some(99) => "other",
-        Some(_) | None => "",
-    };
-    class.map_or_else(String::new, |class| format!("{class} {words}").trim_end().to_owned())
+    in_words(class, Language::English)
+}
+
+/// The same in a language.
+fn in_words(class: Option<u8>, language: Language) -> String {
+    let words = |code| ErrorClass::from_code(code).map_or("", |class| lookup::class_words(class, language));
+    class.map_or_else(String::new, |code| format!("{code} {}", words(code)).trim_end().to_owned())
 }
 
 /// Pages through the rows of a route.
@@ -252,64 +252,6 @@ impl Pages {
         }
         Ok(Some(answer))
     }
-}
-
-fn show(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let asked = Query::default().with("address", text(args, "address")).with("user", text(args, "user"));
-    let answer = client.get("suppress/show", &asked)?;
-    let shown: ShowOut = answer.row()?;
-    let code = if shown.row.is_some() { DONE } else { NO };
-    if args.get_flag("json") {
-        output.out.write_all(&answer.body)?;
-        return Ok(code);
-    }
-    let zone = answer.zone();
-    let time = |text: Option<&str>| text.and_then(of_rfc3339).map_or_else(String::new, |at| zone.full(at));
-    match &shown.row {
-        None => output.line(&format!("{} is not suppressed.", clean(&shown.address)))?,
-        Some(row) => {
-            output.line(&format!("{} is {}", clean(&who(row)), clean(&row.state)))?;
-            let mut facts = vec![
-                ("since", time(row.since.as_deref())),
-                ("until", time(row.until.as_deref())),
-                ("cause", row.cause.clone()),
-                ("class", class_words(row.class)),
-                ("errors", if row.occurred == 0 { String::new() } else { row.occurred.to_string() }),
-                ("reason", row.reason.clone()),
-                ("by", row.operator.clone()),
-                ("provider", row.provider.clone()),
-                ("incident", row.incident.clone()),
-                ("id", row.id.clone()),
-            ];
-            if row.exempt_since.is_some() {
-                facts.push(("exempt", format!("since {} by {}", time(row.exempt_since.as_deref()), row.exempt_by)));
-            }
-            for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
-                output.line(&format!("  {name:<9} {}", clean(value)))?;
-            }
-        }
-    }
-    if !shown.past.is_empty() {
-        output.line("\nEarlier")?;
-        let mut table = Table::new(&["SINCE", "LIFTED", "BY", "CAUSE", "WHY"]);
-        for row in &shown.past {
-            table.row([
-                time(row.since.as_deref()),
-                time(row.lifted_at.as_deref()),
-                if row.lifted_operator.is_empty() {
-                    row.lifted_by.clone()
-                } else {
-                    format!("{} ({})", row.lifted_operator, row.lifted_by)
-                },
-                row.cause.clone(),
-                why(row),
-            ]);
-        }
-        table.print(output, "  ")?;
-    }
-    output.line("\nWhat is known of it")?;
-    print_facts(&shown.facts, "  ", output)?;
-    Ok(code)
 }
 
 fn add(client: &Client, args: &ArgMatches, output: &mut Output<'_>) -> Result<u8, Trouble> {

@@ -77,10 +77,18 @@ fn the_list_is_searched_and_shown() {
     assert!(shown.out.contains("class     2 unknown user") && shown.out.contains("suppression"), "{}", shown.out);
     let lifted = run(&rig, &["suppress", "show", "old.taro@docomo.example"]);
     assert!(
-        lifted.code == NO && lifted.out.contains("\nEarlier\n") && lifted.out.contains("operator root (lift)"),
+        lifted.code == NO && lifted.out.contains("\nEarlier\n") && lifted.out.contains("operator root (lifted)"),
         "{}",
         lifted.out
     );
+    let shown = run(&rig, &["suppress", "show", "Nobody@example.com", "--lang", "ja"]).out;
+    for words in ["nobody@example.com は配信停止中です。\n", "エラー分類", "2 宛先不明", "\n分かっていること\n"]
+    {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    assert!(shown.contains("\n  配信停止") && !shown.contains("suppress"), "{shown}");
+    let lifted = run(&rig, &["suppress", "show", "old.taro@docomo.example", "--lang", "ja"]).out;
+    assert!(lifted.contains("\n過去の配信停止\n") && lifted.contains("operator root（解除）"), "{lifted}");
     assert_eq!(run(&rig, &["suppress", "show", "nobody"]).code, 2);
     assert_eq!(
         run(&Rig::new(Fake::empty(), Limits::default()), &["suppress", "list"]).out,

@@ -17,6 +17,7 @@ use crate::{
     clock::Timestamp,
     deliver::provider::Provider,
     doctor::words::{self as doctor, Language},
+    language::number,
     when::Zone,
 };
 
@@ -34,30 +35,17 @@ pub struct Words<'z> {
     pub zone: &'z Zone,
 }
 
-fn quoted(text: &str) -> String {
+fn quoted(text: &str, language: Language) -> String {
     let mut out: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTE_CHARS_MAX).collect();
     if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
         out.push('…');
     }
-    format!("\"{out}\"")
+    language.pick(format!("\"{out}\""), format!("「{out}」"))
 }
 
 fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent > 0.0 && percent < 9.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
-}
-
-/// `12,345`.
-fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 fn of(part: u64, whole: u64) -> f64 {
@@ -115,7 +103,7 @@ impl Words<'_> {
             Topic::SenderDomain => ("the sender's domain", "送信者ドメイン"),
             Topic::Sender => ("the sender", "送信者"),
             Topic::Blocklist => ("a blocklist", "ブロックリスト"),
-            Topic::Reputation => ("reputation", "評価(レピュテーション)"),
+            Topic::Reputation => ("reputation", "評価（レピュテーション）"),
             Topic::Speed => ("speed and limits", "速度・流量制限"),
             Topic::Content => ("spam", "迷惑メール判定"),
             Topic::Attachment => ("attachments and viruses", "添付・ウイルス"),
@@ -131,7 +119,7 @@ impl Words<'_> {
             Topic::Setup => ("relaying and logins", "中継・ログイン"),
             Topic::Policy => ("the destination's policy", "宛先の規則"),
             Topic::OwnList => ("our own lists", "こちらのリスト"),
-            Topic::Complaint => ("a complaint", "迷惑メール報告"),
+            Topic::Complaint => ("a complaint", "迷惑メール申告"),
             Topic::Unknown => ("nothing known", "不明"),
         };
         if self.is_japanese() { japanese } else { english }
@@ -139,11 +127,11 @@ impl Words<'_> {
 
     fn kind(&self, kind: Kind) -> &'static str {
         let (english, japanese) = match kind {
-            Kind::Recipient => ("recipient", "受信者"),
-            Kind::Destination => ("destination", "宛先"),
-            Kind::Provider => ("provider", "事業者"),
+            Kind::Recipient => ("recipient", "宛先"),
+            Kind::Destination => ("destination", "宛先ドメイン"),
+            Kind::Provider => ("provider", "プロバイダー"),
             Kind::Source => ("source address", "送信元アドレス"),
-            Kind::User => ("API user", "API ユーザー"),
+            Kind::User => ("API user", "APIユーザー"),
             Kind::Subject => ("subject", "件名"),
         };
         if self.is_japanese() { japanese } else { english }
@@ -152,9 +140,9 @@ impl Words<'_> {
     fn name(&self, kind: Kind, name: &str) -> String {
         match kind {
             Kind::Provider => Provider::from_word(name).map_or_else(|| name.to_owned(), |p| p.name().to_owned()),
-            Kind::Subject => quoted(if name.is_empty() { self.pick("(none)", "(なし)") } else { name }),
-            Kind::User if name.is_empty() => self.pick("(none)", "(なし)").to_owned(),
-            Kind::Recipient | Kind::Destination | Kind::Source | Kind::User => name.to_owned(),
+            Kind::Subject if !name.is_empty() => quoted(name, self.language),
+            Kind::Subject | Kind::User if name.is_empty() => self.pick("(none)", "（なし）").to_owned(),
+            Kind::Recipient | Kind::Destination | Kind::Source | Kind::User | Kind::Subject => name.to_owned(),
         }
     }
 
@@ -176,16 +164,18 @@ impl Words<'_> {
                 let topics = topics.iter().map(|t| self.topic(*t)).collect::<Vec<_>>().join(self.pick(", ", "、"));
                 let (n, all, share) = (number(*refusals), number(*whole), percent(of(*refusals, *whole)));
                 if ja {
-                    format!("拒否 {all} 件のうち {n} 件({share})が次の内容です: {topics}")
+                    format!("拒否 {all} 件のうち {n} 件（{share}）が次の内容です：{topics}")
                 } else {
                     format!("{n} of {all} refusals ({share}) are about {topics}")
                 }
             }
             Figure::Answer { example, events, recipients, destination, first, last, .. } => {
-                let (said, n, people) = (quoted(example), number(*events), number(*recipients));
+                let (said, n, people) = (quoted(example, self.language), number(*events), number(*recipients));
                 let (first, last) = (self.at(*first), self.at(*last));
                 if ja {
-                    format!("応答 {said} — {n} 回、受信者 {people} 人、主な宛先 {destination}({first} ~ {last})")
+                    format!(
+                        "応答 {said} — {n} 回、受信者 {people} 人、主な宛先ドメイン {destination}（{first} ~ {last}）"
+                    )
                 } else {
                     format!("{said} — {n} times to {people} recipients, mostly at {destination}, {first} to {last}")
                 }
@@ -197,7 +187,7 @@ impl Words<'_> {
             Figure::Finding { check, finding, .. } => {
                 let seen = doctor::seen(finding, self.language);
                 if ja {
-                    format!("ドメイン診断 [{check}]: {seen}")
+                    format!("ドメイン診断 [{check}]：{seen}")
                 } else {
                     format!("domain check [{check}]: {seen}")
                 }
@@ -220,7 +210,7 @@ impl Words<'_> {
                     if whom.is_empty() { self.pick("all destinations", "すべての宛先").to_owned() } else { whom };
                 if ja {
                     format!(
-                        "配信速度ルール {rule} が {at} に緩められました: 接続数 {before} → {after}、{wait_before} → {wait_after}(対象: {whom})"
+                        "配信速度ルール {rule} が {at} に緩められました：接続数 {before} → {after}、{wait_before} → {wait_after}（対象：{whom}）"
                     )
                 } else {
                     format!(
@@ -229,12 +219,15 @@ impl Words<'_> {
                 }
             }
             Figure::Speed(speed) => {
-                let (to, n, wait) =
-                    (&speed.destination, speed.connections, interval(speed.interval_millis, self.language));
+                let (to, n, wait) = (
+                    &speed.destination,
+                    number(speed.connections as u64),
+                    interval(speed.interval_millis, self.language),
+                );
                 match (&speed.rule, ja) {
-                    (Some(rule), true) => format!("{to} への現在の上限: ルール {rule}、接続 {n}、{wait}"),
+                    (Some(rule), true) => format!("{to} への現在の上限：ルール {rule}、接続 {n}、{wait}"),
                     (Some(rule), false) => format!("to {to} now: rule {rule}, {n} connections, {wait}"),
-                    (None, true) => format!("{to} への現在の上限: ルールなし(全体の上限)、接続 {n}、{wait}"),
+                    (None, true) => format!("{to} への現在の上限：ルールなし（全体の上限）、接続 {n}、{wait}"),
                     (None, false) => format!("to {to} now: no rule, the general limit of {n} connections, {wait}"),
                 }
             }
@@ -243,7 +236,7 @@ impl Words<'_> {
                 let mean = number(before_mean.round() as u64);
                 if ja {
                     format!(
-                        "最も多い日で {now} 通。直前 {DAYS_BEFORE} 日は平均 {mean} 通/日、最大 {busiest} 通/日({factor} 倍)"
+                        "最も多い日で {now} 通。直前 {DAYS_BEFORE} 日は平均 {mean} 通/日、最大 {busiest} 通/日（{factor} 倍）"
                     )
                 } else {
                     format!(
@@ -254,7 +247,7 @@ impl Words<'_> {
             Figure::RefusedRate { now, before } => {
                 let (now, before) = (percent(*now), percent(*before));
                 if ja {
-                    format!("拒否率 {now}(直前 {DAYS_BEFORE} 日は {before})")
+                    format!("拒否率 {now}（直前 {DAYS_BEFORE} 日は {before}）")
                 } else {
                     format!("{now} of all tries are refused, {before} in the {DAYS_BEFORE} days before")
                 }
@@ -262,7 +255,7 @@ impl Words<'_> {
             Figure::UnknownRate { now, before } => {
                 let (now, before) = (percent(*now), percent(*before));
                 if ja {
-                    format!("結果のうち宛先不明が {now}(直前 {DAYS_BEFORE} 日は {before})")
+                    format!("結果のうち宛先不明が {now}（直前 {DAYS_BEFORE} 日は {before}）")
                 } else {
                     format!("{now} of the recipients do not exist, {before} in the {DAYS_BEFORE} days before")
                 }
@@ -270,16 +263,16 @@ impl Words<'_> {
             Figure::Size { now, before, factor } => {
                 let (now, before, factor) = (octets(*now), octets(*before), times(*factor));
                 if ja {
-                    format!("平均サイズ {now}(以前は {before}、{factor} 倍)")
+                    format!("平均サイズ {now}（以前は {before}、{factor} 倍）")
                 } else {
                     format!("a mail has {now} on average, {before} before: {factor} times as much")
                 }
             }
             Figure::NewSubject { pattern, tries, share, share_before } => {
-                let (pattern, n, share) = (quoted(pattern), number(*tries), percent(*share));
+                let (pattern, n, share) = (quoted(pattern, self.language), number(*tries), percent(*share));
                 match (*share_before > 0.0, ja) {
                     (false, true) => {
-                        format!("件名 {pattern} は直前 {DAYS_BEFORE} 日の標本になく、今は {share}({n} 件)")
+                        format!("件名 {pattern} は直前 {DAYS_BEFORE} 日の標本になく、今は {share}（{n} 件）")
                     }
                     (false, false) => {
                         format!(
@@ -288,7 +281,7 @@ impl Words<'_> {
                     }
                     (true, true) => {
                         format!(
-                            "件名 {pattern} は {before} から {share}({n} 件)に増加",
+                            "件名 {pattern} は {before} から {share}（{n} 件）に増加",
                             before = percent(*share_before)
                         )
                     }
@@ -302,7 +295,7 @@ impl Words<'_> {
                 let (what, name) = (self.kind(*kind), self.name(*kind, name));
                 let (n, all, share) = (number(*refusals), number(*whole), percent(of(*refusals, *whole)));
                 if ja {
-                    format!("{all} 件のうち {n} 件({share})が{what} {name} に集中")
+                    format!("{all} 件のうち {n} 件（{share}）が{what} {name} に集中")
                 } else {
                     format!("{n} of {all} ({share}) lie on the {what} {name}")
                 }
@@ -312,7 +305,7 @@ impl Words<'_> {
                 let (own, rest) = (percent(of(*refused, *tries)), percent(of(*others_refused, *others_tries)));
                 let (tries, others) = (number(*tries), number(*others_tries));
                 if ja {
-                    format!("{what} {name} の拒否率は {own}({tries} 件中)、それ以外は {rest}({others} 件中)")
+                    format!("{what} {name} の拒否率は {own}（{tries} 件中）、それ以外は {rest}（{others} 件中）")
                 } else {
                     format!("of {name} {own} of {tries} tries are refused, of all others {rest} of {others}")
                 }
@@ -320,7 +313,7 @@ impl Words<'_> {
             Figure::Complaints { complaints, delivered } => {
                 let (n, all, share) = (number(*complaints), number(*delivered), percent(of(*complaints, *delivered)));
                 if ja {
-                    format!("配信 {all} 通に対し迷惑メール報告 {n} 件({share})。上限の目安は 0.3 %")
+                    format!("配信 {all} 通に対し迷惑メール申告 {n} 件（{share}）。上限の目安は 0.3 %")
                 } else {
                     format!("{n} complaints about {all} delivered ({share}); providers bear 0.3 % at most")
                 }
@@ -329,13 +322,14 @@ impl Words<'_> {
                 let (source, day, days, sent, cap) =
                     (warm.source, warm.day, warm.days, number(warm.sent), number(warm.cap));
                 if ja {
-                    format!("送信元 {source} はウォームアップ {days} 日中の {day} 日目(本日 {sent} / 上限 {cap} 通)")
+                    format!("送信元 {source} はウォームアップ {days} 日中の {day} 日目（本日 {sent} / 上限 {cap} 通）")
                 } else {
                     format!("{source} is on day {day} of {days} of its warm-up: {sent} of {cap} recipients today")
                 }
             }
             Figure::Brake(brake) => {
-                let (place, since, errors, results) = (&brake.place, self.at(brake.since), brake.errors, brake.results);
+                let (place, since, errors, results) =
+                    (&brake.place, self.at(brake.since), number(brake.errors.into()), number(brake.results.into()));
                 if ja {
                     format!(
                         "{place} で {since} から、直近 {results} 件中 {errors} 件が宛先不明。配信停止の登録を保留中"
@@ -347,15 +341,15 @@ impl Words<'_> {
                 }
             }
             Figure::Delist { list, url } => match (list.is_empty(), ja) {
-                (true, true) => format!("応答に示された窓口: {url}"),
+                (true, true) => format!("応答に示された窓口：{url}"),
                 (true, false) => format!("the answer points to {url}"),
-                (false, true) => format!("{list} の解除窓口: {url}"),
+                (false, true) => format!("{list} の解除窓口：{url}"),
                 (false, false) => format!("{list} takes requests for removal at {url}"),
             },
             Figure::Listed { recipients, of: whole } => {
                 let (n, all, share) = (number(*recipients), number(*whole), percent(of(*recipients, *whole)));
                 if ja {
-                    format!("{all} 人のうち {n} 人({share})には送信していません")
+                    format!("{all} 人のうち {n} 人（{share}）には送信していません")
                 } else {
                     format!("{n} of {all} recipients ({share}) were not written to")
                 }
@@ -376,10 +370,10 @@ impl Words<'_> {
         let to_whom = q
             .destination
             .as_ref()
-            .map_or_else(String::new, |d| if ja { format!("(宛先 {d})") } else { format!(" to {d}") });
+            .map_or_else(String::new, |d| if ja { format!("（宛先ドメイン {d}）") } else { format!(" to {d}") });
         out.push(if ja {
             format!(
-                "{domain}{to_whom}、{from} ~ {to}: 試行 {tries} 件中 {refused} 件が拒否({rate})。成功 {delivered}、延期 {deferred}、失敗 {failed}、後からのエラー・報告 {came}",
+                "{domain}{to_whom}、{from} ~ {to}：試行 {tries} 件中 {refused} 件が拒否（{rate}）。配信済み {delivered}、再送待ち {deferred}、失敗 {failed}、後からのエラー・報告 {came}",
                 domain = q.domain
             )
         } else {

@@ -359,7 +359,7 @@ pub(super) fn each_provider_is_held_against_its_rules() {
                 w
             },
             &[
-                ("bulk.volume", Note, "example.jp", "at most 4100 mails a day"),
+                ("bulk.volume", Note, "example.jp", "at most 4,100 mails a day"),
                 ("bulk.rule", Error, "example.jp", "Gmail asks of bulk senders: DKIM passes. It is not so."),
                 (
                     "bulk.rule",

@@ -81,7 +81,7 @@ pub(super) fn mta_sts_is_followed_to_its_policy() {
             |w| policy(w, "version: STSv1\nmode: testing\nmx: other.example.jp\nmax_age: 3600\n"),
             &[
                 ("sts.policy", Note, "example.jp", "mode testing"),
-                ("sts.short_lived", Warning, "example.jp", "3600"),
+                ("sts.short_lived", Warning, "example.jp", "3,600"),
                 ("sts.host_not_allowed", Warning, "example.jp", "mx.example.jp"),
             ],
         ),

@@ -5,7 +5,10 @@
 //! Sources: the table of rules in `doctor/rules.rs`.
 
 use super::{Language, both};
-use crate::doctor::seen::{Bulk, Provider, Requirement, State};
+use crate::{
+    doctor::seen::{Bulk, Provider, Requirement, State},
+    language::number,
+};
 
 fn provider_name(provider: Provider) -> &'static str {
     match provider {
@@ -19,7 +22,7 @@ fn requirement_name(requirement: Requirement, language: Language) -> String {
     match requirement {
         Requirement::Spf => both!(language, "SPF passes", "SPF に合格"),
         Requirement::Dkim => both!(language, "DKIM passes", "DKIM に合格"),
-        Requirement::DmarcRecord => both!(language, "a DMARC record, p=none at least", "DMARC レコード(p=none 以上)"),
+        Requirement::DmarcRecord => both!(language, "a DMARC record, p=none at least", "DMARC レコード（p=none 以上）"),
         Requirement::Alignment => {
             both!(language, "SPF or DKIM is aligned with the header's From", "SPF か DKIM がヘッダー From と一致")
         }
@@ -28,7 +31,7 @@ fn requirement_name(requirement: Requirement, language: Language) -> String {
         }
         Requirement::Tls => both!(language, "mail goes over TLS", "TLS による送信"),
         Requirement::OneClick => {
-            both!(language, "one-click unsubscribe in mail to subscribers", "配信メールのワンクリック配信停止")
+            both!(language, "one-click unsubscribe in mail to subscribers", "配信メールのワンクリック配信解除")
         }
     }
 }
@@ -38,20 +41,20 @@ pub(super) fn seen(seen: &Bulk, language: Language) -> String {
         Bulk::NoFigures => both!(
             language,
             "Nothing was counted for this domain in the last days, so that volume, TLS and one-click unsubscribe are not known.",
-            "このドメインの最近の送信実績がなく、送信量、TLS、ワンクリック配信停止の状況は不明です。"
+            "このドメインの最近の送信実績がなく、送信量、TLS、ワンクリック配信解除の状況は不明です。"
         ),
         Bulk::Volume { provider, busiest, days, bulk_from } => {
-            let name = provider_name(*provider);
-            match bulk_from {
+            let (name, busiest) = (provider_name(*provider), number(*busiest));
+            match bulk_from.map(number) {
                 Some(from) => both!(
                     language,
                     "{name}: at most {busiest} mails a day in the last {days} days; senders of {from} a day are bulk senders.",
-                    "{name}: 直近 {days} 日間の最大は 1 日 {busiest} 通です(1 日 {from} 通から一括送信者とみなされます)。"
+                    "{name}：直近 {days} 日間の最大は 1 日 {busiest} 通です（1 日 {from} 通から一括送信者とみなされます）。"
                 ),
                 None => both!(
                     language,
                     "{name}: at most {busiest} mails a day in the last {days} days; who is a bulk sender it does not say in figures.",
-                    "{name}: 直近 {days} 日間の最大は 1 日 {busiest} 通です(一括送信者とみなされる通数は公表されていません)。"
+                    "{name}：直近 {days} 日間の最大は 1 日 {busiest} 通です（一括送信者とみなされる通数は公表されていません）。"
                 ),
             }
         }
@@ -66,22 +69,22 @@ pub(super) fn seen(seen: &Bulk, language: Language) -> String {
                 State::Met => both!(
                     language,
                     "{name} asks of {whom}: {what}. It is so.",
-                    "{name} の要件({whom}): {what}。満たしています。"
+                    "{name} の要件（{whom}）：{what}。満たしています。"
                 ),
                 State::Unmet => both!(
                     language,
                     "{name} asks of {whom}: {what}. It is not so.",
-                    "{name} の要件({whom}): {what}。満たしていません。"
+                    "{name} の要件（{whom}）：{what}。満たしていません。"
                 ),
                 State::Partly { percent } => both!(
                     language,
                     "{name} asks of {whom}: {what}. It is so for {percent} % of the mail.",
-                    "{name} の要件({whom}): {what}。満たしているのは {percent} % のメールです。"
+                    "{name} の要件（{whom}）：{what}。満たしているのは {percent} % のメールです。"
                 ),
                 State::Unknown => both!(
                     language,
                     "{name} asks of {whom}: {what}. Nobody can tell now whether it is so.",
-                    "{name} の要件({whom}): {what}。現時点では判断できません。"
+                    "{name} の要件（{whom}）：{what}。現時点では判断できません。"
                 ),
             }
         }
@@ -102,7 +105,7 @@ pub(super) fn why(seen: &Bulk, language: Language) -> String {
             both!(
                 language,
                 "Mail that does not meet it is put off, refused or treated as spam. The rule, since {since}: {source} (as of {read}).",
-                "満たさないメールは、一時拒否、拒否、または迷惑メール扱いになります。{since} から適用。出典: {source}({read} 時点)。"
+                "満たさないメールは、一時拒否、拒否、または迷惑メール扱いになります。{since} から適用。出典：{source}（{read} 時点）。"
             )
         }
     }

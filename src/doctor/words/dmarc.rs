@@ -14,13 +14,13 @@ pub(super) fn seen(seen: &Dmarc, subject: &str, language: Language) -> String {
             both!(
                 language,
                 "No DMARC record applies to {subject}; asked were {asked}.",
-                "{subject} に適用される DMARC レコードがありません(確認した名前: {asked})。"
+                "{subject} に適用される DMARC レコードがありません（確認した名前：{asked}）。"
             )
         }
         Dmarc::Own { record } => both!(
             language,
             "{subject} has a record of its own, which applies: {record}",
-            "{subject} 自身のレコードが適用されます: {record}"
+            "{subject} 自身のレコードが適用されます：「{record}」"
         ),
         Dmarc::Inherited { record, from, public_suffix, tag, asked } => {
             let asked = list(asked, language);
@@ -28,17 +28,21 @@ pub(super) fn seen(seen: &Dmarc, subject: &str, language: Language) -> String {
                 return both!(
                     language,
                     "{subject} has no record of its own; that of the public suffix {from} applies, by {tag}= (asked: {asked}): {record}",
-                    "{subject} 自身のレコードはなく、公開サフィックス {from} のレコードの {tag}= が適用されます(確認した名前: {asked}): {record}"
+                    "{subject} 自身のレコードはなく、公開サフィックス {from} のレコードの {tag}= が適用されます（確認した名前：{asked}）：「{record}」"
                 );
             }
             both!(
                 language,
                 "{subject} has no record of its own; that of the organizational domain {from} covers it, by {tag}= (asked: {asked}): {record}",
-                "{subject} 自身のレコードはなく、組織ドメイン {from} のレコードの {tag}= が適用されます(確認した名前: {asked}): {record}"
+                "{subject} 自身のレコードはなく、組織ドメイン {from} のレコードの {tag}= が適用されます（確認した名前：{asked}）：「{record}」"
             )
         }
         Dmarc::Invalid { at, why } => {
-            both!(language, "The DMARC record at {at} does not count: {why}", "{at} の DMARC レコードは無効です: {why}")
+            both!(
+                language,
+                "The DMARC record at {at} does not count: {why}",
+                "{at} の DMARC レコードは無効です：「{why}」"
+            )
         }
         Dmarc::Remarks { remarks } => {
             let remarks = remarks.join(match language {
@@ -48,7 +52,7 @@ pub(super) fn seen(seen: &Dmarc, subject: &str, language: Language) -> String {
             both!(
                 language,
                 "The record has tags that receivers of today pass over: {remarks}",
-                "現在の受信側では無視されるタグがあります: {remarks}"
+                "現在の受信側では無視されるタグがあります：「{remarks}」"
             )
         }
         Dmarc::Policy { policy, testing: false } => both!(
@@ -59,12 +63,12 @@ pub(super) fn seen(seen: &Dmarc, subject: &str, language: Language) -> String {
         Dmarc::Policy { policy, testing: true } => both!(
             language,
             "The policy p={policy} of {subject} is only being tried (t=y).",
-            "{subject} のポリシー p={policy} は試験中です(t=y)。"
+            "{subject} のポリシー p={policy} は試験中です（t=y）。"
         ),
         Dmarc::Subdomains { tag, policy, own } => both!(
             language,
             "Subdomains of {subject} are protected less ({tag}={policy}) than the domain itself (p={own}).",
-            "{subject} のサブドメインの保護({tag}={policy})がドメイン自身(p={own})より弱くなっています。"
+            "{subject} のサブドメインの保護（{tag}={policy}）がドメイン自身（p={own}）より弱くなっています。"
         ),
         Dmarc::ReportsHere { address } => {
             both!(language, "Aggregate reports come to {address}.", "集計レポートは {address} に届きます。")
@@ -122,11 +126,11 @@ pub(super) fn seen(seen: &Dmarc, subject: &str, language: Language) -> String {
             both!(
                 language,
                 "SPF: mail leaves with the envelope domain {envelope}; with aspf={mode}: {state}.",
-                "SPF: エンベロープのドメインは {envelope}、aspf={mode}: {state}。"
+                "SPF：エンベロープのドメインは {envelope}、aspf={mode}：{state}。"
             )
         }
         Dmarc::DkimAlignment { signing, .. } if signing.is_empty() => {
-            both!(language, "DKIM: mail of {subject} is not signed.", "DKIM: {subject} のメールは署名されません。")
+            both!(language, "DKIM: mail of {subject} is not signed.", "DKIM：{subject} のメールは署名されません。")
         }
         Dmarc::DkimAlignment { signing, strict, aligned, verifies } => {
             let mode = mode(*strict);
@@ -151,7 +155,7 @@ pub(super) fn seen(seen: &Dmarc, subject: &str, language: Language) -> String {
             both!(
                 language,
                 "DKIM: mail is signed with d={signing}; with adkim={mode}: {state}.",
-                "DKIM: 署名のドメインは d={signing}、adkim={mode}: {state}。"
+                "DKIM：署名のドメインは d={signing}、adkim={mode}：{state}。"
             )
         }
         Dmarc::Passes { spf, dkim } => {
@@ -184,7 +188,7 @@ pub(super) fn why(seen: &Dmarc, language: Language) -> String {
             language,
             "Gmail, Yahoo and Microsoft want a DMARC record of every bulk sender, with p=none at least. The record of the \
              organizational domain covers its subdomains; a record of their own takes its place.",
-            "Gmail、Yahoo、Microsoft は一括送信者に DMARC レコード(p=none 以上)を求めます。組織ドメインのレコードはサブドメインにも適用され、サブドメイン自身のレコードがあればそちらが優先されます。"
+            "Gmail、Yahoo、Microsoft は一括送信者に DMARC レコード（p=none 以上）を求めます。組織ドメインのレコードはサブドメインにも適用され、サブドメイン自身のレコードがあればそちらが優先されます。"
         ),
         Dmarc::Invalid { .. } => both!(
             language,
@@ -214,7 +218,7 @@ pub(super) fn why(seen: &Dmarc, language: Language) -> String {
         Dmarc::Authorised { .. } | Dmarc::NotAuthorised { .. } => both!(
             language,
             "Reporters send nothing to another domain that does not say that it wants it (RFC 9990).",
-            "別のドメインへのレポートは、受け取り側の承認がなければ送られません(RFC 9990)。"
+            "別のドメインへのレポートは、受け取り側の承認がなければ送られません（RFC 9990）。"
         ),
         Dmarc::SpfAlignment { .. } | Dmarc::DkimAlignment { .. } | Dmarc::Passes { .. } | Dmarc::Fails { .. } => both!(
             language,
@@ -278,7 +282,7 @@ pub(super) fn fix(seen: &Dmarc, language: Language) -> String {
             language,
             "Sign with a key of the header's domain (`hikyaku domain dkim-new`), or use a return domain below it whose SPF record \
              names this server.",
-            "ヘッダーのドメインの鍵で署名する(`hikyaku domain dkim-new`)か、その下のリターンドメインを使い、SPF レコードにこのサーバーを記載してください。"
+            "ヘッダーのドメインの鍵で署名する（`hikyaku domain dkim-new`）か、その下のリターンドメインを使い、SPF レコードにこのサーバーを記載してください。"
         ),
         Dmarc::Own { .. }
         | Dmarc::Inherited { .. }

@@ -38,9 +38,9 @@ pub fn area(area: Area, language: Language) -> &'static str {
         Area::Address => ("Our addresses", "送信元アドレス"),
         Area::Domain => ("Header-From domain", "ヘッダー From のドメイン"),
         Area::Inlet => ("What comes back", "戻ってくるメールと通知"),
-        Area::Sts => ("MTA-STS (as a receiver)", "MTA-STS(受信側として)"),
-        Area::TlsRpt => ("TLS reports (as a receiver)", "TLS レポート(受信側として)"),
-        Area::Dane => ("DANE (as a receiver)", "DANE(受信側として)"),
+        Area::Sts => ("MTA-STS (as a receiver)", "MTA-STS（受信側として）"),
+        Area::TlsRpt => ("TLS reports (as a receiver)", "TLS レポート（受信側として）"),
+        Area::Dane => ("DANE (as a receiver)", "DANE（受信側として）"),
         Area::Bimi => ("BIMI", "BIMI"),
         Area::Blocklist => ("Blocklists", "ブロックリスト"),
         Area::Bulk => ("Rules for bulk senders", "一括送信者の要件"),
@@ -74,17 +74,17 @@ pub fn verdict(report: &Report, language: Language) -> String {
         (0, 0) => both!(
             language,
             "{domain}: nothing is wrong with what could be looked at.",
-            "{domain}: 確認できた範囲に問題はありません。"
+            "{domain}：確認できた範囲に問題はありません。"
         ),
         (0, w) => both!(
             language,
             "{domain}: no errors, warnings: {w}. Mail is delivered, and some receivers will mind.",
-            "{domain}: エラーはなく、警告が {w} 件あります。メールは届きますが、一部の受信側で不利になります。"
+            "{domain}：エラーはなく、警告が {w} 件あります。メールは届きますが、一部の受信側で不利になります。"
         ),
         (e, w) => both!(
             language,
             "{domain}: errors: {e}, warnings: {w}. Mail of this domain, or to it, is refused or lost, or will be.",
-            "{domain}: エラーが {e} 件、警告が {w} 件あります。このドメインのメールが拒否されるか失われているか、そのおそれがあります。"
+            "{domain}：エラーが {e} 件、警告が {w} 件あります。このドメインのメールが拒否されるか失われているか、そのおそれがあります。"
         ),
     };
     if unanswered > 0 {
@@ -104,7 +104,7 @@ pub fn seen(finding: &Finding, language: Language) -> String {
         Seen::Unanswered { asked, why, .. } => both!(
             language,
             "The question {asked} was not answered ({why}), so nothing is said about it.",
-            "問い合わせ {asked} に回答がありませんでした({why})。この項目については判断していません。"
+            "問い合わせ {asked} に回答がありませんでした（「{why}」）。この項目については判断していません。"
         ),
         Seen::Spf(seen) => sending::spf_seen(seen, subject, language),
         Seen::Dkim(seen) => sending::dkim_seen(seen, subject, language),
@@ -168,6 +168,14 @@ pub fn fix(finding: &Finding, language: Language) -> String {
         Seen::Dane(seen) => receiving::dane_fix(seen, language),
         Seen::Bimi(seen) => receiving::bimi_fix(seen, language),
         Seen::Bulk(seen) => bulk::fix(seen, language),
+    }
+}
+
+/// A list of what others wrote: in Japanese each stands in quotes.
+fn quotes(parts: &[String], language: Language) -> String {
+    match language {
+        Language::English => list(parts, language),
+        Language::Japanese => list(&parts.iter().map(|part| format!("「{part}」")).collect::<Vec<_>>(), language),
     }
 }
 

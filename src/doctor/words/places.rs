@@ -19,7 +19,7 @@ pub(super) fn address_seen(seen: &Address, subject: &str, language: Language) ->
             both!(
                 language,
                 "Our mail comes from {addresses} (by {whence}).",
-                "メールの送信元は {addresses} です({whence}による)。"
+                "メールの送信元は {addresses} です（{whence}による）。"
             )
         }
         Address::Private { addresses } => {
@@ -38,7 +38,7 @@ pub(super) fn address_seen(seen: &Address, subject: &str, language: Language) ->
         Address::NoName => both!(
             language,
             "{subject} has no name in the DNS (no PTR record).",
-            "{subject} に逆引きの名前(PTR レコード)がありません。"
+            "{subject} に逆引きの名前（PTR レコード）がありません。"
         ),
         Address::NotConfirmed { names } => {
             let names = list(names, language);
@@ -99,7 +99,7 @@ pub(super) fn address_why(seen: &Address, language: Language) -> String {
         Address::HelloLeadsHere { .. } | Address::HelloLeadsElsewhere { .. } | Address::HelloIsNoName { .. } => both!(
             language,
             "Some receivers refuse a greeting whose name does not lead to the address that speaks (RFC 5321 §4.1.1.1).",
-            "EHLO の名前が接続元のアドレスを指さない場合、拒否する受信側があります(RFC 5321 §4.1.1.1)。"
+            "EHLO の名前が接続元のアドレスを指さない場合、拒否する受信側があります（RFC 5321 §4.1.1.1）。"
         ),
     }
 }
@@ -109,17 +109,17 @@ pub(super) fn address_fix(seen: &Address, subject: &str, language: Language) -> 
         Address::Private { .. } | Address::None => both!(
             language,
             "Set addresses in [domain_check] to the addresses that others see (those of the NAT).",
-            "[domain_check] の addresses に外部から見えるアドレス(NAT のアドレス)を設定してください。"
+            "[domain_check] の addresses に外部から見えるアドレス（NAT のアドレス）を設定してください。"
         ),
         Address::NoName | Address::NotConfirmed { .. } => both!(
             language,
             "Ask whoever gave you {subject} (the provider) to set its PTR record to the name that is said in EHLO, and let that name lead to it.",
-            "{subject} の割り当て元(プロバイダー)に EHLO で名乗る名前への逆引き設定を依頼し、その名前がこのアドレスを指すようにしてください。"
+            "{subject} の割り当て元（プロバイダー）に EHLO で名乗る名前への逆引き設定を依頼し、その名前がこのアドレスを指すようにしてください。"
         ),
         Address::HelloLeadsElsewhere { .. } => both!(
             language,
             "Publish the record below, or set the name that is right ([server] hostname, or hostname of the [[delivery.source]]).",
-            "下記のレコードを公開するか、正しい名前([server] の hostname または [[delivery.source]] の hostname)を設定してください。"
+            "下記のレコードを公開するか、正しい名前（[server] の hostname または [[delivery.source]] の hostname）を設定してください。"
         ),
         Address::HelloIsNoName { .. } => both!(
             language,
@@ -152,7 +152,7 @@ pub(super) fn domain_seen(seen: &Domain, subject: &str, language: Language) -> S
         Domain::NullMx => both!(
             language,
             "{subject} says that it takes no mail (null MX).",
-            "{subject} はメールを受け取らないと宣言しています(null MX)。"
+            "{subject} はメールを受け取らないと宣言しています（null MX）。"
         ),
         Domain::Unreachable => both!(
             language,
@@ -177,7 +177,7 @@ pub(super) fn domain_why(seen: &Domain, language: Language) -> String {
         Domain::Unknown | Domain::Mx { .. } | Domain::AddressOnly | Domain::NullMx | Domain::Unreachable => both!(
             language,
             "Many receivers, Japanese carriers among them, refuse mail whose sender cannot be answered (RFC 7505 §4.2).",
-            "国内の携帯電話事業者を含む多くの受信側は、返信できない送信者からのメールを拒否します(RFC 7505 §4.2)。"
+            "国内の携帯電話事業者を含む多くの受信側は、返信できない送信者からのメールを拒否します（RFC 7505 §4.2）。"
         ),
     }
 }
@@ -208,8 +208,8 @@ fn inlet_use(by: InletUse, language: Language) -> String {
         InletUse::Bounces => both!(language, "bounces", "バウンスメール"),
         InletUse::DmarcReports => both!(language, "DMARC reports", "DMARC レポート"),
         InletUse::TlsReports => both!(language, "TLS reports", "TLS レポート"),
-        InletUse::Complaints => both!(language, "complaints", "苦情通知(FBL)"),
-        InletUse::Unsubscribes => both!(language, "clicks on unsubscribe", "配信停止の要求"),
+        InletUse::Complaints => both!(language, "complaints", "迷惑メール申告（FBL）"),
+        InletUse::Unsubscribes => both!(language, "clicks on unsubscribe", "配信解除の要求"),
     }
 }
 
@@ -217,26 +217,26 @@ pub(super) fn inlet_seen(seen: &Inlet, subject: &str, language: Language) -> Str
     match seen {
         Inlet::Here { by } => {
             let what = inlet_use(*by, language);
-            both!(language, "{subject} ({what}) leads here.", "{subject}({what})はこのサーバーを指しています。")
+            both!(language, "{subject} ({what}) leads here.", "{subject}（{what}）はこのサーバーを指しています。")
         }
         Inlet::Elsewhere { by, hosts } => {
             let (what, hosts) = (inlet_use(*by, language), list(hosts, language));
             both!(
                 language,
                 "{subject} ({what}) leads to {hosts}, not here.",
-                "{subject}({what})は {hosts} を指しており、このサーバーではありません。"
+                "{subject}（{what}）は {hosts} を指しており、このサーバーではありません。"
             )
         }
         Inlet::Nowhere { by } => {
             let what = inlet_use(*by, language);
-            both!(language, "{subject} ({what}) leads nowhere.", "{subject}({what})の宛先がありません。")
+            both!(language, "{subject} ({what}) leads nowhere.", "{subject}（{what}）の宛先がありません。")
         }
         Inlet::Somewhere { by, hosts } => {
             let (what, hosts) = (inlet_use(*by, language), list(hosts, language));
             both!(
                 language,
                 "{subject} ({what}) leads to {hosts}; whether that is here is not known.",
-                "{subject}({what})は {hosts} を指していますが、このサーバーかどうか分かりません。"
+                "{subject}（{what}）は {hosts} を指していますが、このサーバーかどうか分かりません。"
             )
         }
         Inlet::NoListener => both!(
@@ -265,7 +265,7 @@ pub(super) fn inlet_why(seen: &Inlet, language: Language) -> String {
         | Inlet::Somewhere { by: InletUse::Unsubscribes, .. } => both!(
             language,
             "Large providers ask bulk senders for a working one-click unsubscribe; who cannot leave complains.",
-            "大手プロバイダーは一括送信者に有効なワンクリック配信停止を求めます。停止できない受信者は苦情を申告します。"
+            "大手プロバイダーは一括送信者に有効なワンクリック配信解除を求めます。解除できない受信者は迷惑メールとして申告します。"
         ),
         Inlet::Here { by: InletUse::Bounces }
         | Inlet::Elsewhere { by: InletUse::Bounces, .. }
@@ -283,7 +283,7 @@ pub(super) fn inlet_why(seen: &Inlet, language: Language) -> String {
         Inlet::NoListener | Inlet::Listener => both!(
             language,
             "Bounces, complaints and reports come in by SMTP.",
-            "バウンス、苦情、レポートは SMTP で届きます。"
+            "バウンス、迷惑メール申告、レポートは SMTP で届きます。"
         ),
     }
 }
@@ -293,7 +293,7 @@ pub(super) fn inlet_fix(seen: &Inlet, subject: &str, language: Language) -> Stri
         Inlet::Elsewhere { by: InletUse::Unsubscribes, .. } | Inlet::Nowhere { by: InletUse::Unsubscribes } => both!(
             language,
             "Let {subject} lead here, or to the proxy before it; or correct public_url in [unsubscribe].",
-            "{subject} がこのサーバー(またはその前のプロキシ)を指すようにするか、[unsubscribe] の public_url を修正してください。"
+            "{subject} がこのサーバー（またはその前のプロキシ）を指すようにするか、[unsubscribe] の public_url を修正してください。"
         ),
         Inlet::Elsewhere { .. } | Inlet::Nowhere { .. } => {
             both!(language, "Publish the record below.", "下記のレコードを公開してください。")
@@ -321,11 +321,11 @@ pub(super) fn blocklist_seen(seen: &Blocklist, subject: &str, language: Language
     match seen {
         Blocklist::Listed { list: name, codes, text } => {
             let codes = list(codes, language);
-            let text = if text.is_empty() { String::new() } else { format!(": {text}") };
+            let text = if text.is_empty() { String::new() } else { both!(language, ": {text}", "：「{text}」") };
             both!(
                 language,
                 "{subject} is on {name} ({codes}){text}",
-                "{subject} は {name} に登録されています({codes}){text}"
+                "{subject} は {name} に登録されています（{codes}）{text}"
             )
         }
         Blocklist::NotListed { list } => {
@@ -334,17 +334,17 @@ pub(super) fn blocklist_seen(seen: &Blocklist, subject: &str, language: Language
         Blocklist::Silent { list } => both!(
             language,
             "{list} does not answer for its test entry (127.0.0.2): it is dead, and what it says counts for nothing.",
-            "{list} はテスト用の項目(127.0.0.2)に応答せず、機能していないため、判断に使えません。"
+            "{list} はテスト用の項目（127.0.0.2）に応答せず、機能していないため、判断に使えません。"
         ),
         Blocklist::Everything { list } => both!(
             language,
             "{list} lists everything, even 127.0.0.1, or answers as no list does: it is dead, and what it says counts for nothing.",
-            "{list} はあらゆるアドレス(127.0.0.1 も)を登録ありと答えるなど、機能していないため、判断に使えません。"
+            "{list} はあらゆるアドレス（127.0.0.1 も）を登録ありと答えるなど、機能していないため、判断に使えません。"
         ),
         Blocklist::Refused { list, code } => both!(
             language,
             "{list} does not answer our resolver ({code}): whom it lists is not known.",
-            "{list} はこのリゾルバーへの回答を拒否しており({code})、登録の有無は不明です。"
+            "{list} はこのリゾルバーへの回答を拒否しており（{code}）、登録の有無は不明です。"
         ),
     }
 }
@@ -359,7 +359,7 @@ pub(super) fn blocklist_why(seen: &Blocklist, language: Language) -> String {
         Blocklist::Silent { .. } | Blocklist::Everything { .. } | Blocklist::Refused { .. } => both!(
             language,
             "Lists end, and many refuse the resolvers of large providers (RFC 5782 §5).",
-            "リストは廃止されることがあり、大手の公開リゾルバーを拒否するものも多くあります(RFC 5782 §5)。"
+            "リストは廃止されることがあり、大手の公開リゾルバーを拒否するものも多くあります（RFC 5782 §5）。"
         ),
     }
 }
@@ -379,7 +379,7 @@ pub(super) fn blocklist_fix(seen: &Blocklist, language: Language) -> String {
         Blocklist::Refused { .. } => both!(
             language,
             "Ask through a resolver of your own ([dns] servers), or register with the list.",
-            "自前のリゾルバー([dns] の servers)を使うか、リストに利用登録してください。"
+            "自前のリゾルバー（[dns] の servers）を使うか、リストに利用登録してください。"
         ),
         Blocklist::NotListed { .. } => String::new(),
     }

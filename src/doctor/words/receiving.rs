@@ -4,18 +4,21 @@
 //! Always: as in [`super`].
 //! Sources: RFC 8461, RFC 8460, RFC 7672; BIMI draft.
 
-use super::{Language, both, list};
-use crate::doctor::seen::{Bimi, Dane, Sts, TlsRpt};
+use super::{Language, both, list, quotes};
+use crate::{
+    doctor::seen::{Bimi, Dane, Sts, TlsRpt},
+    language::number,
+};
 
 pub(super) fn sts_seen(seen: &Sts, subject: &str, language: Language) -> String {
     match seen {
         Sts::Absent => both!(language, "{subject} has no MTA-STS.", "{subject} に MTA-STS は設定されていません。"),
         Sts::BadRecord { records } => {
-            let records = list(records, language);
+            let records = quotes(records, language);
             both!(
                 language,
                 "The records at _mta-sts.{subject} are none that counts: exactly one valid one is needed: {records}",
-                "_mta-sts.{subject} のレコードは無効です(正しいレコードが 1 件だけ必要です): {records}"
+                "_mta-sts.{subject} のレコードは無効です（正しいレコードが 1 件だけ必要です）：{records}"
             )
         }
         Sts::Record { id } => both!(
@@ -26,35 +29,38 @@ pub(super) fn sts_seen(seen: &Sts, subject: &str, language: Language) -> String 
         Sts::Certificate { why } => both!(
             language,
             "The certificate of mta-sts.{subject} is not accepted: {why}",
-            "mta-sts.{subject} の証明書が受け入れられません: {why}"
+            "mta-sts.{subject} の証明書が受け入れられません：「{why}」"
         ),
         Sts::NotFetched { why } => both!(
             language,
             "The policy of {subject} cannot be fetched: {why}",
-            "{subject} のポリシーを取得できません: {why}"
+            "{subject} のポリシーを取得できません：「{why}」"
         ),
         Sts::BadPolicy { why } => both!(
             language,
             "The policy of {subject} cannot be read: {why}",
-            "{subject} のポリシーを解釈できません: {why}"
+            "{subject} のポリシーを解釈できません：「{why}」"
         ),
         Sts::Policy { mode, mx, max_age } => {
-            let hosts = list(mx, language);
+            let (hosts, max_age) = (list(mx, language), number(*max_age));
             both!(
                 language,
                 "The policy of {subject} is mode {mode} for {hosts}, kept for {max_age} seconds.",
                 "{subject} のポリシーは mode: {mode}、対象は {hosts}、保持期間は {max_age} 秒です。"
             )
         }
-        Sts::ShortLived { max_age } => both!(
-            language,
-            "The policy of {subject} is kept for {max_age} seconds only.",
-            "{subject} のポリシーの保持期間が {max_age} 秒と短すぎます。"
-        ),
+        Sts::ShortLived { max_age } => {
+            let max_age = number(*max_age);
+            both!(
+                language,
+                "The policy of {subject} is kept for {max_age} seconds only.",
+                "{subject} のポリシーの保持期間が {max_age} 秒と短すぎます。"
+            )
+        }
         Sts::HostNotAllowed { host, enforced: true } => both!(
             language,
             "The policy does not allow the MX host {host} of {subject}: senders that follow it deliver nothing there.",
-            "{subject} の MX ホスト {host} がポリシーに含まれておらず、MTA-STS に従う送信側は配送しません。"
+            "{subject} の MX ホスト {host} がポリシーに含まれておらず、MTA-STS に従う送信側は配信しません。"
         ),
         Sts::HostNotAllowed { host, enforced: false } => both!(
             language,
@@ -74,7 +80,7 @@ pub(super) fn sts_why(seen: &Sts, language: Language) -> String {
         Sts::HostNotAllowed { .. } | Sts::HostsAllowed => both!(
             language,
             "In mode enforce a host that the policy does not name gets no mail (RFC 8461 §5).",
-            "mode が enforce の場合、ポリシーにないホストにはメールが届きません(RFC 8461 §5)。"
+            "mode が enforce の場合、ポリシーにないホストにはメールが届きません（RFC 8461 §5）。"
         ),
         Sts::Absent | Sts::Record { .. } | Sts::Policy { .. } => both!(
             language,
@@ -130,7 +136,11 @@ pub(super) fn sts_fix(seen: &Sts, subject: &str, language: Language) -> String {
             "TLS レポートに失敗がなければ、mode を enforce にし、id を変更してください。"
         ),
         Sts::ShortLived { .. } => {
-            both!(language, "Set max_age to a week at least (604800).", "max_age を 1 週間(604800)以上にしてください。")
+            both!(
+                language,
+                "Set max_age to a week at least (604800).",
+                "max_age を 1 週間（604800）以上にしてください。"
+            )
         }
         Sts::HostNotAllowed { host, .. } => both!(
             language,
@@ -147,11 +157,11 @@ pub(super) fn tls_rpt_seen(seen: &TlsRpt, subject: &str, language: Language) -> 
             both!(language, "{subject} asks nobody for TLS reports.", "{subject} は TLS レポートを求めていません。")
         }
         TlsRpt::Bad { records } => {
-            let records = list(records, language);
+            let records = quotes(records, language);
             both!(
                 language,
                 "The records at _smtp._tls.{subject} are none that counts: {records}",
-                "_smtp._tls.{subject} のレコードは無効です: {records}"
+                "_smtp._tls.{subject} のレコードは無効です：{records}"
             )
         }
         TlsRpt::Found { places } => {
@@ -169,7 +179,7 @@ pub(super) fn tls_rpt_why(language: Language) -> String {
     both!(
         language,
         "TLS reports tell when others could not write to the domain over TLS (RFC 8460).",
-        "TLS レポートにより、他のサーバーが TLS でメールを送れなかったことが分かります(RFC 8460)。"
+        "TLS レポートにより、他のサーバーが TLS でメールを送れなかったことが分かります（RFC 8460）。"
     )
 }
 
@@ -192,7 +202,7 @@ pub(super) fn dane_seen(seen: &Dane, subject: &str, language: Language) -> Strin
         Dane::MxNotSecure => both!(
             language,
             "The MX answer of {subject} is not proven by DNSSEC (or our resolver does not validate): DANE does not apply.",
-            "{subject} の MX の回答は DNSSEC で検証されていません(またはリゾルバーが検証しません)。DANE は適用されません。"
+            "{subject} の MX の回答は DNSSEC で検証されていません（またはリゾルバーが検証しません）。DANE は適用されません。"
         ),
         Dane::MxSecure => both!(
             language,
@@ -207,12 +217,12 @@ pub(super) fn dane_seen(seen: &Dane, subject: &str, language: Language) -> Strin
         Dane::NotSecure { count } => both!(
             language,
             "The MX host {subject} has TLSA records ({count}) that are not proven by DNSSEC: nobody uses them.",
-            "MX ホスト {subject} の TLSA レコード({count} 件)は DNSSEC で検証されておらず、使われません。"
+            "MX ホスト {subject} の TLSA レコード（{count} 件）は DNSSEC で検証されておらず、使われません。"
         ),
         Dane::Unusable { count } => both!(
             language,
             "The MX host {subject} has TLSA records ({count}), none of which can be used for mail.",
-            "MX ホスト {subject} の TLSA レコード({count} 件)に、メールで使えるものがありません。"
+            "MX ホスト {subject} の TLSA レコード（{count} 件）に、メールで使えるものがありません。"
         ),
         Dane::Found { usable, count } => both!(
             language,
@@ -226,7 +236,7 @@ pub(super) fn dane_why(language: Language) -> String {
     both!(
         language,
         "With DANE senders insist on TLS and on the certificate that the DNS names, without a public authority (RFC 7672).",
-        "DANE があると、DNS で示した証明書による TLS が、認証局に頼らず必須になります(RFC 7672)。"
+        "DANE があると、DNS で示した証明書による TLS が、認証局に頼らず必須になります（RFC 7672）。"
     )
 }
 
@@ -257,12 +267,12 @@ pub(super) fn bimi_seen(seen: &Bimi, subject: &str, language: Language) -> Strin
         Bimi::Declined => both!(
             language,
             "{subject} says that it shows no logo (l= is empty).",
-            "{subject} はロゴを表示しないと宣言しています(l= が空)。"
+            "{subject} はロゴを表示しないと宣言しています（l= が空）。"
         ),
         Bimi::Bad { why } => both!(
             language,
             "The BIMI record of {subject} does not count: {why}",
-            "{subject} の BIMI レコードは無効です: {why}"
+            "{subject} の BIMI レコードは無効です：「{why}」"
         ),
         Bimi::Found { logo, certificate } if certificate.is_empty() => both!(
             language,
@@ -272,12 +282,12 @@ pub(super) fn bimi_seen(seen: &Bimi, subject: &str, language: Language) -> Strin
         Bimi::Found { logo, certificate } => both!(
             language,
             "The logo of {subject} is {logo}, certified by {certificate} (neither was fetched).",
-            "{subject} のロゴは {logo}、証明書は {certificate} です(いずれも取得していません)。"
+            "{subject} のロゴは {logo}、証明書は {certificate} です（いずれも取得していません）。"
         ),
         Bimi::WeakPolicy { why } => both!(
             language,
             "The DMARC policy of {subject} is too weak for BIMI: {why}.",
-            "{subject} の DMARC ポリシーは BIMI の条件を満たしません: {why}。"
+            "{subject} の DMARC ポリシーは BIMI の条件を満たしません：「{why}」。"
         ),
         Bimi::StrongPolicy => both!(
             language,
@@ -292,7 +302,7 @@ pub(super) fn bimi_why(language: Language) -> String {
         language,
         "Gmail, Yahoo and Apple show the logo beside mail that passes DMARC with p=quarantine or p=reject, for all of it; Gmail and \
          Apple want a certificate for it.",
-        "Gmail、Yahoo、Apple は、p=quarantine または p=reject(全体に適用)の DMARC に合格したメールにロゴを表示します。Gmail と Apple は証明書を求めます。"
+        "Gmail、Yahoo、Apple は、p=quarantine または p=reject（全体に適用）の DMARC に合格したメールにロゴを表示します。Gmail と Apple は証明書を求めます。"
     )
 }
 
@@ -306,12 +316,12 @@ pub(super) fn bimi_fix(seen: &Bimi, language: Language) -> String {
         Bimi::WeakPolicy { .. } => both!(
             language,
             "Raise p (and sp) to quarantine or reject, without t=y and without pct below 100.",
-            "t=y や 100 未満の pct を付けずに、p(および sp)を quarantine か reject にしてください。"
+            "t=y や 100 未満の pct を付けずに、p（および sp）を quarantine か reject にしてください。"
         ),
         Bimi::Found { .. } => both!(
             language,
             "Get a mark certificate (VMC or CMC) and name it with a=.",
-            "マーク証明書(VMC または CMC)を取得し、a= に指定してください。"
+            "マーク証明書（VMC または CMC）を取得し、a= に指定してください。"
         ),
         Bimi::Absent | Bimi::Declined | Bimi::StrongPolicy => String::new(),
     }

@@ -13,39 +13,39 @@ pub fn purpose(purpose: Purpose, language: Language) -> String {
         Purpose::Spf => both!(
             language,
             "SPF of the domain in From: what is published, with this server's addresses",
-            "From のドメインの SPF(公開中の内容にこのサーバーのアドレスを加えたもの)"
+            "From のドメインの SPF（公開中の内容にこのサーバーのアドレスを加えたもの）"
         ),
         Purpose::ReturnSpf => both!(
             language,
             "SPF of the return domain, which receivers check",
-            "リターンドメインの SPF(受信側が確認するもの)"
+            "リターンドメインの SPF（受信側が確認するもの）"
         ),
         Purpose::ReturnMx => both!(
             language,
             "Bounces come here by the return domain's MX",
-            "リターンドメインの MX(バウンスメールの受け取り)"
+            "リターンドメインの MX（バウンスメールの受け取り）"
         ),
         Purpose::ReportMx => {
-            both!(language, "Reports and complaints come here", "レポートと苦情通知を受け取るドメインの MX")
+            both!(language, "Reports and complaints come here", "レポートと迷惑メール申告を受け取るドメインの MX")
         }
-        Purpose::Dkim => both!(language, "DKIM: the public key of a key that signs", "DKIM: 署名に使う鍵の公開鍵"),
+        Purpose::Dkim => both!(language, "DKIM: the public key of a key that signs", "DKIM：署名に使う鍵の公開鍵"),
         Purpose::DkimWaiting => both!(
             language,
             "DKIM: a key that does not sign now (it waits, or mail that it signed is still on its way)",
-            "DKIM: 現在は署名に使っていない鍵(公開待ち、または署名済みのメールが配送中)"
+            "DKIM：現在は署名に使っていない鍵（公開待ち、または署名済みのメールが配信中）"
         ),
         Purpose::Dmarc => {
-            both!(language, "DMARC: the policy, and where reports go", "DMARC: ポリシーとレポートの送り先")
+            both!(language, "DMARC: the policy, and where reports go", "DMARC：ポリシーとレポートの送り先")
         }
         Purpose::DmarcInherited => both!(
             language,
             "DMARC: the organizational domain's record covers this domain; it needs none of its own",
-            "DMARC: 組織ドメインのレコードが適用されるため、このドメイン自身のレコードは不要です"
+            "DMARC：組織ドメインのレコードが適用されるため、このドメイン自身のレコードは不要です"
         ),
         Purpose::DmarcAuthorisation => both!(
             language,
             "DMARC: the report address's domain says that it wants the reports",
-            "DMARC: レポート受信アドレスのドメインによる受け取りの承認"
+            "DMARC：レポート受信アドレスのドメインによる受け取りの承認"
         ),
         Purpose::TlsRpt => both!(
             language,
@@ -53,7 +53,7 @@ pub fn purpose(purpose: Purpose, language: Language) -> String {
             "このドメイン宛てのメールに関する TLS レポートの送り先"
         ),
         Purpose::Sts => {
-            both!(language, "MTA-STS: the id of the policy that is published", "MTA-STS: 公開中のポリシーの id")
+            both!(language, "MTA-STS: the id of the policy that is published", "MTA-STS：公開中のポリシーの id")
         }
         Purpose::Hello => both!(
             language,
@@ -63,7 +63,7 @@ pub fn purpose(purpose: Purpose, language: Language) -> String {
         Purpose::ReverseName => both!(
             language,
             "The address is called so: whoever gave you the address publishes this",
-            "アドレスの逆引き(アドレスの割り当て元が設定します)"
+            "アドレスの逆引き（アドレスの割り当て元が設定します）"
         ),
     }
 }

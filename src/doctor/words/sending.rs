@@ -4,7 +4,7 @@
 //! Always: as in [`super`].
 //! Sources: RFC 7208, RFC 6376, RFC 8301, RFC 8463.
 
-use super::{Language, both, list};
+use super::{Language, both, list, quotes};
 use crate::doctor::seen::{Dkim, Spf};
 
 pub(super) fn spf_seen(seen: &Spf, subject: &str, language: Language) -> String {
@@ -13,26 +13,26 @@ pub(super) fn spf_seen(seen: &Spf, subject: &str, language: Language) -> String 
             both!(language, "{subject} has no SPF record.", "{subject} に SPF レコードがありません。")
         }
         Spf::Missing { neighbours } => {
-            let others = list(neighbours, language);
+            let others = quotes(neighbours, language);
             both!(
                 language,
                 "{subject} has no SPF record, but a text that looks like one and does not begin with \"v=spf1 \": {others}",
-                "{subject} に SPF レコードがありません。似たテキストがありますが「v=spf1 」で始まっていません: {others}"
+                "{subject} に SPF レコードがありません。似たテキストがありますが「v=spf1 」で始まっていません：{others}"
             )
         }
         Spf::Several { records } => {
-            let (count, all) = (records.len(), list(records, language));
+            let (count, all) = (records.len(), quotes(records, language));
             both!(
                 language,
                 "{subject} has {count} SPF records, and only one is allowed: {all}",
-                "{subject} に SPF レコードが {count} 件あります(許されるのは 1 件だけです): {all}"
+                "{subject} に SPF レコードが {count} 件あります（許されるのは 1 件だけです）：{all}"
             )
         }
-        Spf::Found { record } => both!(language, "{subject}: {record}", "{subject}: {record}"),
+        Spf::Found { record } => both!(language, "{subject}: {record}", "{subject}：「{record}」"),
         Spf::Invalid { record, why } => both!(
             language,
             "The SPF record of {subject} is not valid: {why}. It says: {record}",
-            "{subject} の SPF レコードが正しくありません: {why}。内容: {record}"
+            "{subject} の SPF レコードが正しくありません：「{why}」。内容：「{record}」"
         ),
         Spf::Valid => both!(
             language,
@@ -52,28 +52,28 @@ pub(super) fn spf_seen(seen: &Spf, subject: &str, language: Language) -> String 
             both!(
                 language,
                 "The SPF record of {subject} takes {lookups} of 10 look-ups: {terms}.",
-                "{subject} の SPF レコードの DNS 参照は 10 回中 {lookups} 回です: {terms}。"
+                "{subject} の SPF レコードの DNS 参照は 10 回中 {lookups} 回です：{terms}。"
             )
         }
         Spf::Void { void } => both!(
             language,
             "Of the look-ups of {subject}'s SPF record {void} find nothing; two are allowed.",
-            "{subject} の SPF レコードの DNS 参照のうち {void} 回は結果がありません(許容は 2 回です)。"
+            "{subject} の SPF レコードの DNS 参照のうち {void} 回は結果がありません（許容は 2 回です）。"
         ),
         Spf::Passes { address, matched } => both!(
             language,
             "Mail of {subject} passes by {matched} when it comes from {address}.",
-            "{address} から送る場合、{matched} により SPF に合格します({subject})。"
+            "{address} から送る場合、{matched} により SPF に合格します（{subject}）。"
         ),
         Spf::Fails { address, result, matched, .. } if matched.is_empty() => both!(
             language,
             "Mail does not pass when it comes from {address}: {result} ({subject}).",
-            "{address} から送る場合、SPF に合格しません: {result}({subject})。"
+            "{address} から送る場合、SPF に合格しません：{result}（{subject}）。"
         ),
         Spf::Fails { address, result, matched, .. } => both!(
             language,
             "Mail does not pass when it comes from {address}: {result}, by {matched} ({subject}).",
-            "{address} から送る場合、{matched} により SPF に合格しません: {result}({subject})。"
+            "{address} から送る場合、{matched} により SPF に合格しません：{result}（{subject}）。"
         ),
         Spf::NoAddress => both!(
             language,
@@ -83,7 +83,7 @@ pub(super) fn spf_seen(seen: &Spf, subject: &str, language: Language) -> String 
         Spf::Smarthost { host } => both!(
             language,
             "Mail leaves by the smarthost {host}: its addresses, which its owner knows, must be in the SPF record of {subject}.",
-            "メールはスマートホスト {host} から出ます。そのアドレス(管理者が把握しています)が {subject} の SPF レコードに必要です。"
+            "メールはスマートホスト {host} から出ます。そのアドレス（管理者が把握しています）が {subject} の SPF レコードに必要です。"
         ),
         Spf::Everybody => both!(
             language,
@@ -123,17 +123,17 @@ pub(super) fn spf_why(seen: &Spf, language: Language) -> String {
         Spf::Several { .. } | Spf::Invalid { .. } | Spf::Valid => both!(
             language,
             "Where the record is in doubt, the result is \"permerror\" for all mail: nobody passes (RFC 7208 §4.5, §4.6).",
-            "レコードに不備があると、すべてのメールが permerror となり、合格しません(RFC 7208 §4.5、§4.6)。"
+            "レコードに不備があると、すべてのメールが permerror となり、合格しません（RFC 7208 §4.5、§4.6）。"
         ),
         Spf::Lookups { .. } => both!(
             language,
             "Receivers stop after ten look-ups, and then nobody passes (RFC 7208 §4.6.4).",
-            "受信側は DNS 参照を 10 回で打ち切り、それを超えると合格しません(RFC 7208 §4.6.4)。"
+            "受信側は DNS 参照を 10 回で打ち切り、それを超えると合格しません（RFC 7208 §4.6.4）。"
         ),
         Spf::Void { .. } => both!(
             language,
             "Receivers may stop after two look-ups that find nothing, and then nobody passes (RFC 7208 §4.6.4).",
-            "結果のない DNS 参照が 2 回を超えると、受信側は打ち切り、合格しないことがあります(RFC 7208 §4.6.4)。"
+            "結果のない DNS 参照が 2 回を超えると、受信側は打ち切り、合格しないことがあります（RFC 7208 §4.6.4）。"
         ),
         Spf::Passes { .. } | Spf::Fails { .. } | Spf::NoAddress | Spf::Smarthost { .. } => both!(
             language,
@@ -153,7 +153,7 @@ pub(super) fn spf_why(seen: &Spf, language: Language) -> String {
         Spf::Ptr => both!(
             language,
             "It is slow, and many receivers pass over it (RFC 7208 §5.5 asks not to publish it).",
-            "処理が遅く、無視する受信側も多いため、使用しないよう求められています(RFC 7208 §5.5)。"
+            "処理が遅く、無視する受信側も多いため、使用しないよう求められています（RFC 7208 §5.5）。"
         ),
     }
 }
@@ -202,7 +202,7 @@ pub(super) fn spf_fix(seen: &Spf, subject: &str, language: Language) -> String {
         Spf::Everybody | Spf::Open { .. } => both!(
             language,
             "Let the record end with -all, or with ~all at first.",
-            "レコードの末尾を -all(まずは ~all)にしてください。"
+            "レコードの末尾を -all（まずは ~all）にしてください。"
         ),
         Spf::Ptr => {
             both!(language, "Write ip4:, ip6: or a: in its place.", "ip4:、ip6: または a: に置き換えてください。")
@@ -221,7 +221,7 @@ pub(super) fn dkim_seen(seen: &Dkim, subject: &str, language: Language) -> Strin
             both!(
                 language,
                 "Mail of {subject} is signed with d={domain} ({keys}).",
-                "{subject} のメールは d={domain} で署名されます({keys})。"
+                "{subject} のメールは d={domain} で署名されます（{keys}）。"
             )
         }
         Dkim::NoRsa => both!(
@@ -242,27 +242,27 @@ pub(super) fn dkim_seen(seen: &Dkim, subject: &str, language: Language) -> Strin
         Dkim::Invalid { record, why } => both!(
             language,
             "The record of {subject} cannot be read: {why}. It says: {record}",
-            "{subject} のレコードを解釈できません: {why}。内容: {record}"
+            "{subject} のレコードを解釈できません：「{why}」。内容：「{record}」"
         ),
         Dkim::Matches { bits } => both!(
             language,
             "The record of {subject} is that of our key ({bits} bits).",
-            "{subject} のレコードは秘密鍵と一致しています({bits} ビット)。"
+            "{subject} のレコードは秘密鍵と一致しています（{bits} ビット）。"
         ),
         Dkim::Differs { record } => both!(
             language,
             "The record of {subject} has another key than ours: {record}",
-            "{subject} のレコードの公開鍵が秘密鍵と一致しません: {record}"
+            "{subject} のレコードの公開鍵が秘密鍵と一致しません：「{record}」"
         ),
         Dkim::Revoked => both!(
             language,
             "The record of {subject} says that the key is revoked (p= is empty).",
-            "{subject} のレコードは鍵の失効を示しています(p= が空)。"
+            "{subject} のレコードは鍵の失効を示しています（p= が空）。"
         ),
         Dkim::Testing => both!(
             language,
             "The record of {subject} says t=y (testing).",
-            "{subject} のレコードに t=y(試験中)が指定されています。"
+            "{subject} のレコードに t=y（試験中）が指定されています。"
         ),
         Dkim::Hash { allowed } => both!(
             language,
@@ -295,12 +295,12 @@ pub(super) fn dkim_why(seen: &Dkim, language: Language) -> String {
         Dkim::Short { .. } => both!(
             language,
             "Keys of 1024 bits count as weak, shorter ones are not accepted (RFC 8301).",
-            "1024 ビットの鍵は弱いとされ、それより短い鍵は受け付けられません(RFC 8301)。"
+            "1024 ビットの鍵は弱いとされ、それより短い鍵は受け付けられません（RFC 8301）。"
         ),
         Dkim::Testing => both!(
             language,
             "Receivers may treat such mail as unsigned (RFC 6376 §3.6.1).",
-            "受信側は署名がないものとして扱うことがあります(RFC 6376 §3.6.1)。"
+            "受信側は署名がないものとして扱うことがあります（RFC 6376 §3.6.1）。"
         ),
         Dkim::Missing
         | Dkim::Several { .. }
@@ -346,7 +346,7 @@ pub(super) fn dkim_fix(seen: &Dkim, subject: &str, language: Language) -> String
         Dkim::NoRsa => both!(
             language,
             "Add an RSA key of 2048 bits with `hikyaku domain dkim-new {subject}`; both then sign.",
-            "`hikyaku domain dkim-new {subject}` で 2048 ビットの RSA 鍵を追加してください(両方で署名されます)。"
+            "`hikyaku domain dkim-new {subject}` で 2048 ビットの RSA 鍵を追加してください（両方で署名されます）。"
         ),
         Dkim::Short { .. } => both!(
             language,

@@ -50,6 +50,8 @@ pub enum Why {
         /// So many at most.
         max: usize,
     },
+    /// 403: a browser says that a page of another site sent this.
+    ForeignPage,
     /// 400: a parameter that is needed is absent or empty.
     Missing,
     /// 400: a value of another type than the parameter's.
@@ -221,6 +223,7 @@ impl Why {
             Why::MediaType => "02-005",
             Why::Malformed { .. } => "02-006",
             Why::TooMuch { .. } => "02-007",
+            Why::ForeignPage => "02-008",
             Why::Missing => "03-001",
             Why::WrongType { .. } => "03-002",
             Why::Twice => "03-003",
@@ -270,6 +273,7 @@ impl Why {
             Why::MediaType,
             Why::Malformed { what: Syntax::Json },
             Why::TooMuch { max: super::ask::PARAMETERS_MAX },
+            Why::ForeignPage,
             Why::Missing,
             Why::WrongType { expected: Expected::Text },
             Why::Twice,
@@ -317,7 +321,7 @@ impl Why {
             Why::TooLarge { .. } => 413,
             Why::MediaType => 415,
             Why::Credentials => 401,
-            Why::NotAllowed | Why::NoRight | Why::SenderNotAllowed => 403,
+            Why::ForeignPage | Why::NotAllowed | Why::NoRight | Why::SenderNotAllowed => 403,
             Why::Throttled { .. } | Why::RateLimit { .. } | Why::TooManyAtOnce { .. } | Why::KeysFull { .. } => 429,
             Why::KeyReused => 422,
             Why::KeyInUse | Why::OwnersWill => 409,

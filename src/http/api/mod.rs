@@ -9,7 +9,7 @@
 //! ```
 //!
 //! In: requests under `/api/`, `/v1/` and `/transaction/`.  Out: responses; no answer carries a path, a secret or a trace.
-//! Always: POST only; credentials travel in the body alone; every parameter is checked for type and size before it is used; what
+//! Always: POST only, and never from a page of somebody else's; credentials travel in the body alone; every parameter is checked for type and size before it is used; what
 //! is wrong is told with the parameter's name in one shape, [`fault::Fault`].
 //! Sources: the public pages of the service's API, and what its public clients send.
 
@@ -93,11 +93,35 @@ pub fn has(path: &str) -> bool {
     ["/api/", "/transaction/", "/v1/"].iter().any(|root| path.starts_with(root))
 }
 
+/// A path to which whole mails, or files of reports or addresses, are posted: in the API, on the console, by the operator.
+pub fn takes_files(path: &str) -> bool {
+    let bare = Format::of_path(path).1;
+    mail_call(bare).is_some()
+        || matches!(
+            bare,
+            "/transaction/v2/dmarc/import" | "/dmarc/import" | "/suppression/import" | "/control/dmarc/import"
+        )
+}
+
+/// What answers a call.
+type Answers = fn(&dyn Daemon, &Request, Format) -> Result<Response, Fault>;
+
+/// The call at a path without its suffix that takes mail.
+fn mail_call(bare: &str) -> Option<Answers> {
+    match bare {
+        "/api/v2/emails/send" | "/api/v1/emails/send" | "/v1/emails/send" => Some(emails::send),
+        "/api/v2/emails/bulk" => Some(emails::bulk),
+        _ => None,
+    }
+}
+
 /// Answers a request under one of those paths.
 pub fn route(daemon: &dyn Daemon, request: &Request) -> Response {
     let (format, path) = Format::of_path(&request.path);
     let language = Language::of_header(&request.accept_language);
     let answer = match request.method {
+        // Before credentials are looked at: else any page of the web could make its visitors' addresses fail here.
+        Method::Post if request.browser.is_foreign() => Err(Why::ForeignPage.fault()),
         Method::Post => dispatch(daemon, request, path, format),
         Method::Get | Method::Head | Method::Other => Err(Why::MethodNotAllowed.fault()),
     };
@@ -108,16 +132,39 @@ fn dispatch(daemon: &dyn Daemon, request: &Request, path: &str, format: Format) 
     if let Some(action) = path.strip_prefix("/transaction/v2/") {
         return transaction::route(daemon, request, action, format);
     }
-    match path {
-        "/api/v2/emails/send" | "/api/v1/emails/send" | "/v1/emails/send" => emails::send(daemon, request, format),
-        "/api/v2/emails/bulk" => emails::bulk(daemon, request, format),
-        _ => Err(Why::NotFound.fault()),
-    }
+    let call = mail_call(path).ok_or_else(|| Why::NotFound.fault())?;
+    call(daemon, request, format)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_bodies_go_where_files_are_taken_and_nowhere_else() {
+        for path in [
+            "/api/v2/emails/send.json",
+            "/api/v1/emails/send",
+            "/v1/emails/send.xml",
+            "/api/v2/emails/bulk.json",
+            "/transaction/v2/dmarc/import.json",
+            "/dmarc/import",
+            "/suppression/import",
+            "/control/dmarc/import",
+        ] {
+            assert!(takes_files(path), "{path}");
+        }
+        for path in [
+            "/x/emails/y",
+            "/emails/send",
+            "/api/v2/emails/send/x",
+            "/x/dmarc/import",
+            "/sign-in",
+            "/api/v2/emails/other.json",
+        ] {
+            assert!(!takes_files(path), "{path}");
+        }
+    }
 
     #[test]
     fn the_language_is_the_one_that_weighs_most_and_english_otherwise() {

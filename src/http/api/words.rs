@@ -24,6 +24,7 @@ impl Why {
             Why::Unavailable => "The server cannot take this now. Please try again later.".into(),
             Why::NotFound => "There is no such API.".into(),
             Why::MethodNotAllowed => "Use the POST method.".into(),
+            Why::ForeignPage => "Web pages of other sites may not call this API. Call it from your server.".into(),
             Why::Unreadable { status: 408 } => "The request took too long.".into(),
             Why::Unreadable { status: 421 } => "This server does not go by that host name.".into(),
             Why::Unreadable { .. } => "The request could not be read as HTTP.".into(),
@@ -85,12 +86,13 @@ impl Why {
             Why::Unavailable => "現在リクエストを受け付けられません。しばらくしてから再度お試しください。".into(),
             Why::NotFound => "指定されたAPIは存在しません。".into(),
             Why::MethodNotAllowed => "POSTメソッドを使用してください。".into(),
+            Why::ForeignPage => "他サイトのWebページからこのAPIを呼び出すことはできません。サーバから呼び出してください。".into(),
             Why::Unreadable { status: 408 } => "リクエストの受信がタイムアウトしました。".into(),
-            Why::Unreadable { status: 421 } => "このサーバのホスト名ではありません。".into(),
+            Why::Unreadable { status: 421 } => "このサーバーのホスト名ではありません。".into(),
             Why::Unreadable { .. } => "HTTPリクエストとして解釈できません。".into(),
             Why::TooLarge { max } => format!("サイズが大きすぎます。{max}バイト以内にしてください。"),
             Why::MediaType => {
-                "Content-Typeは application/json、application/x-www-form-urlencoded、multipart/form-data のいずれか(UTF-8)を指定してください。"
+                "Content-Typeは application/json、application/x-www-form-urlencoded、multipart/form-data のいずれか（UTF-8）を指定してください。"
                     .into()
             }
             Why::Malformed { what } => format!("リクエストボディが{}として正しくありません。", syntax(*what, Language::Japanese)),
@@ -102,35 +104,35 @@ impl Why {
             Why::TooLong { max, unit: Unit::Octets } => format!("{max}バイト以内で指定してください。"),
             Why::OutOfRange { min, max } => format!("{min}から{max}の範囲で指定してください。"),
             Why::TooMany { max } => format!("指定できる数は{max}個までです。"),
-            Why::NotOneOf { words } => format!("次のいずれかを指定してください: {}", words.join(", ")),
+            Why::NotOneOf { words } => format!("次のいずれかを指定してください：{}", words.join(", ")),
             Why::BadAddress => "メールアドレスの形式が正しくありません。".into(),
             Why::BadDate => "日付はyyyy-mm-ddの形式で指定してください。".into(),
             Why::InFuture => "未来の日時は指定できません。".into(),
             Why::WrongOrder => "開始は終了以前を指定してください。".into(),
             Why::RangeTooLong { days } => format!("期間は{days}日以内で指定してください。"),
             Why::BadCharacter => "使用できない文字が含まれています。".into(),
-            Why::NotInCharset { characters } => format!("指定された文字コードで表現できない文字が含まれています: {characters}"),
-            Why::HeaderNotAllowed => "このヘッダは指定できません。".into(),
+            Why::NotInCharset { characters } => format!("指定された文字コードで表現できない文字が含まれています：{characters}"),
+            Why::HeaderNotAllowed => "このヘッダーは指定できません。".into(),
             Why::NoValue { key } => format!("宛先に差し込み文字 ((#{key}#)) の値がありません。"),
             Why::Unknown => "見つかりません。".into(),
             Why::TooWide => "検索に時間がかかりすぎます。期間を狭めるか、完全一致で検索してください。".into(),
             Why::OwnersWill => {
-                "このアドレスの利用者が苦情の申告または配信停止をしたため、停止されたままです。解除するには blocks/cancel を使用してください。".into()
+                "このアドレスの利用者が迷惑メール申告または配信解除をしたため、停止されたままです。解除するには blocks/cancel を使用してください。".into()
             }
-            Why::Credentials => "APIユーザまたはAPIキーが正しくありません。".into(),
-            Why::NotAllowed => "このAPIユーザはここからこのAPIを利用できません。".into(),
-            Why::NoRight => "このAPIユーザには権限がありません。".into(),
+            Why::Credentials => "APIユーザーまたはAPIキーが正しくありません。".into(),
+            Why::NotAllowed => "このAPIユーザーはここからこのAPIを利用できません。".into(),
+            Why::NoRight => "このAPIユーザーには権限がありません。".into(),
             Why::Throttled { after } => format!("試行回数が多すぎます。{}秒後に再度お試しください。", seconds(*after)),
             Why::RateLimit { after } => {
-                format!("このAPIユーザの送信数の上限に達しました。{}秒後に再度お試しください。", seconds(*after))
+                format!("このAPIユーザーの送信数の上限に達しました。{}秒後に再度お試しください。", seconds(*after))
             }
-            Why::TooManyAtOnce { max } => format!("このAPIユーザの同時接続数の上限({max})を超えています。"),
-            Why::FromNotAllowed => "このヘッダFromでの送信は許可されていません。".into(),
-            Why::SenderNotAllowed => "このAPIユーザはこの送信元アドレスで送信できません。".into(),
+            Why::TooManyAtOnce { max } => format!("このAPIユーザーの同時接続数の上限（{max}）を超えています。"),
+            Why::FromNotAllowed => "このヘッダーFromでの送信は許可されていません。".into(),
+            Why::SenderNotAllowed => "このAPIユーザーはこの送信元アドレスで送信できません。".into(),
             Why::Partly { accepted, of } => format!(
                 "{of}件中{accepted}件を受け付けました。同じIdempotency-Keyで再度リクエストすると、残りが一度だけ送信されます。"
             ),
-            Why::MailLoop => "Receivedヘッダが多すぎます。".into(),
+            Why::MailLoop => "Receivedヘッダーが多すぎます。".into(),
             Why::BadKey => "Idempotency-Keyは印字可能なASCII文字1〜255文字で指定してください。".into(),
             Why::KeyReused => "このIdempotency-Keyは別のリクエストで使用されています。".into(),
             Why::KeyInUse => "このIdempotency-Keyのリクエストは処理中です。".into(),
@@ -176,7 +178,7 @@ fn expected_japanese(expected: Expected) -> &'static str {
         Expected::Flag => "trueまたはfalse",
         Expected::Texts => "文字列または文字列の配列",
         Expected::Json => "JSONのオブジェクトまたは配列",
-        Expected::Address => "アドレス(文字列、{\"name\",\"address\"}、またはその配列)",
+        Expected::Address => "アドレス（文字列、{\"name\",\"address\"}、またはその配列）",
         Expected::Headers => "{\"name\",\"value\"}の配列、またはオブジェクト",
         Expected::File => "ファイル",
     }

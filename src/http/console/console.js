@@ -1,4 +1,4 @@
-// What is better with script, and works without: copying, looking again, ticking all, a key for the search.
+// What is better with script, and works without: copying, looking again, ticking all, going back, a key for the search.
 "use strict";
 (() => {
   const ja = document.documentElement.lang === "ja";
@@ -30,7 +30,15 @@
     }
   }
 
+  function backButtons(root) {
+    for (const button of root.querySelectorAll("button[data-back]")) {
+      button.hidden = history.length < 2;
+      button.addEventListener("click", () => history.back());
+    }
+  }
+
   function start(root) {
+    backButtons(root);
     copyButtons(root);
     tickAll(root);
   }
@@ -44,7 +52,10 @@
       const busy = main.contains(document.activeElement) || main.querySelector("details[open]") || !getSelection().isCollapsed;
       if (document.hidden || busy) return;
       try {
-        const answer = await fetch(location.href, { credentials: "same-origin", redirect: "error" });
+        // Marked: it is no use of the session. Once that has ended, the page goes, too.
+        const headers = { "Hikyaku-Looks-Again": "yes" };
+        const answer = await fetch(location.href, { credentials: "same-origin", redirect: "manual", headers });
+        if (answer.type === "opaqueredirect") location.reload();
         if (!answer.ok) return;
         const next = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
         if (!next) return;

@@ -9,7 +9,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
-    account::Login,
+    account::{AskedBy, Login, SessionEnd},
     http::{
         daemon::Daemon,
         exchange::{Browser, Request},
@@ -68,8 +68,15 @@ impl Seat {
 /// Who asks; `None`: nobody is signed in.
 pub fn seat(daemon: &dyn Daemon, request: &Request) -> Option<Seat> {
     let token = Secret::new(cookie(&request.browser, SESSION)?.to_owned());
-    let login = daemon.users().session(&token, request.source())?;
+    let by = if request.browser.looks_again { AskedBy::Page } else { AskedBy::Person };
+    let login = daemon.users().session(&token, request.source(), by)?;
     Seat::new(daemon, &login, token)
+}
+
+/// Why this browser's session has ended by itself. A page that looks again is told nothing: the words are for who reads them.
+pub fn ended(daemon: &dyn Daemon, request: &Request) -> Option<SessionEnd> {
+    let token = Secret::new(cookie(&request.browser, SESSION).filter(|_| !request.browser.looks_again)?.to_owned());
+    daemon.users().session_end(&token)
 }
 
 /// The key of this browser's forms: the session, or what the visitor's cookie has, or a new one, which the answer then sets.
@@ -119,14 +126,8 @@ pub enum NotOurs {
 /// # Errors
 /// It was not, or that cannot be seen.
 pub fn check_form(browser: &Browser, key: &FormKey, token: &str) -> Result<(), NotOurs> {
-    if !matches!(browser.fetch_site.as_str(), "" | "same-origin" | "none") {
+    if browser.is_foreign() {
         return Err(NotOurs::Foreign);
-    }
-    if !browser.origin.is_empty() {
-        let scheme = if browser.is_secure { "https" } else { "http" };
-        if !browser.origin.eq_ignore_ascii_case(&format!("{scheme}://{}", browser.host)) {
-            return Err(NotOurs::Foreign);
-        }
     }
     let fits = !key.is_new && equal_in_constant_time(token.as_bytes(), key.token().as_bytes());
     if fits { Ok(()) } else { Err(NotOurs::Token) }

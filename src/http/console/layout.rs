@@ -89,7 +89,7 @@ impl Section {
     /// Whether the visitor may see it: the table of places says so.
     fn is_open_to(self, visit: &Visit<'_>) -> bool {
         let right = super::places().find(|place| place.verb == Verb::Read && place.path == self.path());
-        right.is_some_and(|place| visit.may(place.right)) && (self != Section::Sandbox || visit.has_sandbox())
+        right.is_some_and(|place| visit.may(place.right))
     }
 }
 
@@ -134,7 +134,7 @@ pub(super) fn document(visit: &Visit<'_>, frame: &Frame<'_>, told: Option<&Told>
                     }
                     @if is_in {
                         details class="menu" {
-                            summary { (lang.say("Menu", "メニュー")) @if let Some(section) = frame.section { ": " (section.words(lang)) } }
+                            summary { (lang.say("Menu", "メニュー")) @if let Some(section) = frame.section { span class="here" { (lang.colon()) (section.words(lang)) } } }
                             nav aria-label=(lang.say("Sections", "メニュー")) {
                                 (sections(visit, frame))
                                 @if let Some(seat) = &visit.seat { div class="own" { (own(visit, seat, frame)) } }
@@ -163,7 +163,10 @@ fn quick_search(visit: &Visit<'_>) -> Markup {
     visit.ask(
         "/find",
         "quick",
-        &html! { input type="search" name="key" maxlength="500" placeholder=(words) aria-label=(words) data-hotkey="/"; },
+        &html! {
+            input type="search" name="key" maxlength="500" placeholder=(words) aria-label=(words) data-hotkey="/" aria-keyshortcuts="/"
+                title=(visit.say("The key / leads here", "/ キーでここに移動します"));
+        },
     )
 }
 
@@ -220,7 +223,7 @@ fn footer(visit: &Visit<'_>) -> Markup {
     html! {
         footer {
             span { "Hikyaku " (visit.about.version) }
-            span { (lang.say("Times are in ", "時刻: ")) (visit.about.zone.name()) }
+            span { (lang.say("Times are in ", "時刻：")) (visit.about.zone.name()) }
             span class="links" { a href="/openapi.json" { (lang.say("API description", "API 定義")) } }
         }
     }

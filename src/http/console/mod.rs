@@ -38,13 +38,14 @@ use maud::html;
 pub use self::{
     gate::{Seat, Told},
     layout::{Frame, Section},
-    place::{Args, Place, Right, Verb},
+    place::{Args, Place, Right, Takes, Verb},
     visit::Visit,
 };
 use crate::{
+    account::SessionEnd,
     http::{
         daemon::Daemon,
-        exchange::{Request, Response, path_for_log, percent_encode},
+        exchange::{Policy, Request, Response, path_for_log, percent_encode},
         words::Lang,
     },
     store::StoreError,
@@ -109,19 +110,14 @@ impl From<std::io::Error> for Missing {
 /// A page, or why there is none.
 pub type Answer = Result<Response, Missing>;
 
-/// Paths whose acts compute a hash.
-const SLOW: [&str; 7] =
-    ["/sign-in", "/sign-in/code", "/set-up", "/reset", "/me/password", "/me/two-factor/on", "/me/two-factor/off"];
+/// Pages whose address has a secret: the token of a link.
+const SECRET: [&str; 3] = ["/owner/:token", "/set-up", "/reset"];
 
-/// A path whose act takes its time on purpose: it has threads of its own, so that guessers keep nobody else waiting.
-pub(super) fn takes_time(target: &str) -> bool {
-    SLOW.contains(&target.split('?').next().unwrap_or(target))
-}
-
-/// A path whose act waits for the DNS, or computes a key: it has threads of its own, so that nobody's page waits behind it.
-pub(super) fn waits_for_others(target: &str) -> bool {
-    let path = target.split('?').next().unwrap_or(target);
-    domains::waits(path) || path == "/dmarc/record"
+/// What it takes to answer a request, as the table of places has it: the server chooses a thread by it.
+pub(super) fn takes(request: &Request) -> Takes {
+    let verb = Verb::of(request.method);
+    let place = places().find(|place| Some(place.verb) == verb && place.fits(&request.path).is_some());
+    place.map_or(Takes::Moments, |place| place.takes)
 }
 
 /// Answers a path of the console, for whoever has this browser.
@@ -149,9 +145,12 @@ fn answer(daemon: &dyn Daemon, request: &Request, seat: Option<Seat>, checks_for
         return Response::error(405, "this path is not for this method", "").with("Allow", allowed);
     };
     let visit = Visit::new(daemon, request, seat);
+    if let Some(seat) = &visit.seat {
+        request.account.get_or_init(|| seat.name.clone());
+    }
     if !visit.may(place.right) {
         return match visit.seat {
-            None => sign_in_first(request, place.verb, visit.lang),
+            None => sign_in_first(&visit, place.verb),
             Some(_) => forbidden(&visit, place.right),
         };
     }
@@ -163,11 +162,11 @@ fn answer(daemon: &dyn Daemon, request: &Request, seat: Option<Seat>, checks_for
         let title = visit.say("The form was not taken", "送信を受け付けませんでした");
         let words = visit.say(
             "This page was open for too long, or was not one of ours. Go back, load the page again and send it once more.",
-            "ページを開いてから時間が経ったか、このコンソール以外から送信されました。前のページを再読み込みして、もう一度送信してください。",
+            "ページを開いてから時間が経ったか、この管理画面以外から送信されました。前のページを再読み込みして、もう一度送信してください。",
         );
         return shown(&visit, 403, title, words);
     }
-    match (place.answer)(&visit, args) {
+    let mut response = match (place.answer)(&visit, args) {
         Ok(response) => response,
         Err(Missing::Nothing) => nothing_here(&visit),
         Err(Missing::Refused { status, words }) => {
@@ -178,12 +177,16 @@ fn answer(daemon: &dyn Daemon, request: &Request, seat: Option<Seat>, checks_for
             log::error!("http=page path={:?} error={words:?}", path_for_log(&request.path));
             shown(&visit, 500, visit.say("This could not be read", "読み込めませんでした"), &words)
         }
+    };
+    if SECRET.contains(&place.path) && response.policy == Policy::Console {
+        response.policy = Policy::Secret;
     }
+    response
 }
 
-/// Who is not signed in comes back here afterwards.
-fn sign_in_first(request: &Request, verb: Verb, lang: Lang) -> Response {
-    let mut to = lang.href(SIGN_IN);
+/// Who is not signed in comes back here afterwards; who was, and is not any more, reads why.
+fn sign_in_first(visit: &Visit<'_>, verb: Verb) -> Response {
+    let (request, mut to) = (visit.request, visit.href(SIGN_IN));
     let back = match request.query.as_slice() {
         _ if verb == Verb::Act => String::new(),
         [] => request.path.clone(),
@@ -197,7 +200,32 @@ fn sign_in_first(request: &Request, verb: Verb, lang: Lang) -> Response {
         to.push(if to.contains('?') { '&' } else { '?' });
         to.extend(["to=", &percent_encode(&back)]);
     }
-    Response::see_other(&to)
+    let response = Response::see_other(&to);
+    let Some(end) = gate::ended(visit.daemon, request) else { return response };
+    // Told once: the cookie of the session goes.
+    response
+        .with("Set-Cookie", Told::bad(end_words(visit.lang, end)).cookie(&request.browser))
+        .with("Set-Cookie", gate::no_session_cookie(&request.browser))
+}
+
+fn end_words(lang: Lang, end: SessionEnd) -> String {
+    match (end, lang.japanese) {
+        (SessionEnd::Idle(idle), false) => {
+            format!("You were signed out, because the console was not used for {}. Sign in again.", lang.duration(idle))
+        }
+        (SessionEnd::Idle(idle), true) => {
+            format!("{}操作がなかったため、ログアウトしました。もう一度ログインしてください。", lang.duration(idle))
+        }
+        (SessionEnd::Time(lifetime), false) => {
+            format!("You were signed out: a sign-in lasts {} at most. Sign in again.", lang.duration(lifetime))
+        }
+        (SessionEnd::Time(lifetime), true) => {
+            format!(
+                "ログインから{}が経過したため、ログアウトしました。もう一度ログインしてください。",
+                lang.duration(lifetime)
+            )
+        }
+    }
 }
 
 fn forbidden(visit: &Visit<'_>, right: Right) -> Response {
@@ -232,7 +260,7 @@ fn not_from_there(daemon: &dyn Daemon, request: &Request) -> Response {
     let source = request.source();
     let words = if visit.lang.japanese {
         format!(
-            "お使いのIPアドレス（{source}）からは管理コンソールを利用できません。運用者が設定ファイルの [accounts.allowed_ips] console で許可できます。"
+            "お使いのIPアドレス（{source}）からは管理画面を利用できません。運用者が設定ファイルの [accounts.allowed_ips] console で許可できます。"
         )
     } else {
         format!(
@@ -250,7 +278,10 @@ fn shown(visit: &Visit<'_>, status: u16, title: &str, words: &str) -> Response {
         (parts::heading(title, ""))
         section {
             p { (parts::clean(words)) }
-            p class="onward" { a href=(visit.href("/")) { (visit.say("To the overview", "概要へ")) } }
+            div class="actions" {
+                button type="button" class="plain" data-back hidden { (visit.say("Go back", "前の画面に戻る")) }
+                a href=(visit.href("/")) { (visit.say("To the overview", "概要へ")) }
+            }
         }
     };
     visit.page_with(status, &Frame { section: None, title, refresh_seconds: 0 }, &content)

@@ -14,6 +14,18 @@ pub fn heading(title: &str, lead: &str) -> Markup {
     html! { div class="heading" { h1 { (title) } @if !lead.is_empty() { p class="lead" { (lead) } } } }
 }
 
+/// The way back, above a title: to where this page belongs.
+pub fn back_to(visit: &Visit<'_>, path: &str, words: &str) -> Markup {
+    html! { p class="back" { a href=(visit.href(path)) { "← " (words) } } }
+}
+
+/// A sentence of ours in which `…` is something to type.
+pub fn with_code(text: &str, characters: usize) -> Markup {
+    let cleaned = clean(&clip(text, characters));
+    let pieces = cleaned.split('`').enumerate();
+    html! { bdi { @for (n, piece) in pieces { @if n % 2 == 1 { code { (piece) } } @else { (piece) } } } }
+}
+
 /// A card with a title; `small` is said beside it and may be empty.
 pub fn panel(title: &str, small: &str, content: &Markup) -> Markup {
     html! {
@@ -23,7 +35,9 @@ pub fn panel(title: &str, small: &str, content: &Markup) -> Markup {
 
 /// Nothing is here: says so, and what to do next.
 pub fn empty(words: &str, next: &str) -> Markup {
-    html! { p class="empty" { (words) @if !next.is_empty() { " " (next) } } }
+    // Japanese sentences follow each other without a space.
+    let joint = if next.is_empty() || words.ends_with('。') { "" } else { " " };
+    html! { p class="empty" { (words) (joint) (next) } }
 }
 
 /// Text that came with a mail: escaped, without characters that would reorder it, and never longer than is good for a list.
@@ -46,6 +60,11 @@ pub fn subject(lang: Lang, text: &str, characters: usize) -> Markup {
             (foreign(text, characters))
         }
     }
+}
+
+/// What stands in brackets behind something, with the brackets of the language.
+pub fn bracketed(lang: Lang, content: &Markup) -> Markup {
+    html! { @if lang.japanese { "（" (content) "）" } @else { " (" (content) ")" } }
 }
 
 /// A word in a coloured oval: `queued`, `succeeded`, `deferred`, `failed` and their kin are classes of the stylesheet.
@@ -87,7 +106,7 @@ pub fn pager(visit: &Visit<'_>, next: Option<&str>, looked_back_to: Option<Times
     html! {
         @if let Some(at) = looked_back_to {
             p class="hint" {
-                (visit.say("Looked through so far: back to ", "ここまでの検索範囲: ")) (visit.when(at))
+                (visit.say("Looked through so far: back to ", "ここまでの検索範囲：")) (visit.when(at))
                 (visit.say("", " まで"))
             }
         }

@@ -64,6 +64,17 @@ impl Right {
     }
 }
 
+/// What a place needs beside the store: the server has threads for each kind, so that nobody's page waits behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Takes {
+    /// Milliseconds.
+    Moments,
+    /// The time of a hash, and of whoever guesses.
+    Hash,
+    /// The time of others: the DNS, a web server, a key that is made, an order that waits for its turn.
+    Others,
+}
+
 /// What answers.
 pub type Page = fn(&Visit<'_>, &Args<'_>) -> Answer;
 
@@ -77,17 +88,29 @@ pub struct Place {
     pub right: Right,
     /// What answers.
     pub answer: Page,
+    /// What it needs to do so.
+    pub takes: Takes,
 }
 
 impl Place {
     /// A page.
     pub const fn read(path: &'static str, right: Right, answer: Page) -> Self {
-        Place { verb: Verb::Read, path, right, answer }
+        Place { verb: Verb::Read, path, right, answer, takes: Takes::Moments }
     }
 
     /// An act.
     pub const fn act(path: &'static str, right: Right, answer: Page) -> Self {
-        Place { verb: Verb::Act, path, right, answer }
+        Place { verb: Verb::Act, path, right, answer, takes: Takes::Moments }
+    }
+
+    /// The same, and it computes a hash.
+    pub const fn hashes(self) -> Self {
+        Place { takes: Takes::Hash, ..self }
+    }
+
+    /// The same, and it waits for others.
+    pub const fn waits(self) -> Self {
+        Place { takes: Takes::Others, ..self }
     }
 
     /// What the open parts of the pattern are in this path; `None`: it is another place's.

@@ -139,4 +139,10 @@ pub(crate) fn check_document(name: &str, page: &str) {
     assert!(!page.contains(['\u{202e}', '\u{7}', '\u{1b}']), "{name} reorders or rings");
     assert!(page.contains("name=\"viewport\""), "{name}");
     assert!(page.len() < 120_000, "{name} is {} octets", page.len());
+    if page.contains("<html lang=\"ja\"") {
+        japanese::check(name, page);
+    }
 }
+
+#[path = "rig_japanese.rs"]
+mod japanese;

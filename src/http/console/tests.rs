@@ -28,11 +28,9 @@ fn every_page() -> Vec<(String, String)> {
         let domains = fake.domain_checks.all().expect("no store");
         targets.extend(domains.iter().map(|(domain, _)| format!("/domains/{domain}")));
         targets.extend(fake.stories.iter().map(|s| format!("/message/{}", s.message.id)));
-        if let Some(mails) = &fake.mails {
-            targets.push("/sandbox".into());
-            for (mail, _) in mails {
-                targets.extend(["", "/headers", "/source"].map(|tab| format!("/sandbox/{}{tab}", mail.message)));
-            }
+        targets.push("/sandbox".into());
+        for (mail, _) in &fake.mails {
+            targets.extend(["", "/headers", "/source"].map(|tab| format!("/sandbox/{}{tab}", mail.message)));
         }
         for target in targets {
             for lang in ["en", "ja"] {
@@ -70,7 +68,8 @@ fn a_delivery_and_what_came_back_about_it_link_each_other() {
         assert!(page.contains(words) || page.contains(&plain), "{words}: {page}");
     }
     let japanese = page_of(&fake, &format!("{target}?lang=ja"));
-    for words in ["対象の配信: 配信済み", "その後の返送: 不達通知", "宛先の問題 · ハード"] {
+    for words in ["対象の配信：配信済み", "その後の返送：不達通知", "宛先アドレスの問題 · ハード"]
+    {
         assert!(japanese.contains(words), "{words}: {japanese}");
     }
     assert!(page_of(&fake, "/?lang=en").contains("about: delivered"), "the front page's list does, too");
@@ -100,7 +99,7 @@ fn the_browser_or_the_reader_chooses_the_language() {
 fn the_front_page_tells_what_waits_and_why() {
     let page = page_of(&Fake::busy(), "/");
     for text in [
-        "Running; some mail waits",
+        "destinations are in trouble",
         "1,284 recipients wait, 3 of them held",
         "docomo.example",
         "1,204",
@@ -112,7 +111,7 @@ fn the_front_page_tells_what_waits_and_why() {
     ] {
         assert!(page.contains(text), "{text}");
     }
-    assert!(!page.contains("Sandbox"));
+    assert!(!page.contains("Sandbox mail") && !page.contains("Sandbox: mail is kept"));
     assert!(!page.contains("http-equiv"), "a page looks again by script, and only where nobody reads in it");
     let demo = page_of(&Fake::demo(), "/");
     for text in ["Nothing leaves this machine", "All is well", "The queue is empty", "Sandbox mail"] {
@@ -133,7 +132,7 @@ fn what_needs_care_is_there_only_when_there_is_some() {
     for text in [
         "Oldest waiting mail",
         "1 day",
-        "Paused by an operator",
+        "Paused destinations",
         "old.example.org",
         "it is resumed",
         "ticket 4711",
@@ -149,7 +148,7 @@ fn what_needs_care_is_there_only_when_there_is_some() {
     }
     for text in [
         "最も古い待機メール",
-        "一時停止中の宛先",
+        "一時停止中の宛先ドメイン",
         "手動で再開するまで",
         "ウォームアップ中",
         "DNSSEC を検証していない",
@@ -188,8 +187,7 @@ fn who_is_not_written_to_is_told_in_both_languages() {
         assert!(en.contains(text), "{text}");
     }
     assert!(!en.contains("*.mailhost.example"), "what is over is not held");
-    for text in ["停止中の宛先 6 件", "配信解除 2 件", "保留中: 宛先不明のエラーが急増した宛先"]
-    {
+    for text in ["停止中の宛先 6 件", "配信解除 2 件", "「宛先不明」が急増しています"] {
         assert!(ja.contains(text), "{text}");
     }
     let empty = Fake::empty();
@@ -263,7 +261,7 @@ fn a_story_and_a_mail_are_told_whole() {
     assert!(text.contains("江戸道中合羽") && text.contains("aria-current=\"page\""));
     let headers = page_of(&demo, &format!("/sandbox/{}/headers", fake::id(1)));
     assert!(headers.contains("飛脚商店 &lt;shop@example.jp&gt;"));
-    let (status, body, response) = ask(&demo, &format!("/sandbox/{}.eml", fake::id(3)), "");
+    let (status, body, response) = ask(&demo, &format!("/sandbox/{}/mail.eml", fake::id(3)), "");
     assert_eq!(
         (status, body.as_str(), response.response.content_type),
         (200, "Subject: Your receipt\r\n\r\nhi\r\n", "message/rfc822")
@@ -290,14 +288,27 @@ fn what_is_not_there_is_said_so() {
             "/message/x",
             "/message/0000000000001",
             "/sandbox/0000000000001",
-            "/sandbox/x.eml",
+            "/sandbox/x/mail.eml",
+            "/sandbox/0000000000001/mail.eml",
             "/../etc/passwd",
         ] {
             let (status, page, _) = ask(&fake, target, "");
             assert!(status == 404 && page.contains("There is nothing here"), "{target}: {status}");
         }
     }
-    assert_eq!(ask(&Fake::busy(), "/sandbox", "").0, 404, "no sandbox in internet mode");
+}
+
+#[test]
+fn no_page_of_ours_links_to_where_a_path_says() {
+    for path in ["//evil.example/x", "/%2Fevil.example/x", "/%5Cevil.example/x", "///evil.example"] {
+        let seen = get(&Fake::busy(), Who::Nobody, path);
+        assert_eq!(seen.status, 404, "{path}");
+        assert!(
+            seen.body.contains("href=\"/?lang=ja\"") && !seen.body.contains("evil.example"),
+            "{path}: {}",
+            seen.body
+        );
+    }
 }
 
 #[test]
@@ -322,5 +333,69 @@ fn each_path_has_one_place_for_a_verb() {
     let all: Vec<_> = super::places().map(|place| (place.verb, place.path)).collect();
     for (i, one) in all.iter().enumerate() {
         assert!(!all[..i].contains(one), "{one:?} twice");
+    }
+}
+
+/// What is asked of the daemon that waits for the DNS, a web server or a turn.
+const WAITS: [&str; 5] =
+    ["block_on(visit.daemon.webhooks()", ".domain_checks().check(", "daemon.diagnose(", "keys.begin(", ".look_now("];
+
+/// The functions of a file that wait for others: each from its `fn` line to the next one.
+fn waiting_functions(text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]").next().unwrap_or(text);
+    let mut found = Vec::new();
+    let mut name = String::new();
+    for line in code.lines() {
+        let line = line.trim_start();
+        if let Some((_, rest)) =
+            line.split_once("fn ").filter(|(before, _)| before.is_empty() || before.starts_with("pub"))
+        {
+            name = rest.split(['(', '<']).next().unwrap_or_default().to_owned();
+        }
+        if WAITS.iter().any(|call| line.contains(call)) && !found.contains(&name) {
+            found.push(name.clone());
+        }
+    }
+    found
+}
+
+/// A place that waits is marked in its table, or it would hold a thread of the pages.
+#[test]
+fn each_place_that_waits_for_others_says_so() {
+    use super::places;
+    use crate::http::console::place::Takes;
+    let marked = places().filter(|place| place.takes == Takes::Others).count();
+    let mut waits = 0;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/console");
+    for room in std::fs::read_dir(&root).expect("the rooms").filter_map(Result::ok).filter(|room| room.path().is_dir())
+    {
+        let table = std::fs::read_to_string(room.path().join("mod.rs")).expect("a room has its table");
+        for file in std::fs::read_dir(room.path()).expect("its files").filter_map(Result::ok) {
+            let module = file.path().file_stem().and_then(|s| s.to_str()).unwrap_or_default().to_owned();
+            for name in waiting_functions(&std::fs::read_to_string(file.path()).expect("a file")) {
+                let place = table.lines().find(|line| line.contains(&format!("{module}::{name})")));
+                let place =
+                    place.unwrap_or_else(|| panic!("{module}::{name} waits, and no place is its own: wait there"));
+                assert!(place.contains(".waits()"), "{place}");
+                waits += 1;
+            }
+        }
+    }
+    assert!(waits >= 6 && marked >= waits, "{waits} functions, {marked} places");
+}
+
+#[test]
+fn a_page_whose_address_is_a_secret_tells_it_to_nothing_that_it_loads() {
+    let referrer = |fake: &Fake, target: &str| {
+        let headers = get(fake, Who::Nobody, target).response.headers_for_browsers();
+        headers.into_iter().find(|(name, _)| *name == "Referrer-Policy").expect("it is always there").1
+    };
+    for fake in [Fake::busy(), Fake::empty(), Fake::demo()] {
+        // With `strict-origin` a browser sends our host and no path, and the forms of the page keep their origin.
+        for target in ["/reset?who=user@example.jp&key=x", "/owner/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+            assert_eq!(referrer(&fake, target), "strict-origin", "{target}");
+        }
+        assert_ne!(referrer(&fake, "/set-up?key=x"), "same-origin");
+        assert_eq!(referrer(&fake, "/sign-in"), "same-origin");
     }
 }

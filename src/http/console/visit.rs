@@ -15,7 +15,6 @@ use super::{
 use crate::{
     account::Actor,
     clock::Timestamp,
-    config::Mode,
     http::{
         daemon::{About, Daemon},
         exchange::{Policy, Request, Response, percent_encode},
@@ -91,11 +90,6 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Whether there is a sandbox to look into: all mail goes there.
-    pub fn has_sandbox(&self) -> bool {
-        self.about.mode == Mode::Sandbox
-    }
-
     /// The text of the visitor's language.
     pub fn say(&self, english: &'static str, japanese: &'static str) -> &'static str {
         self.lang.say(english, japanese)
@@ -110,7 +104,10 @@ impl<'a> Visit<'a> {
     pub fn link_with(&self, values: &[(&str, &str)]) -> String {
         let kept = self.request.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let kept = kept.filter(|(name, _)| values.iter().all(|(other, _)| other != name));
-        let mut target = self.request.path.clone();
+        let path = &self.request.path;
+        // A path that a browser would take for another site is none of ours; the front refuses it, too.
+        let is_ours = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
+        let mut target = if is_ours { path.clone() } else { "/".to_owned() };
         for (i, (name, value)) in kept.chain(values.iter().copied()).filter(|(_, value)| !value.is_empty()).enumerate()
         {
             target.push(if i == 0 { '?' } else { '&' });

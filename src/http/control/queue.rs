@@ -134,7 +134,7 @@ fn with_facts(daemon: &dyn Daemon, story: &Story, left: &mut usize) -> StoryOut 
             break;
         }
         *left = if daemon.now().since(began) > FACTS_PATIENCE { 0 } else { *left - 1 };
-        row.facts = daemon.facts_of(&story.message, recipient).iter().map(FactOut::from).collect();
+        row.facts = daemon.facts_of(&story.message, recipient, FACTS_PATIENCE).iter().map(FactOut::from).collect();
     }
     out
 }

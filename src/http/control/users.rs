@@ -18,6 +18,7 @@ use crate::{
     http::{
         daemon::Daemon,
         exchange::{Request, Response},
+        removal,
         rows::{UserActOut, UserKeyOut, UserOut},
         when::Zone,
     },
@@ -159,7 +160,7 @@ pub(super) fn totp(daemon: &dyn Daemon, request: &Request) -> Answer {
 /// `user remove NAME`.
 pub(super) fn remove(daemon: &dyn Daemon, request: &Request) -> Answer {
     let name = body_of(request)?.name;
-    if !block_on(daemon.users().remove(&by(request), &name))? {
+    if !removal::remove(daemon, &by(request), &name)? {
         return Err(AccountError::Unknown(name).into());
     }
     Ok(Response::json(200, &UserKeyOut { name, key: None }))

@@ -40,8 +40,6 @@ use page::{BUTTON_NAME, BUTTON_VALUE, STYLE};
 pub const SERVER_SOCKET: &str = "unsubscribe.sock";
 /// Octets of a body at most: what mail programs and the button send has some dozens, in a multipart some hundreds.
 const BODY_MAX: u64 = 4 * 1024;
-/// Octets that all bodies take at once, with what is made of them: one body for each of the connections that [`Limits`] allows.
-const BODIES_MAX: usize = 4 << 20;
 /// The one pair that mail programs send (RFC 8058 §3.2).
 const PAIR: (&str, &str) = ("List-Unsubscribe", "One-Click");
 /// Seconds after which somebody may try again whom the disk could not serve.
@@ -139,7 +137,7 @@ impl OneClick {
         let Parts { metrics, clock, runtime, shutdown } = parts;
         let answer = Arc::new(move |request: &Request| route(&*leave, request));
         let server = Server::start(&data_dir.join(SERVER_SOCKET), answer, metrics, 0)?;
-        let limits = Limits { body_max: BODY_MAX, body_api_max: BODY_MAX, bodies_max: BODIES_MAX, ..Limits::default() };
+        let limits = Limits { body_max: BODY_MAX, body_api_max: BODY_MAX, ..Limits::default() };
         let front = Front::new(server.upstream(), limits, names, clock);
         let listener = Async::new(listener)?;
         let (serving, tasks) = (front.clone(), runtime.clone());
@@ -156,7 +154,11 @@ impl OneClick {
 /// By which names the endpoint may be asked for.
 pub fn names(config: &Config) -> Names {
     let unsubscribe = &config.unsubscribe;
-    Names { public_url: unsubscribe.public_url.clone(), proxy_networks: unsubscribe.proxy_networks.clone() }
+    Names {
+        public_url: unsubscribe.public_url.clone(),
+        proxy_networks: unsubscribe.proxy_networks.clone(),
+        has_secrets: false,
+    }
 }
 
 /// Answers a request.

@@ -243,13 +243,13 @@ impl<P> Core<P> {
                 Fact::new(
                     "pause",
                     "paused by the operator, until it is lifted",
-                    "操作者により一時停止中です。解除されるまで送信しません。",
+                    "運用者により一時停止中です。解除されるまで送信しません。",
                 )
             } else {
                 Fact::new(
                     "pause",
                     format!("paused by the operator, until {time}"),
-                    format!("操作者により {time} まで一時停止中です。"),
+                    format!("運用者により {time} まで一時停止中です。"),
                 )
             });
         }

@@ -3,8 +3,11 @@
 //! In: a call with `key`: a queue id, a whole recipient, a Message-ID, or an X-Api-Data.  Out: a row a recipient, newest mail first.
 //! Always: found by the log's indexes, never by a scan; what is past its period is not told (R13).
 
+use std::collections::HashMap;
+
 use super::{Call, paging::Asked, stored, time_of};
 use crate::{
+    event::Event,
     http::{
         api::{
             fault::{Fault, Why},
@@ -13,7 +16,7 @@ use crate::{
         daemon::visible_story,
         exchange::Response,
     },
-    store::{Recipient, RecipientState, Story},
+    store::{Message, Recipient, RecipientState},
     when::Zone,
 };
 
@@ -58,14 +61,23 @@ pub(super) fn find(call: &Call<'_>) -> Result<Response, Fault> {
             continue;
         }
         let story = visible_story(story, &periods, now);
+        // Each one's last event, in one pass: there may be very many of both.
+        let last: HashMap<u32, &Event> = story.events.iter().map(|event| (event.key.index, event)).collect();
         // Asked for by its address, a recipient is told without its companions.
         let by_address = story.recipients.iter().any(|recipient| is_at(recipient, &key));
-        let wanted = |recipient: &&Recipient| is_visible(&story, recipient) && (!by_address || is_at(recipient, &key));
+        let wanted = |recipient: &&Recipient| is_visible(&last, recipient) && (!by_address || is_at(recipient, &key));
         for recipient in story.recipients.iter().filter(wanted) {
             if before > 0 {
                 before -= 1;
             } else if rows.len() < asked.rows {
-                rows.push(KEYS.into_iter().zip(row(&story, recipient, zone).map(Cell::Text)).collect());
+                rows.push(
+                    KEYS.into_iter()
+                        .zip(
+                            row(&story.message, recipient, last.get(&recipient.key.index).copied(), zone)
+                                .map(Cell::Text),
+                        )
+                        .collect(),
+                );
             }
         }
         if rows.len() >= asked.rows {
@@ -80,18 +92,16 @@ fn is_at(recipient: &Recipient, key: &str) -> bool {
 }
 
 /// It waits, or something of it is within its period.
-fn is_visible(story: &Story, recipient: &Recipient) -> bool {
+fn is_visible(last: &HashMap<u32, &Event>, recipient: &Recipient) -> bool {
     let waits = matches!(recipient.state, RecipientState::Waiting { .. });
-    waits || story.events.iter().any(|event| event.key == recipient.key)
+    waits || last.contains_key(&recipient.key.index)
 }
 
-fn row(story: &Story, recipient: &Recipient, zone: &Zone) -> [String; 14] {
-    let message = &*story.message;
+fn row(message: &Message, recipient: &Recipient, last: Option<&Event>, zone: &Zone) -> [String; 14] {
     let (status, due) = match recipient.state {
         RecipientState::Waiting { due, .. } => ("waiting", Some(due)),
         RecipientState::Final(kind) => (kind.word(), None),
     };
-    let last = story.events.iter().rev().find(|event| event.key == recipient.key);
     [
         zone.full(message.accepted_at),
         message.id.to_string(),

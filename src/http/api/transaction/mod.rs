@@ -105,6 +105,7 @@ pub fn route(daemon: &dyn Daemon, request: &Request, action: &str, format: Forma
     let action = ACTIONS.iter().find(|known| known.path == action).ok_or_else(|| Why::NotFound.fault())?;
     let ask = Ask::read(request)?;
     let caller = caller::of(daemon, request, &ask, action.access)?;
+    request.account.get_or_init(|| caller.name.clone());
     let language = Language::of_header(&request.accept_language);
     (action.run)(&Call { daemon, ask, caller, format, language, path: &request.path })
 }

@@ -175,7 +175,7 @@ fn form(visit: &Visit<'_>, log: Log) -> Markup {
         }
         div class="actions" {
             button { (lang.say("Search", "検索")) }
-            a class="button plain" href=(visit.href(log.path())) { (lang.say("Clear", "条件をクリア")) }
+            @if !query.is_empty() { a class="button plain" href=(visit.href(log.path())) { (lang.say("Clear", "条件をクリア")) } }
             @if visit.may(Right::Download) {
                 a class="button plain" download href=(file) { (lang.say("Download CSV", "CSVダウンロード")) }
             }
@@ -207,13 +207,13 @@ fn operations(visit: &Visit<'_>, rows: &[AuditEntry]) -> Result<Markup, Missing>
                 @for entry in rows {
                     tr {
                         td class="nowrap" { (visit.when(entry.at)) }
-                        td class="strong" {
+                        td class="strong who" {
                             (foreign(&entry.who, 100))
                             @if let Some(name) = names.get(&entry.who).filter(|name| !name.is_empty()) {
                                 br; span class="soft" { (foreign(name, 60)) }
                             }
                         }
-                        td {
+                        td class="act-name" {
                             @if let Some(words) = words::act(lang, &entry.act) { (words) br; }
                             span class="mono soft" { (foreign(&entry.act, 60)) }
                         }
@@ -282,8 +282,11 @@ fn file(visit: &Visit<'_>, log: Log) -> Answer {
         ("function", query.act.clone()),
         ("text", query.text.clone()),
     ];
-    let asked =
-        parts.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ");
+    let told = |(name, value): &(&str, String)| match *name {
+        "from" | "to" => format!("{name}={value}"),
+        _ => format!("{name}={}", AuditEntry::typed(value)),
+    };
+    let asked = parts.iter().filter(|(_, value)| !value.is_empty()).map(told).collect::<Vec<_>>().join(" ");
     let (logs, zone, names) = (visit.daemon.logs(), visit.about.zone.clone(), names(visit)?);
     let language = if visit.lang.japanese { Language::Japanese } else { Language::English };
     let row = move |entry: &AuditEntry| -> Vec<String> {

@@ -45,7 +45,7 @@ fn both_logs_are_whole_and_in_words_in_both_languages() {
     }
     assert!(!operations.contains("wrong user or password"), "a login is no operation");
     let logins = page(&fake, Who::Admin, "/audit/logins?lang=ja");
-    for text in ["ユーザまたはパスワードが正しくありません ×12", ">成功<", ">失敗<", "SMTP", "管理画面", "192.0.2.77"]
+    for text in ["ユーザーまたはパスワードが正しくありません ×12", ">成功<", ">失敗<", "SMTP", "管理画面", "192.0.2.77"]
     {
         assert!(logins.contains(text), "{text}: {logins}");
     }

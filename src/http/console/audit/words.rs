@@ -5,27 +5,46 @@
 use crate::http::words::Lang;
 
 /// What acts are about: the start of their names, and the words.
-const AREAS: [(&str, &str, &str); 11] = [
+const AREAS: [(&str, &str, &str); 13] = [
     ("queue.", "Queue", "キュー"),
     ("suppress.", "Suppression", "配信停止"),
     ("unsubscribe.", "Unsubscribes", "配信解除"),
     ("user.", "Users and accounts", "ユーザー・アカウント"),
     ("domain.", "Sending domains", "送信ドメイン"),
+    ("dkim.", "DKIM keys", "DKIM鍵"),
     ("dmarc.", "DMARC reports", "DMARCレポート"),
     ("tls_report.", "TLS reports", "TLSレポート"),
     ("webhook.", "Webhooks", "Webhook"),
+    ("owner_link.", "Links for application owners", "アプリケーション担当者用リンク"),
     ("download", "Downloads", "ダウンロード"),
     ("config.", "Configuration", "設定ファイル"),
     ("api.", "HTTP API", "HTTP API"),
 ];
 
 /// Acts in words.
-const ACTS: [(&str, &str, &str); 44] = [
+const ACTS: [(&str, &str, &str); 63] = [
+    ("dkim.made", "a new DKIM key is made", "DKIM鍵の作成"),
+    ("dkim.hurried", "a DKIM key is to sign without waiting", "DKIM鍵の即時切り替え"),
+    ("dkim.appeared", "a DKIM key is new in the config", "設定ファイルのDKIM鍵を追加"),
+    ("dkim.published", "a DKIM record is everywhere", "DKIMレコードの公開を確認"),
+    ("dkim.unpublished", "a DKIM record is gone again", "DKIMレコードの公開が途切れた"),
+    ("dkim.active", "a DKIM key signs", "DKIM鍵の署名開始"),
+    ("dkim.retiring", "a DKIM key signs no more", "DKIM鍵の署名終了"),
+    ("dkim.drained", "no mail needs a DKIM key any more", "DKIM鍵を必要とするメールがなくなった"),
+    ("dkim.retired", "a DKIM record may be removed", "DKIMレコードの削除が可能"),
+    ("dkim.gone", "a DKIM key is forgotten", "DKIM鍵の破棄"),
+    ("dkim.record-missing", "a signing key's DKIM record is missing", "署名中の鍵のDKIMレコードが見つからない"),
+    ("dkim.record-back", "a signing key's DKIM record is back", "署名中の鍵のDKIMレコードが復旧"),
+    ("dkim.aborted", "a DKIM rotation was given up", "DKIM鍵の更新の中止"),
+    ("dkim.left", "a DKIM key left the config", "設定ファイルのDKIM鍵を削除"),
+    ("owner_link.add", "make a link for an owner", "担当者用リンクの作成"),
+    ("owner_link.revoke", "revoke a link for an owner", "担当者用リンクの無効化"),
+    ("suppress.forget", "forget errors of an address", "エラー記録の消去"),
     ("queue.flush", "force send", "強制送信"),
     ("queue.hold", "hold", "保留"),
     ("queue.release", "release", "保留解除"),
     ("queue.drop", "drop", "破棄"),
-    ("queue.fail", "fail", "配信失敗にする"),
+    ("queue.fail", "fail", "配信中止"),
     ("queue.pause", "pause a destination", "宛先ドメインの一時停止"),
     ("queue.resume", "resume a destination", "宛先ドメインの再開"),
     ("suppress.add", "suppress an address", "配信停止の追加"),
@@ -46,7 +65,9 @@ const ACTS: [(&str, &str, &str); 44] = [
     ("user.lock", "lock an account", "アカウントのロック"),
     ("user.unlock", "unlock an account", "ロックの解除"),
     ("user.reset", "set a password by a mailed link", "メールによるパスワード再設定"),
-    ("user.totp", "change two-factor sign-in", "二要素認証の変更"),
+    ("user.totp", "change two-factor sign-in", "二段階認証の変更"),
+    ("user.recovery-codes", "make new recovery codes", "リカバリーコードの再発行"),
+    ("user.recovery-use", "sign in with a recovery code", "リカバリーコードによるログイン"),
     ("user.make-admin", "hand over the group administrator's role", "グループ管理者の交代"),
     ("webhook.replay", "send events again", "イベントの再送信"),
     ("webhook.resume", "resume a webhook", "Webhookの再開"),

@@ -48,6 +48,12 @@ fn bars(days: &[DayOut]) -> Vec<Bar> {
     days.chunks(size).map(Bar::of).collect()
 }
 
+/// A day on the axis: without its year, which stands above, but where the period is long.
+fn tick(day: &str, bars: usize) -> String {
+    let short = day.get(5..).filter(|_| bars < BARS_MAX);
+    short.unwrap_or(day).to_owned()
+}
+
 /// The chart with its table.
 pub(super) fn days(visit: &Visit<'_>, days: &[DayOut]) -> Markup {
     let bars = bars(days);
@@ -62,7 +68,7 @@ pub(super) fn days(visit: &Visit<'_>, days: &[DayOut]) -> Markup {
         at: visit.say("Day (UTC)", "日付（UTC）"),
         table: visit.say("The numbers as a table", "数値を表で見る"),
         names: bars.iter().map(Bar::name).collect(),
-        ticks: bars.iter().map(|bar| bar.from.clone()).collect(),
+        ticks: bars.iter().map(|bar| tick(&bar.from, bars.len())).collect(),
         end: "",
         bars: vec![
             series(visit.say("Passed", "合格"), "delivered", |bar| bar.passed),

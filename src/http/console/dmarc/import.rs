@@ -16,7 +16,7 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
         "ほかの場所に届いていたレポートを取り込みます。メール、mbox、XML、またはその zip・gzip に対応しています。すでにあるものは二重に集計されません。",
     );
     let content = html! {
-        p class="back" { a href=(visit.href("/dmarc")) { "← " (visit.say("DMARC monitor", "DMARCモニター")) } }
+        (parts::back_to(visit, "/dmarc", visit.say("DMARC monitor", "DMARCモニター")))
         (parts::heading(title, lead))
         section {
             (visit.post_file("/dmarc/import", "stack-form", &html! {
@@ -26,7 +26,7 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
                 div class="actions" { button { (visit.say("Import", "取り込む")) } }
             }))
             p class="soft" {
-                (visit.say("Many or large files at once: ", "多数または大きなファイルの場合: ")) code { "hikyaku dmarc import FILE…" }
+                (visit.say("Many or large files at once: ", "多数または大きなファイルの場合：")) code { "hikyaku dmarc import FILE…" }
             }
         }
     };

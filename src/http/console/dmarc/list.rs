@@ -3,11 +3,11 @@
 use maud::{Markup, html};
 
 use super::{
-    super::parts, Answer, Args, DOMAIN_CHARS, Right, Section, Visit, WITHIN, days_field, days_of, foreign, percent,
-    still_adding,
+    super::parts, Answer, Args, DOMAIN_CHARS, Right, Section, Visit, WITHIN, days_field, days_of, foreign, made,
+    percent, still_adding,
 };
 use crate::{
-    dmarc::{monitor::DomainOut, watch::AlarmOut},
+    dmarc::{monitor::DomainOut, watch::AlarmOut, words::Alarm},
     http::{exchange::percent_encode, when::of_rfc3339},
 };
 
@@ -38,7 +38,7 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let content = html! {
         (head)
         @if desk.report_address().is_none() {
-            p class="note bad" {
+            p class="note" {
                 (visit.say("No report address is set, so no report can arrive: set [bounce] report_address in the config file, publish it in the domains' records, and reload.",
                     "レポートの受信アドレスが設定されていないため、レポートが届きません。設定ファイルの [bounce] report_address を設定し、各ドメインの DMARC レコードに記載して再読み込みしてください。"))
             }
@@ -59,7 +59,7 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
                 (table(visit, rows.iter().skip(from).take(ROWS_MAX).copied(), days, all))
             }
             (parts::pager(visit, next.as_deref(), None))
-            p class="hint tail" { (visit.say("Added up ", "集計: ")) (visit.ago(everyone.made_at)) }
+            p class="hint tail" { (visit.say("Added up ", "集計：")) (made(visit, everyone.made_at)) }
         }
     };
     visit.page(Section::Dmarc, title, &content)
@@ -86,7 +86,10 @@ pub(super) fn alarm_notes(visit: &Visit<'_>, alarms: &[AlarmOut]) -> Markup {
             p class="note bad" {
                 (foreign(if visit.lang.japanese { &alarm.words_ja } else { &alarm.words }, 600))
                 @if let Some(since) = of_rfc3339(&alarm.since) {
-                    " " span class="nowrap" { "(" (visit.say("since ", "発生: ")) (visit.when_short(since)) ")" }
+                    span class="nowrap" { (parts::bracketed(visit.lang, &html! { (visit.say("since ", "発生：")) (visit.when_short(since)) })) }
+                }
+                @if alarm.alarm == Alarm::NoRecord && visit.may(Right::View) {
+                    " " a href=(visit.href(&format!("/dmarc/record?domain={}", percent_encode(&alarm.domain)))) { (visit.say("Write the record", "レコードを作成")) }
                 }
             }
         }

@@ -27,6 +27,7 @@ use super::{
     parts::{self, foreign},
 };
 use crate::{
+    clock::Timestamp,
     dmarc::{
         board::Overview,
         monitor::{Query, domain_named},
@@ -39,7 +40,7 @@ use crate::{
 pub(super) const PLACES: &[Place] = &[
     Place::read("/dmarc", Right::Reports, list::page),
     Place::read("/dmarc/record", Right::View, record::page),
-    Place::act("/dmarc/record", Right::View, record::page),
+    Place::act("/dmarc/record", Right::View, record::page).waits(),
     Place::read("/dmarc/import", Right::Administer, import::page),
     Place::act("/dmarc/import", Right::Administer, import::take),
     Place::read("/dmarc/tls", Right::Reports, tls::list),
@@ -99,6 +100,16 @@ enum Tab {
 }
 
 /// The title of a domain's page, its tabs, and what is asked.
+/// When it was added up: what is made in this moment is no thing to come.
+fn made(visit: &Visit<'_>, at: Timestamp) -> Markup {
+    visit.ago(at.min(visit.now.minus(Duration::from_millis(1))))
+}
+
+/// What a tab of the browser says.
+fn title(query: &Query) -> String {
+    format!("{}: DMARC", query.domain)
+}
+
 fn head(visit: &Visit<'_>, query: &Query, tab: Tab, lead: &Markup) -> Markup {
     let mut tabs = vec![
         (path(query, ""), visit.say("Overview", "概要"), tab == Tab::Days),
@@ -110,7 +121,7 @@ fn head(visit: &Visit<'_>, query: &Query, tab: Tab, lead: &Markup) -> Markup {
     }
     let tabs: Vec<(&str, &str, bool)> = tabs.iter().map(|(path, name, is)| (path.as_str(), *name, *is)).collect();
     html! {
-        p class="back" { a href=(visit.href("/dmarc")) { "← " (visit.say("All domains", "すべてのドメイン")) } }
+        (parts::back_to(visit, "/dmarc", visit.say("All domains", "すべてのドメイン")))
         div class="heading" { h1 { (foreign(&query.domain, DOMAIN_CHARS)) } p class="lead" { (lead) } }
         (parts::tabs(visit, visit.say("Views of the reports", "レポートの表示"), &tabs))
     }

@@ -6,7 +6,7 @@ use super::{
     super::parts,
     Answer, Args, DOMAIN_CHARS, Missing, Right, Section, Tab, Visit, chart, filters, foreign, head, left_out,
     list::{alarm_notes, policy_pill},
-    overview, path, percent, query_of, who_pill,
+    made, overview, path, percent, query_of, title, who_pill,
 };
 use crate::{
     dmarc::{
@@ -34,7 +34,7 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
     let total = &report.total;
     let lead = html! {
         (report.from) " – " (report.to) " (UTC) · "
-        (visit.say("Policy that receivers found: ", "受信側が確認したポリシー: ")) (policy_pill(visit, &report.what_if.policy))
+        (visit.say("Policy that receivers found: ", "受信側が確認したポリシー：")) (policy_pill(visit, &report.what_if.policy))
     };
     let content = html! {
         (head(visit, &query, Tab::Days, &lead))
@@ -52,14 +52,14 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
                 ))
             } @else {
                 (parts::figures(&[
-                    ("accepted", visit.say("mails reported", "報告されたメール"), total.messages),
-                    ("delivered", visit.say("passed", "合格"), total.aligned),
-                    ("failed", visit.say("failed", "不合格"), total.spoofed),
-                    ("deferred", visit.say("of these forwarded", "うち転送"), total.forwarded),
+                    ("accepted", visit.say("Mails reported", "報告されたメール"), total.messages),
+                    ("delivered", visit.say("Passed", "合格"), total.aligned),
+                    ("failed", visit.say("Failed", "不合格"), total.spoofed),
+                    ("deferred", visit.say("Of these forwarded", "うち転送"), total.forwarded),
                 ]))
                 (chart::days(visit, &report.days))
             }
-            p class="hint tail" { (visit.say("Added up ", "集計: ")) (visit.ago(overview.made_at)) }
+            p class="hint tail" { (visit.say("Added up ", "集計：")) (made(visit, overview.made_at)) }
         }
         @if total.messages > 0 {
             (what_if(visit, &query, &overview))
@@ -68,7 +68,7 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
             (reporters(visit, &report.reporters))
         }
     };
-    visit.page(Section::Dmarc, &query.domain, &content)
+    visit.page(Section::Dmarc, &title(&query), &content)
 }
 
 /// The config names the domain, or one below it.

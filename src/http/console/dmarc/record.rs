@@ -77,7 +77,7 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
         _ => None,
     };
     let content = html! {
-        p class="back" { a href=(visit.href("/dmarc")) { "← " (visit.say("DMARC monitor", "DMARCモニター")) } }
+        (parts::back_to(visit, "/dmarc", visit.say("DMARC monitor", "DMARCモニター")))
         (parts::heading(title, lead))
         @if ours.is_none() {
             p class="note bad" {
@@ -139,14 +139,14 @@ fn write(asked: &Asked<'_>, _domain: &str, ours: Option<&Mailbox>) -> Result<(Re
 
 fn form(asked: &Asked<'_>) -> Markup {
     let visit = asked.visit;
-    let none = visit.say("none: only report", "none: レポートのみ");
-    let quarantine = visit.say("quarantine: put it aside", "quarantine: 迷惑メールとして隔離");
-    let reject = visit.say("reject: refuse it", "reject: 受信を拒否");
+    let none = visit.say("none: only report", "none：レポートのみ");
+    let quarantine = visit.say("quarantine: put it aside", "quarantine：迷惑メールとして隔離");
+    let reject = visit.say("reject: refuse it", "reject：受信を拒否");
     let policies = [("none", none), ("quarantine", quarantine), ("reject", reject)];
     let below: Vec<(&str, &str)> = [("", visit.say("the same", "同じ"))].into_iter().chain(policies).collect();
     let modes = [
-        ("r", visit.say("relaxed: same organisation", "relaxed: 同じ組織のドメイン")),
-        ("s", visit.say("strict: same name", "strict: 完全に同じドメイン")),
+        ("r", visit.say("relaxed: same organisation", "relaxed：同じ組織のドメイン")),
+        ("s", visit.say("strict: same name", "strict：完全に同じドメイン")),
     ];
     html! {
         section {
@@ -162,7 +162,7 @@ fn form(asked: &Asked<'_>) -> Markup {
                     (parts::text_area("rua", visit.say("Further addresses for reports", "レポートの追加の送り先"), asked.text("rua"), 2,
                         visit.say("One a line; ours is added by itself.", "1行に1つ。当サーバーのアドレスは自動で入ります。")))
                     (parts::Field { name: "ruf", label: visit.say("Address for failed mails (ruf)", "失敗レポートの送り先（ruf）"), value: asked.text("ruf"), max: 500, ..parts::Field::default() }.show())
-                    (parts::check_box("t", "1", visit.say("Being tested (t=y): one level below the policy", "試験中（t=y）: ポリシーより一段階弱い扱い"), asked.flag("t")))
+                    (parts::check_box("t", "1", visit.say("Being tested (t=y): one level below the policy", "試験中（t=y）：ポリシーより一段階弱い扱い"), asked.flag("t")))
                     (parts::text_area("old", visit.say("Or: an old record to make better", "または、改善する既存のレコード"), asked.text("old"), 2,
                         visit.say("Then its policies stay, and the fields above but the addresses do not count.", "この場合はポリシーをそのまま引き継ぎ、送り先以外の上の設定は使いません。")))
                 }
@@ -260,8 +260,8 @@ fn applies(visit: &Visit<'_>, found: &Discovery) -> Markup {
         @match (found.whence, &found.trouble) {
             (Some(Whence::Own), _) => (visit.say("The domain has a record of its own:", "このドメイン自身のレコードがあります。")),
             (Some(Whence::Organizational | Whence::PublicSuffix), _) => {
-                (visit.say("It has none of its own; that of this domain applies: ", "自身のレコードはなく、次のドメインのレコードが適用されます: "))
-                span class="strong" { (foreign(at, DOMAIN_CHARS)) } " (" (found.tag) "=" (found.effective.word()) ")"
+                (visit.say("It has none of its own; that of this domain applies: ", "自身のレコードはなく、次のドメインのレコードが適用されます："))
+                span class="strong" { (foreign(at, DOMAIN_CHARS)) } (parts::bracketed(visit.lang, &html! { (found.tag) "=" (found.effective.word()) }))
             }
             (None, Some(_)) => (visit.say("The DNS did not say which record applies.", "どのレコードが適用されるか、DNS の回答がありませんでした。")),
             (None, None) => (visit.say("No record applies today: neither its own name nor one above it has one.", "適用されるレコードはありません（上位のドメインにもありません）。")),
@@ -276,7 +276,7 @@ fn authorisation(visit: &Visit<'_>, one: &Authorisation) -> Markup {
         None => ("", visit.say("the DNS did not say", "DNS の回答なし")),
     };
     html! {
-        p class="whom" { (parts::pill(class, words)) " " (visit.say("so that reports may go to ", "レポートの送り先: ")) (foreign(one.address.as_str(), 320)) }
+        p class="whom" { (parts::pill(class, words)) " " (visit.say("so that reports may go to ", "レポートの送り先：")) (foreign(one.address.as_str(), 320)) }
         @if one.is_published != Some(true) { (domains::record(visit, &RecordToPublish::txt(one.name.clone(), one.text))) }
     }
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     super::parts, Answer, Args, DOMAIN_CHARS, ROWS_MAX, Section, Tab, Visit, filters, foreign, head, list::policy_pill,
-    mark_pill, query_of,
+    mark_pill, query_of, title,
 };
 use crate::{
     dmarc::row::{By, KeptFailure, KeptReport},
@@ -37,7 +37,7 @@ pub(super) fn aggregate(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
             (parts::pager(visit, page.next.as_deref(), None))
         }
     };
-    visit.page(Section::Dmarc, &query.domain, &content)
+    visit.page(Section::Dmarc, &title(&query), &content)
 }
 
 fn table<'r>(visit: &Visit<'_>, rows: impl Iterator<Item = &'r KeptReport>) -> Markup {
@@ -63,7 +63,7 @@ fn table<'r>(visit: &Visit<'_>, rows: impl Iterator<Item = &'r KeptReport>) -> M
                         td class="destination wide" {
                             span class="strong" { (foreign(&report.organization, 120)) }
                             span class="reply block clip" { (foreign(&report.report_id, 120)) }
-                            @for error in &report.errors { span class="reply block" { (visit.say("It says: ", "エラー報告: ")) (foreign(error, TEXT_CHARS)) } }
+                            @for error in &report.errors { span class="reply block" { (visit.say("It says: ", "エラー報告：")) (foreign(error, TEXT_CHARS)) } }
                         }
                         td {
                             (mark_pill(visit, report.mark))
@@ -112,7 +112,7 @@ pub(super) fn failures(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
             (parts::pager(visit, page.next.as_deref(), None))
         }
     };
-    visit.page(Section::Dmarc, &query.domain, &content)
+    visit.page(Section::Dmarc, &title(&query), &content)
 }
 
 fn card(visit: &Visit<'_>, failure: &KeptFailure) -> Markup {
@@ -125,10 +125,10 @@ fn card(visit: &Visit<'_>, failure: &KeptFailure) -> Markup {
         }
         (parts::facts(&[
             (visit.say("From field", "ヘッダー From"), text(&failure.header_from)),
-            (visit.say("Envelope sender", "エンベロープ From"), text(&failure.envelope_from)),
+            (visit.say("Envelope sender", "エンベロープFrom"), text(&failure.envelope_from)),
             (visit.say("Came from", "送信元"), text(&failure.source)),
             (visit.say("What became of it", "処理結果"), text(&failure.delivery)),
-            (visit.say("Reported by", "報告者"), html! { (foreign(&failure.reporter, DOMAIN_CHARS)) " " span class="soft" { "(" (foreign(&failure.mark, 20)) ")" } }),
+            (visit.say("Reported by", "報告者"), html! { (foreign(&failure.reporter, DOMAIN_CHARS)) span class="soft" { (parts::bracketed(visit.lang, &foreign(&failure.mark, 20))) } }),
             ("Message-ID", text(&failure.message_id)),
         ]))
         @if !failure.results.is_empty() {

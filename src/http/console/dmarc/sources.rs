@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::{
-    super::parts, Answer, Args, ROWS_MAX, Section, Tab, Visit, filters, foreign, head, left_out, overview, percent,
-    query_of, who_pill,
+    super::parts, Answer, Args, ROWS_MAX, Section, Tab, Visit, filters, foreign, head, left_out, made, overview,
+    percent, query_of, title, who_pill,
 };
 use crate::dmarc::{
     row::Tally,
@@ -64,7 +64,7 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
             @if next.is_none() && overview.others.messages > 0 { (others(visit, &overview.others)) }
             (parts::pager(visit, next.as_deref(), None))
             p class="hint tail" {
-                (visit.say("Added up ", "集計: ")) (visit.ago(overview.made_at))
+                (visit.say("Added up ", "集計：")) (made(visit, overview.made_at))
                 @if overview.is_unfinished { " · " (visit.say("Names are still looked up: load the page again in a moment.", "名前を確認中です。しばらくしてから再読み込みしてください。")) }
             }
         }
@@ -77,7 +77,7 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
             (parts::copyable("[[dmarc.sender]]\nname = \"Newsletter service\"\ninclude = \"spf.service.example\"\nrdns = \".mail.service.example\""))
         }
     };
-    visit.page(Section::Dmarc, &query.domain, &content)
+    visit.page(Section::Dmarc, &title(&query), &content)
 }
 
 fn table(visit: &Visit<'_>, rows: &[&SourceOut]) -> Markup {
@@ -135,8 +135,8 @@ fn table(visit: &Visit<'_>, rows: &[&SourceOut]) -> Markup {
 fn others(visit: &Visit<'_>, others: &Tally) -> Markup {
     html! {
         p class="hint" {
-            (visit.say("Further sources together: ", "ほかの送信元の合計: "))
-            (parts::number(others.messages)) (visit.say(" mails, failed: ", " 通、不合格: ")) (parts::number(others.spoofed)) ". "
+            (visit.say("Further sources together: ", "ほかの送信元の合計："))
+            (parts::number(others.messages)) (visit.say(" mails, failed: ", " 通、不合格：")) (parts::number(others.spoofed)) ". "
             code { "hikyaku dmarc sources" }
         }
     }

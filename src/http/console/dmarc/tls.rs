@@ -46,7 +46,7 @@ pub(super) fn list(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
         "他社からあなたのドメインへの配信で TLS が使えたかどうかの報告です。大手の送信者から1日1回届きます。",
     );
     let content = html! {
-        p class="back" { a href=(visit.href("/dmarc")) { "← " (visit.say("DMARC monitor", "DMARCモニター")) } }
+        (parts::back_to(visit, "/dmarc", visit.say("DMARC monitor", "DMARCモニター")))
         (parts::heading(title, lead))
         section {
             (visit.ask("/dmarc/tls", "fields narrowed", &html! {
@@ -206,7 +206,7 @@ pub(super) fn show(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     };
     let why = report.mark.as_ref().map_or("", |marked| marked.why.as_str());
     let content = html! {
-        p class="back" { a href=(visit.href("/dmarc/tls")) { "← " (visit.say("TLS reports", "TLSレポート")) } }
+        (parts::back_to(visit, "/dmarc/tls", visit.say("TLS reports", "TLSレポート")))
         div class="heading" { h1 { (foreign(&report.organization, 120)) } }
         section {
             (parts::facts(&[
@@ -222,8 +222,8 @@ pub(super) fn show(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
             section {
                 h2 { (foreign(&policy.domain, DOMAIN_CHARS)) small { (foreign(&policy.policy_type, 40)) } }
                 (parts::figures(&[
-                    ("delivered", visit.say("sessions as they should be", "正常なセッション"), policy.successes),
-                    ("failed", visit.say("failed", "失敗"), policy.failed),
+                    ("delivered", visit.say("Sessions as they should be", "正常なセッション"), policy.successes),
+                    ("failed", visit.say("Failed", "失敗"), policy.failed),
                 ]))
                 @if !policy.failures.is_empty() { (failure_table(visit, &policy.failures)) }
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use super::{super::parts, Answer, Args, Section, Tab, Visit, domain_of, foreign, head, language, path};
+use super::{super::parts, Answer, Args, Section, Tab, Visit, domain_of, foreign, head, language, path, title};
 use crate::{
     diagnose::NoDiagnosis,
     http::rows_diagnose::{AnswerOut, CauseOut, DiagnosisOut, Wrong, question_of},
@@ -40,7 +40,7 @@ pub(super) fn run(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
         Err(Wrong::Destination) => {
             return visit.refuse(400, visit.say(
                 "The destination is a domain, a host, or a provider such as gmail. Go back and write it so.",
-                "配信先には、ドメイン・ホスト名、または gmail などのプロバイダー名を入力してください。前のページに戻って修正してください。",
+                "宛先ドメインには、ドメイン・ホスト名、または gmail などのプロバイダー名を入力してください。前のページに戻って修正してください。",
             ));
         }
         Err(Wrong::Period) => {
@@ -80,7 +80,7 @@ fn show(visit: &Visit<'_>, domain: &str, found: Option<&DiagnosisOut>) -> Answer
                 div class="fields" {
                     (parts::select("hours", visit.say("Looked back", "対象期間"), &periods, hours))
                     (parts::Field {
-                        name: "destination", label: visit.say("Destination", "配信先"), value: destination, max: 253,
+                        name: "destination", label: visit.say("Destination", "宛先ドメイン"), value: destination, max: 253,
                         placeholder: visit.say("all of them; or gmail, docomo.ne.jp …", "すべて（または gmail、docomo.ne.jp など）"),
                         ..parts::Field::default()
                     }.show())
@@ -93,7 +93,7 @@ fn show(visit: &Visit<'_>, domain: &str, found: Option<&DiagnosisOut>) -> Answer
         }
         @if let Some(found) = found { (result(visit, found)) }
     };
-    visit.page(Section::Domains, domain, &content)
+    visit.page(Section::Domains, &title(visit, domain, Tab::Diagnose), &content)
 }
 
 fn result(visit: &Visit<'_>, found: &DiagnosisOut) -> Markup {
@@ -101,10 +101,10 @@ fn result(visit: &Visit<'_>, found: &DiagnosisOut) -> Markup {
         section {
             h2 { (visit.say("What happened", "状況")) }
             (parts::figures(&[
-                ("delivered", visit.say("delivered", "配信済み"), found.delivered),
-                ("deferred", visit.say("tries deferred", "再送待ちとなった試行"), found.deferred),
-                ("failed", visit.say("failed", "失敗"), found.failed),
-                ("failed", visit.say("bounced later", "配信後の不達"), found.bounced),
+                ("delivered", visit.say("Delivered", "配信済み"), found.delivered),
+                ("deferred", visit.say("Tries deferred", "再送待ちとなった試行"), found.deferred),
+                ("failed", visit.say("Failed", "失敗"), found.failed),
+                ("failed", visit.say("Bounced later", "配信後の不達"), found.bounced),
             ]))
             ul class="notes" { @for sentence in &found.summary { li { (foreign(sentence, SENTENCE_CHARS)) } } }
         }
@@ -139,7 +139,7 @@ fn cause_card(visit: &Visit<'_>, cause: &CauseOut) -> Markup {
         }
         @if !cause.next.is_empty() {
             p class="strong next" { (visit.say("What to do", "対応")) }
-            ol class="notes" { @for next in &cause.next { li { (foreign(next, SENTENCE_CHARS)) } } }
+            ol class="notes" { @for next in &cause.next { li { (parts::with_code(next, SENTENCE_CHARS)) } } }
         }
     }
 }
@@ -152,7 +152,7 @@ fn answers(visit: &Visit<'_>, answers: &[AnswerOut]) -> Markup {
                 thead {
                     tr {
                         th { (visit.say("Answer", "応答")) }
-                        th { (visit.say("Destination", "配信先")) }
+                        th { (visit.say("Destination", "宛先ドメイン")) }
                         th class="number" { (visit.say("Times", "回数")) }
                         th class="number" { (visit.say("For good", "うち失敗")) }
                         th class="number" { (visit.say("Recipients", "宛先数")) }

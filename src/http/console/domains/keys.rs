@@ -8,7 +8,7 @@ use smol::future::block_on;
 
 use super::{
     super::{Told, parts},
-    Answer, Args, Right, Section, Tab, Visit, domain_of, foreign, head, note, path, record,
+    Answer, Args, Right, Section, Tab, Visit, domain_of, foreign, head, note, path, record, title,
 };
 use crate::{
     config::Mode,
@@ -100,7 +100,7 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
             } @else {
                 ul class="findings" { @for key in &keys { li { (card(visit, key)) } } }
                 @if known > keys.len() {
-                    p class="hint" { (parts::number((known - keys.len()) as u64)) (visit.say(" more: ", "件を省略: ")) code { "hikyaku domain keys " (domain) } }
+                    p class="hint" { (parts::number((known - keys.len()) as u64)) (visit.say(" more: ", "件を省略：")) code { "hikyaku domain keys " (domain) } }
                 }
             }
             @if visit.may(Right::Act) && !keys.is_empty() {
@@ -116,7 +116,7 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
             (back_form(visit, &domain, &keys))
         }
     };
-    visit.page(Section::Domains, &domain, &content)
+    visit.page(Section::Domains, &title(visit, &domain, Tab::Keys), &content)
 }
 
 /// A key, in short, with its record folded away.
@@ -161,7 +161,7 @@ fn servers(visit: &Visit<'_>, key: &KeyView) -> Markup {
     };
     let says = |says: &Says| if visit.lang.japanese { japanese::says(says) } else { says.words() };
     html! {
-        p class="soft" { (visit.say("Asked ", "問い合わせ: ")) (visit.ago(looked_at)) }
+        p class="soft" { (visit.say("Asked ", "問い合わせ：")) (visit.ago(looked_at)) }
         @if let Some(trouble) = &key.seen.trouble { p class="note bad" { (foreign(trouble, SAYS_CHARS)) } }
         ul class="servers" {
             @for witness in key.seen.witnesses.iter().take(SERVERS_MAX) {
@@ -215,7 +215,7 @@ fn wizard(visit: &Visit<'_>, domain: &str, key: &KeyView, keys: &[KeyView]) -> M
                     @if is_published { p { (foreign(&words_of(visit.lang, key).next, 500)) } }
                     @else {
                         p class="soft" {
-                            (visit.say("As long as the longest TTL: ", "最長の TTL の間: ")) (human(visit.lang, life.hold()))
+                            (visit.say("As long as the longest TTL: ", "最長の TTL の間：")) (human(visit.lang, life.hold()))
                             (visit.say(" at least.", "以上"))
                         }
                     }
@@ -223,7 +223,7 @@ fn wizard(visit: &Visit<'_>, domain: &str, key: &KeyView, keys: &[KeyView]) -> M
                 (step(visit, Step::Later, visit.say("It signs, by itself", "自動的に署名を開始"), &html! {
                     @if let Some(before) = before {
                         p class="soft" {
-                            (visit.say("In the place of ", "切り替え元: ")) (foreign(&before.life.selector, 63))
+                            (visit.say("In the place of ", "切り替え元：")) (foreign(&before.life.selector, 63))
                             (visit.say(", which signs until then.", "（それまではこの鍵が署名します）"))
                         }
                     }
@@ -269,7 +269,7 @@ fn step(visit: &Visit<'_>, state: Step, title: &str, content: &Markup) -> Markup
     };
     html! {
         li class=(class) aria-current=[(state == Step::Now).then_some("step")] {
-            p class="strong" { (title) " " span class="soft" { "(" (words) ")" } }
+            p class="strong" { (title) span class="soft" { (parts::bracketed(visit.lang, &html! { (words) })) } }
             (content)
         }
     }
@@ -280,10 +280,10 @@ fn begin_form(visit: &Visit<'_>, domain: &str, keys: &[KeyView]) -> Markup {
     let is_free = |algorithm| !keys.iter().any(|key| key.life.algorithm() == algorithm && key.life.is_under_way());
     let mut algorithms: Vec<(&str, &str)> = Vec::new();
     if is_free(Algorithm::RsaSha256) {
-        algorithms.push(("rsa", visit.say("RSA, which every receiver reads", "RSA（すべての受信側が対応）")));
+        algorithms.push(("rsa", visit.say("RSA (for everybody)", "RSA（標準）")));
     }
     if is_free(Algorithm::Ed25519Sha256) {
-        algorithms.push(("ed25519", visit.say("Ed25519, beside an RSA key", "Ed25519（RSA の鍵と併用）")));
+        algorithms.push(("ed25519", visit.say("Ed25519 (beside RSA)", "Ed25519（RSA と併用）")));
     }
     html! {
         @if !algorithms.is_empty() {
@@ -325,7 +325,7 @@ fn back_form(visit: &Visit<'_>, domain: &str, keys: &[KeyView]) -> Markup {
         @for key in keys.iter().filter(signs).filter(|key| has_other(key) && !is_under_way(key.life.algorithm())) {
             section {
                 details class="sure" {
-                    summary { (visit.say("Go back to the key before", "前の鍵に戻す")) " (" (kind(visit.lang, &key.life)) ")" }
+                    summary { (visit.say("Go back to the key before", "前の鍵に戻す")) (parts::bracketed(visit.lang, &html! { (kind(visit.lang, &key.life)) })) }
                     p { (visit.say("If receivers refuse what the new key signed: the key before signs again, at once.", "新しい鍵の署名が受信側で拒否される場合の操作です。ただちに前の鍵での署名に戻します。")) }
                     (visit.button(&path(domain, "/keys/abort"), "danger", &[("algorithm", key.life.algorithm().key_type())],
                         visit.say("Go back", "前の鍵に戻す")))

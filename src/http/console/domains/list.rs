@@ -19,10 +19,10 @@ pub(in super::super) fn section(lang: Lang, domains: &[DomainStatusOut], about: 
         @if !domains.is_empty() {
             section id="domains" {
                 h2 {
-                    (lang.say("Domains", "送信ドメイン"))
+                    (lang.say("Sending domains", "送信ドメイン"))
                     small { (lang.say("what the DNS says of them", "DNS の確認結果")) }
                     @if domains.len() > FRONT_MAX {
-                        a class="more" href=(lang.href("/domains")) { (lang.say("all of them", "すべて表示")) }
+                        a class="more" href=(lang.href("/domains")) { (lang.say("All of them", "すべて表示")) }
                     }
                 }
                 (table(lang, domains.iter().take(FRONT_MAX), about, now))
@@ -113,17 +113,18 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
             section {
                 (parts::empty(
                     visit.say("No domain is configured.", "送信ドメインが設定されていません。"),
-                    visit.say("Add a [[domain]] to the config file for each domain that you send from, and reload.",
-                        "設定ファイルに、送信に使うドメインごとに [[domain]] を追加して再読み込みしてください。"),
+                    visit.say("Add a [[domain]] to the config file for each domain that you send from, and reload:",
+                        "設定ファイルに、送信に使うドメインごとに [[domain]] を追加して再読み込みしてください："),
                 ))
+                div class="spaced" { (parts::copyable("[[domain]]\nname = \"example.jp\"")) (parts::copyable("hikyaku check && systemctl reload hikyaku")) }
             }
         } @else {
             section {
                 (parts::figures(&[
-                    ("failed", visit.say("with errors", "エラーあり"), errors as u64),
-                    ("deferred", visit.say("with warnings", "警告あり"), warned as u64),
-                    ("delivered", visit.say("fine", "正常"), fine as u64),
-                    ("accepted", visit.say("not looked at yet", "未確認"), (all - looked_at) as u64),
+                    ("failed", visit.say("With errors", "エラーあり"), errors as u64),
+                    ("deferred", visit.say("With warnings", "警告あり"), warned as u64),
+                    ("delivered", visit.say("Fine", "正常"), fine as u64),
+                    ("accepted", visit.say("Not looked at yet", "未確認"), (all - looked_at) as u64),
                 ]))
                 @if all > 8 || !asked.is_empty() || only_bad {
                     (visit.ask("/domains", "fields spaced", &html! {

@@ -31,22 +31,16 @@ pub(super) use list::section;
 pub(super) const PLACES: &[Place] = &[
     Place::read("/domains", Right::Reports, list::page),
     Place::read("/domains/:name", Right::Reports, page::page),
-    Place::act("/domains/:name/check", Right::Act, page::check),
+    Place::act("/domains/:name/check", Right::Act, page::check).waits(),
     Place::read("/domains/:name/records", Right::Reports, records::page),
-    Place::act("/domains/:name/records", Right::View, records::look),
+    Place::act("/domains/:name/records", Right::View, records::look).waits(),
     Place::read("/domains/:name/keys", Right::Reports, keys::page),
-    Place::act("/domains/:name/keys/rotate", Right::Administer, keys::rotate),
+    Place::act("/domains/:name/keys/rotate", Right::Administer, keys::rotate).waits(),
     Place::act("/domains/:name/keys/abort", Right::Administer, keys::abort),
-    Place::act("/domains/:name/keys/look", Right::Act, keys::look),
+    Place::act("/domains/:name/keys/look", Right::Act, keys::look).waits(),
     Place::read("/domains/:name/diagnose", Right::View, diagnose::page),
-    Place::act("/domains/:name/diagnose", Right::View, diagnose::run),
+    Place::act("/domains/:name/diagnose", Right::View, diagnose::run).waits(),
 ];
-
-/// A path whose act takes its time: a look at the DNS, a diagnosis, a key that is made.
-pub(super) fn waits(path: &str) -> bool {
-    let slow = ["/check", "/records", "/diagnose", "/keys/rotate", "/keys/look"];
-    path.starts_with("/domains/") && slow.iter().any(|end| path.ends_with(end))
-}
 
 /// Letters of a domain's name at most.
 pub(super) const DOMAIN_CHARS: usize = 253;
@@ -80,20 +74,36 @@ enum Tab {
     Diagnose,
 }
 
+impl Tab {
+    fn words(self, visit: &Visit<'_>) -> &'static str {
+        match self {
+            Tab::Findings => visit.say("Findings", "確認結果"),
+            Tab::Records => visit.say("Records", "DNSレコード"),
+            Tab::Keys => visit.say("DKIM keys", "DKIM鍵"),
+            Tab::Diagnose => visit.say("Diagnosis", "診断"),
+        }
+    }
+}
+
+/// What a tab of the browser says: the domain, and which view of it.
+fn title(visit: &Visit<'_>, domain: &str, tab: Tab) -> String {
+    format!("{domain}: {}", tab.words(visit))
+}
+
 /// The title of a domain's page with its tabs.
 fn head(visit: &Visit<'_>, domain: &str, tab: Tab, lead: &Markup) -> Markup {
     let mut tabs = vec![
-        (path(domain, ""), visit.say("Findings", "確認結果"), tab == Tab::Findings),
-        (path(domain, "/records"), visit.say("Records", "DNSレコード"), tab == Tab::Records),
-        (path(domain, "/keys"), visit.say("DKIM keys", "DKIM鍵"), tab == Tab::Keys),
+        (path(domain, ""), Tab::Findings.words(visit), tab == Tab::Findings),
+        (path(domain, "/records"), Tab::Records.words(visit), tab == Tab::Records),
+        (path(domain, "/keys"), Tab::Keys.words(visit), tab == Tab::Keys),
     ];
     if visit.may(Right::View) {
-        tabs.push((path(domain, "/diagnose"), visit.say("Diagnosis", "診断"), tab == Tab::Diagnose));
+        tabs.push((path(domain, "/diagnose"), Tab::Diagnose.words(visit), tab == Tab::Diagnose));
     }
     tabs.push((format!("/dmarc/{}", percent_encode(domain)), visit.say("DMARC reports", "DMARCレポート"), false));
     let tabs: Vec<(&str, &str, bool)> = tabs.iter().map(|(path, name, is)| (path.as_str(), *name, *is)).collect();
     html! {
-        p class="back" { a href=(visit.href("/domains")) { "← " (visit.say("All domains", "すべての送信ドメイン")) } }
+        (parts::back_to(visit, "/domains", visit.say("All domains", "すべての送信ドメイン")))
         div class="heading" { h1 { (foreign(domain, DOMAIN_CHARS)) } p class="lead" { (lead) } }
         (parts::tabs(visit, visit.say("Views of the domain", "ドメインの表示"), &tabs))
     }

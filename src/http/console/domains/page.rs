@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     super::{Told, parts},
-    Answer, Args, Right, Section, Tab, Visit, domain_of, foreign, head, language, note, path, record,
+    Answer, Args, Right, Section, Tab, Visit, domain_of, foreign, head, language, note, path, record, title,
 };
 use crate::{
     clock::Timestamp,
@@ -30,7 +30,7 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
         @match &report {
             Some(report) => {
                 (foreign(&words::verdict(report, language(visit.lang)), 500)) " "
-                span class="soft nowrap" { (visit.say("Looked at ", "確認: ")) (visit.when_short(report.at)) }
+                span class="soft nowrap" { (visit.say("Looked at ", "確認：")) (visit.when_short(report.at)) }
             }
             None => (visit.say("Nobody looked at it yet; that happens within minutes.", "まだ確認していません。まもなく確認します。")),
         }
@@ -43,10 +43,10 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
                 span class="soft" { (visit.say("Asks the DNS; takes up to half a minute.", "DNS に問い合わせます（最大30秒ほど）。")) }
             }))
         }
-        @if let Some(report) = &report { (findings(visit, report)) }
+        @if let Some(report) = &report { (findings(visit, &domain, report)) }
         @if !changes.is_empty() { (change_list(visit, &changes)) }
     };
-    visit.page(Section::Domains, &domain, &content)
+    visit.page(Section::Domains, &title(visit, &domain, Tab::Findings), &content)
 }
 
 /// Looks now.
@@ -61,7 +61,7 @@ pub(super) fn check(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
 }
 
 /// What wants work stands in full, the worst first; what is well is folded away by area.
-fn findings(visit: &Visit<'_>, report: &Report) -> Markup {
+fn findings(visit: &Visit<'_>, domain: &str, report: &Report) -> Markup {
     let (open, fine): (Vec<&Finding>, Vec<&Finding>) =
         report.findings.iter().partition(|finding| finding.level >= Level::Warning);
     html! {
@@ -70,7 +70,7 @@ fn findings(visit: &Visit<'_>, report: &Report) -> Markup {
             @if open.is_empty() {
                 (parts::empty(visit.say("Nothing. All that could be looked at is in order.", "ありません。確認できた項目はすべて正常です。"), ""))
             } @else {
-                ul class="findings" { @for finding in open { li { (card(visit, finding)) } } }
+                ul class="findings" { @for finding in open { li { (card(visit, domain, finding)) } } }
             }
         }
         @if !fine.is_empty() {
@@ -81,7 +81,7 @@ fn findings(visit: &Visit<'_>, report: &Report) -> Markup {
                     @if !of_area.is_empty() {
                         details class="area" {
                             summary { (words::area(area, language(visit.lang))) " " span class="soft" { (of_area.len()) } }
-                            ul class="findings" { @for finding in of_area { li { (card(visit, finding)) } } }
+                            ul class="findings" { @for finding in of_area { li { (card(visit, domain, finding)) } } }
                         }
                     }
                 }
@@ -99,16 +99,24 @@ fn level_class(level: Level) -> &'static str {
     }
 }
 
-fn card(visit: &Visit<'_>, finding: &Finding) -> Markup {
+/// A key of the domain that was made here would end it.
+fn wants_key(finding: &Finding) -> bool {
+    finding.level >= Level::Warning && matches!(finding.check(), "dkim.keys" | "dmarc.dkim_alignment")
+}
+
+fn card(visit: &Visit<'_>, domain: &str, finding: &Finding) -> Markup {
     let say = language(visit.lang);
     let (why, fix) = (words::why(finding, say), words::fix(finding, say));
     html! {
         p class="whom" {
             (parts::pill(level_class(finding.level), words::level(finding.level, say))) " "
-            span class="strong" { (foreign(&words::seen(finding, say), SENTENCE_CHARS)) }
+            span class="strong" { (parts::with_code(&words::seen(finding, say), SENTENCE_CHARS)) }
         }
-        @if finding.level >= Level::Note && !why.is_empty() { p class="soft" { (foreign(&why, SENTENCE_CHARS)) } }
-        @if !fix.is_empty() { p { (foreign(&fix, SENTENCE_CHARS)) } }
+        @if finding.level >= Level::Note && !why.is_empty() { p class="soft" { (parts::with_code(&why, SENTENCE_CHARS)) } }
+        @if !fix.is_empty() { p { (parts::with_code(&fix, SENTENCE_CHARS)) } }
+        @if wants_key(finding) && visit.may(Right::Administer) {
+            p { a href=(visit.href(&path(domain, "/keys"))) { (visit.say("Make the key here", "この画面で鍵を作成する")) " →" } }
+        }
         @for to_publish in &finding.records { (record(visit, to_publish)) }
         p class="soft check" { (finding.check()) " · " (foreign(&finding.subject, 253)) }
     }

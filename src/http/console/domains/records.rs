@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{super::parts, Answer, Args, Right, Section, Tab, Visit, domain_of, head, language, path, record};
+use super::{super::parts, Answer, Args, Right, Section, Tab, Visit, domain_of, head, language, path, record, title};
 use crate::doctor::{
     finding::{Published, Records, Wanted},
     words::records::purpose,
@@ -42,7 +42,7 @@ fn show(visit: &Visit<'_>, domain: &str, records: Option<&Records>) -> Answer {
                 (parts::empty(
                     visit.say("The records are put together from what the DNS says now.", "レコードは、現在の DNS の内容をもとに作成します。"),
                     if visit.may(Right::View) { visit.say("Press the button.", "上のボタンを押してください。") }
-                    else { visit.say("Ask a user of the console to do so.", "コンソールのユーザーに依頼してください。") },
+                    else { visit.say("Ask a user of the console to do so.", "管理画面のユーザーに依頼してください。") },
                 ))
             },
             Some(records) if records.wanted.is_empty() => section {
@@ -54,7 +54,7 @@ fn show(visit: &Visit<'_>, domain: &str, records: Option<&Records>) -> Answer {
             Some(records) => (lists(visit, records)),
         }
     };
-    visit.page(Section::Domains, domain, &content)
+    visit.page(Section::Domains, &title(visit, domain, Tab::Records), &content)
 }
 
 fn lists(visit: &Visit<'_>, records: &Records) -> Markup {

@@ -108,20 +108,6 @@ fn who_may_look_and_act_is_what_the_table_says() {
 }
 
 #[test]
-fn acts_that_wait_for_the_dns_have_threads_of_their_own() {
-    use crate::http::console::{Verb, waits_for_others};
-    let quick = ["/domains/:name/keys/abort"];
-    for place in super::PLACES {
-        let waits = waits_for_others(&place.path.replace(":name", "example.jp"));
-        let is_act = place.verb == Verb::Act;
-        let is_slow = is_act && !quick.contains(&place.path);
-        // The pages of the same path are no POST: the server asks for both.
-        assert!(waits == is_slow || (!is_act && waits), "{}", place.path);
-    }
-    assert!(waits_for_others("/domains/example.jp/check?lang=ja") && !waits_for_others("/domains/check.example"));
-}
-
-#[test]
 fn a_look_now_is_told_and_noted() {
     let fake = Fake::busy();
     let seen = post(&fake, Who::User, "/domains/shop.example/check?lang=ja", &[]);

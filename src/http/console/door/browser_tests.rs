@@ -54,6 +54,7 @@ pub(super) struct Browser<'f> {
     pub site: &'static str,
     pub secure: bool,
     pub agent: &'static str,
+    pub looks_again: bool,
     pub page: String,
 }
 
@@ -68,6 +69,7 @@ impl<'f> Browser<'f> {
             site: "same-origin",
             secure: true,
             agent,
+            looks_again: false,
             page: String::new(),
         }
     }
@@ -88,6 +90,7 @@ impl<'f> Browser<'f> {
         request.browser.is_secure = self.secure;
         request.browser.fetch_site = self.site.into();
         request.browser.user_agent = self.agent.into();
+        request.browser.looks_again = self.looks_again;
         request.accept_language = "en".into();
         if method == Method::Post {
             request.content_type = "application/x-www-form-urlencoded".into();

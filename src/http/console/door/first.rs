@@ -98,7 +98,7 @@ fn shown(visit: &Visit<'_>, status: u16, key: &Secret<String>, trouble: Option<&
         (parts::check_box(
             "download",
             "on",
-            visit.say("It may download logs as files", "このアカウントにログのダウンロードを許可する"),
+            visit.say("This account may download logs as files", "このアカウントにログのダウンロードを許可する"),
             form.flag("download"),
         ))
         input type="hidden" name="key" value=(key.reveal());

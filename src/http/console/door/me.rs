@@ -7,7 +7,7 @@ use super::{new_password, new_password_fields, note, password_field, refusal_wor
 use crate::{
     account::{ConsoleRefusal, OwnChanges, OwnRefusal, SessionView},
     http::{
-        console::{Answer, Args, Missing, Section, Told, Visit, gate, parts, parts::Field},
+        console::{Answer, Args, Missing, Right, Section, Told, Visit, gate, parts, parts::Field},
         exchange::Response,
     },
     secret::Secret,
@@ -33,6 +33,8 @@ const ZONES: [&str; 16] = [
     "America/Chicago",
     "America/Los_Angeles",
 ];
+/// So few recovery codes are a reason to make new ones.
+const FEW_CODES: usize = 3;
 /// Letters of what a browser says of itself.
 const BROWSER_MAX: usize = 160;
 
@@ -151,14 +153,29 @@ pub(super) fn refused(visit: &Visit<'_>, to: &str, refusal: &OwnRefusal) -> Answ
             (words, true)
         }
         OwnRefusal::Password(other) => (refusal_words(visit, other).1, true),
+        OwnRefusal::Locked => (locked_words(visit).to_owned(), false),
         OwnRefusal::Code => (visit.say("The code is wrong.", "コードが違います。").to_owned(), false),
         OwnRefusal::Act(error) => (error.words(visit.lang.language()), false),
     };
     let answer = visit.done(to, &Told::bad(words))?;
     Ok(match refusal {
         OwnRefusal::Password(password) if late => timed(answer, password),
-        OwnRefusal::Password(_) | OwnRefusal::Code | OwnRefusal::Act(_) => answer,
+        OwnRefusal::Password(_) | OwnRefusal::Locked | OwnRefusal::Code | OwnRefusal::Act(_) => answer,
     })
+}
+
+/// The account is locked, and who uses it did not do it.
+fn locked_words(visit: &Visit<'_>) -> &'static str {
+    match visit.may(Right::Administer) {
+        true => visit.say(
+            "Your account is locked by wrong sign-ins from elsewhere; nothing was changed, and your session goes on. The operator unlocks it: hikyaku user unlock.",
+            "別の場所からのログイン失敗により、アカウントがロックされています。何も変更されていません（現在のセッションは継続します）。運用者に解除（hikyaku user unlock）を依頼してください。",
+        ),
+        false => visit.say(
+            "Your account is locked by wrong sign-ins from elsewhere; nothing was changed, and your session goes on. The group administrator unlocks it, or you set a new password by mail: “Forgot your password?”.",
+            "別の場所からのログイン失敗により、アカウントがロックされています。何も変更されていません（現在のセッションは継続します）。グループ管理者に解除を依頼するか、「パスワードを忘れた場合」から再設定してください。",
+        ),
+    }
 }
 
 fn facts(visit: &Visit<'_>, account: &Account) -> Markup {
@@ -251,7 +268,7 @@ fn password_form(visit: &Visit<'_>, account: &Account) -> Markup {
     };
     html! {
         p class="soft" {
-            (visit.say("Set ", "設定日時: ")) (visit.when(account.password_set_at))
+            (visit.say("Set ", "設定日時：")) (visit.when(account.password_set_at))
             (visit.say(". A change ends all your other sessions.", "。変更すると、ほかのセッションはすべて終了します。"))
         }
         (visit.post("/me/password", "spaced", &fields))
@@ -276,9 +293,25 @@ fn second_factor(visit: &Visit<'_>, account: &Account) -> Markup {
         div class="fields" { (password_field("password", visit.say("Present password", "現在のパスワード"))) }
         div class="actions" { button class="danger" { (visit.say("Turn it off", "無効にする")) } }
     };
+    let left = account.person.recovery.len();
+    let renew = html! {
+        div class="fields" { (password_field("password", visit.say("Present password", "現在のパスワード"))) }
+        div class="actions" { button { (visit.say("Make new codes", "再発行する")) } }
+    };
     html! {
         p { (parts::pill("succeeded", visit.say("on", "有効"))) " "
             (visit.say("Each sign-in asks for a code of your app.", "ログインのたびに認証アプリのコードを入力します。"))
+        }
+        p {
+            (parts::pill(if left <= FEW_CODES { "deferred" } else { "succeeded" }, &left.to_string())) " "
+            (visit.say("recovery codes are left, for the day on which your phone is gone.", "個のリカバリーコードが残っています（端末を紛失したときに使います）。"))
+        }
+        details {
+            summary { (visit.say("Make new recovery codes", "リカバリーコードを再発行する")) }
+            p class="soft spaced" {
+                (visit.say("Those that there are count no more from then on.", "再発行すると、現在のコードは使えなくなります。"))
+            }
+            (visit.post("/me/two-factor/codes", "", &renew))
         }
         details {
             summary { (visit.say("Turn it off, or move to another phone", "無効にする・別の端末に移す")) }
@@ -306,7 +339,7 @@ fn sessions(visit: &Visit<'_>) -> Markup {
                     th { (visit.say("Last used from", "最後の接続元")) }
                     th { (visit.say("Last used", "最終利用")) }
                     th { (visit.say("Signed in", "ログイン日時")) }
-                    th { span class="soft" { (visit.say("Act", "操作")) } }
+                    th { span class="hidden" { (visit.say("Acts", "操作")) } }
                 }
             }
             tbody { @for session in &all { (row(visit, session, session.id == own)) } }

@@ -44,23 +44,24 @@ use crate::{
 /// The places of this room.
 pub(super) const PLACES: &[Place] = &[
     Place::read("/sign-in", Right::Anyone, sign_in::page),
-    Place::act("/sign-in", Right::Anyone, sign_in::act),
-    Place::act("/sign-in/code", Right::Anyone, sign_in::code),
+    Place::act("/sign-in", Right::Anyone, sign_in::act).hashes(),
+    Place::act("/sign-in/code", Right::Anyone, sign_in::code).hashes(),
     Place::act("/sign-out", Right::SignedIn, sign_in::out),
     Place::read("/set-up", Right::Anyone, first::page),
-    Place::act("/set-up", Right::Anyone, first::act),
+    Place::act("/set-up", Right::Anyone, first::act).hashes(),
     Place::read("/forgot", Right::Anyone, reset::ask),
     Place::act("/forgot", Right::Anyone, reset::send),
     Place::read("/reset", Right::Anyone, reset::page),
-    Place::act("/reset", Right::Anyone, reset::act),
+    Place::act("/reset", Right::Anyone, reset::act).hashes(),
     Place::read("/me", Right::SignedIn, me::page),
     Place::act("/me/profile", Right::SignedIn, me::profile),
-    Place::act("/me/password", Right::SignedIn, me::password),
+    Place::act("/me/password", Right::SignedIn, me::password).hashes(),
     Place::act("/me/sessions/close", Right::SignedIn, me::close),
     Place::act("/me/sessions/close-others", Right::SignedIn, me::close_others),
     Place::read("/me/two-factor", Right::SignedIn, two_factor::page),
-    Place::act("/me/two-factor/on", Right::SignedIn, two_factor::on),
-    Place::act("/me/two-factor/off", Right::SignedIn, two_factor::off),
+    Place::act("/me/two-factor/on", Right::SignedIn, two_factor::on).hashes(),
+    Place::act("/me/two-factor/off", Right::SignedIn, two_factor::off).hashes(),
+    Place::act("/me/two-factor/codes", Right::SignedIn, two_factor::codes).hashes(),
 ];
 
 /// Letters of a password that a form takes; the account's own bound is in octets.

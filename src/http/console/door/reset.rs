@@ -5,7 +5,7 @@ use smol::future::block_on;
 
 use super::{guest, name_field, new_password, new_password_fields};
 use crate::{
-    account::AccountError,
+    account::{AccountError, Actor},
     config::Mode,
     http::{
         console::{Answer, Args, Told, Visit, parts},
@@ -49,17 +49,19 @@ pub(super) fn ask(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
 pub(super) fn send(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let name = visit.form.text("name");
     if visit.about.mode != Mode::Sandbox && !name.is_empty() {
-        visit.daemon.mail_reset(name, visit.source(), visit.lang.language());
+        // Whoever it is: this page is for who is not signed in.
+        let by = Actor::Stranger { from: visit.source() };
+        visit.daemon.mail_reset(name, by, visit.lang.language());
     }
     let content = html! {
         p {
-            (visit.say("If this address has an account, a mail with a link is on its way to it: ", "次のアドレスのアカウントがあれば、リンクを記載したメールをお送りしました: "))
+            (visit.say("If this address has an account, a mail with a link is on its way to it: ", "次のアドレスのアカウントがあれば、リンクを記載したメールをお送りしました："))
             strong { (parts::foreign(name, 100)) }
         }
         p class="soft" {
             (visit.say(
-                "No mail after some minutes? Look into the folder for spam, check the address, and ask again: an account is mailed once in five minutes.",
-                "数分待っても届かない場合は、迷惑メールフォルダーとアドレスを確認して、もう一度お試しください（送信は5分に1回までです）。",
+                "No mail after some minutes? Look into the folder for spam, check the address, and ask again: an account is mailed once in five minutes, and some ten times a day.",
+                "数分待っても届かない場合は、迷惑メールフォルダーとアドレスを確認して、もう一度お試しください（送信は5分に1回、1日に10回程度までです）。",
             ))
         }
         p class="soft" {
@@ -113,8 +115,8 @@ fn shown(visit: &Visit<'_>, status: u16, who: &str, key: &Secret<String>, troubl
     let title = visit.say("Set a new password", "新しいパスワードの設定");
     if !visit.daemon.users().reset_fits(who, key) {
         let words = visit.say(
-            "This link does not count any more: links count once, for an hour, and only the newest one does.",
-            "このリンクは無効です。リンクは発行から1時間、1回だけ、最新のものだけが使えます。",
+            "This link does not count any more: links count for an hour, and until a new password is set.",
+            "このリンクは無効です。リンクの有効期間は発行から1時間で、パスワードを設定すると無効になります。",
         );
         let content = html! {
             p { a href=(visit.href("/forgot")) { (visit.say("Ask for another mail", "もう一度メールを請求する")) } }
@@ -128,7 +130,7 @@ fn shown(visit: &Visit<'_>, status: u16, who: &str, key: &Secret<String>, troubl
         input type="hidden" name="key" value=(key.reveal());
         div class="actions" { button { (visit.say("Set the password", "パスワードを設定")) } }
     };
-    let lead = html! { (visit.say("For ", "アカウント: ")) (parts::foreign(who, 100)) };
+    let lead = html! { (visit.say("For ", "アカウント：")) (parts::foreign(who, 100)) };
     let content = html! { p class="soft" { (lead) } (visit.post("/reset", "stack-form", &fields)) };
     guest(visit, status, title, "", trouble, &content)
 }

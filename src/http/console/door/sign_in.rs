@@ -5,7 +5,7 @@ use smol::future::block_on;
 
 use super::{back_to, enter, guest, name_field, password_field, refusal_words, timed};
 use crate::{
-    account::ConsoleRefusal,
+    account::{ConsoleRefusal, Entered},
     http::{
         console::{Answer, Args, Told, Visit, gate, parts, parts::Field},
         exchange::Response,
@@ -13,8 +13,8 @@ use crate::{
     secret::Secret,
 };
 
-/// Digits of a code, with a blank in the middle.
-const CODE_MAX: u32 = 12;
+/// Letters of a code: six digits, or a recovery code with what parts its groups.
+const CODE_MAX: u32 = 30;
 
 /// `GET /sign-in`
 pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
@@ -47,7 +47,11 @@ pub(super) fn code(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let to = visit.form.text("to");
     let ticket = Secret::new(visit.form.text("ticket").to_owned());
     match block_on(visit.daemon.users().enter_code(visit.source(), &ticket, visit.form.text("code"))) {
-        Ok(login) => enter(visit, &login, &back_to(to)),
+        Ok(Entered { login, codes_left }) => {
+            let answer = enter(visit, &login, &back_to(to))?;
+            let Some(left) = codes_left.filter(|_| answer.status == 303) else { return Ok(answer) };
+            Ok(answer.with("Set-Cookie", used_words(visit, left).cookie(&visit.request.browser)))
+        }
         Err(refusal) => {
             let (status, words) = refusal_words(visit, &refusal);
             let page = match refusal {
@@ -57,6 +61,20 @@ pub(super) fn code(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
             Ok(timed(page, &refusal))
         }
     }
+}
+
+/// What is said to who came in by a recovery code.
+fn used_words(visit: &Visit<'_>, left: usize) -> Told {
+    let words = if visit.lang.japanese {
+        format!(
+            "リカバリーコードでログインしました。残りは{left}個です。「マイアカウント」で再発行や端末の再設定ができます。"
+        )
+    } else {
+        format!(
+            "You signed in with a recovery code; {left} are left. Make new ones, or set up another phone, on “My account”."
+        )
+    };
+    Told { is_good: left > 0, words }
 }
 
 /// `POST /sign-out`
@@ -86,7 +104,13 @@ fn form(visit: &Visit<'_>, status: u16, name: &str, to: &str, trouble: Option<&s
 }
 
 fn code_form(visit: &Visit<'_>, status: u16, ticket: &Secret<String>, to: &str, trouble: Option<&str>) -> Response {
-    let field = code_field(visit, "");
+    let field = code_field(
+        visit,
+        visit.say(
+            "Without your phone: one of your recovery codes",
+            "端末がない場合は、リカバリーコードを入力してください",
+        ),
+    );
     let fields = html! {
         (field)
         input type="hidden" name="ticket" value=(ticket.reveal());

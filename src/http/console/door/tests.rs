@@ -9,6 +9,7 @@ use super::{
     browser_tests::{ADMIN, Browser, PASSWORD, USER, code_of, peopled},
 };
 use crate::{
+    account::Actor,
     config::{self, AllowedIps},
     http::{
         console::rig::check_document,
@@ -179,9 +180,11 @@ fn a_forgotten_password_is_set_anew_by_the_link_and_the_page_says_the_same_to_ev
     assert_eq!(ask(&mut browser, USER), told);
     assert_eq!(
         *fake.resets.lock().expect("no panic"),
-        [format!("nobody@example.jp {} English", browser.source), format!("{USER} {} English", browser.source)]
+        ["nobody@example.jp", USER].map(|name| format!("{name} (\"(not logged in)\", \"{}\") English", browser.source))
     );
-    let token = block_on(fake.users().reset_begin(USER, browser.source)).expect("a shelf").expect("a token");
+    let token = block_on(fake.users().reset_begin(USER, &Actor::Stranger { from: browser.source }))
+        .expect("a shelf")
+        .expect("a token");
     let link = format!("/reset?who={USER}&key={}", token.reveal());
     for bad in ["/reset", "/reset?who=user@example.jp&key=x", &link.replace(USER, ADMIN)] {
         let got = browser.get(bad);
@@ -216,12 +219,61 @@ fn r15_a_reset_by_mail_leaves_the_group_administrator_locked() {
         browser.sign_in(ADMIN, "a wrong guess");
     }
     let mut browser = Browser::new(&fake);
-    let token = block_on(fake.users().reset_begin(ADMIN, browser.source)).expect("a shelf").expect("a token");
+    let token = block_on(fake.users().reset_begin(ADMIN, &Actor::Stranger { from: browser.source }))
+        .expect("a shelf")
+        .expect("a token");
     browser.get(&format!("/reset?who={ADMIN}&key={}", token.reveal()));
     let new = "a new long pass";
     let told = browser.told("/reset", &[("who", ADMIN), ("key", token.reveal()), ("new", new), ("again", new)]);
     assert!(told.contains("stays locked"), "{told}");
     assert_eq!(browser.sign_in(ADMIN, new).status, 403);
+}
+
+/// The codes that a page shows.
+fn codes_of(page: &str) -> Vec<String> {
+    let shown = page.split_once("<pre class=\"record\"").and_then(|(_, rest)| rest.split_once('>')).expect("codes").1;
+    let codes: Vec<String> = shown.split('<').next().expect("their end").lines().map(str::to_owned).collect();
+    assert!(codes.len() == 10 && codes.iter().all(|code| code.len() == 19), "{codes:?}");
+    codes
+}
+
+#[test]
+fn who_did_nothing_for_long_reads_why_and_comes_back_to_the_page() {
+    let fake = peopled();
+    let idle = |seconds: u64| {
+        let session_idle = Duration::from_secs(seconds);
+        fake.users().reconfigure(&config::Accounts { session_idle, ..config::Accounts::default() });
+    };
+    let mut browser = Browser::signed_in(&fake, USER);
+    let session = browser.session().to_owned();
+    idle(0);
+    // A page that looks again by itself is sent away, and takes the words from nobody.
+    browser.looks_again = true;
+    let looked = browser.get("/find?key=a@b.example");
+    assert_eq!((looked.status, looked.cookies.as_slice()), (303, &[][..]));
+    browser.looks_again = false;
+    let sent = browser.get("/find?key=a@b.example");
+    assert_eq!((sent.status, sent.to.as_str()), (303, "/sign-in?to=%2Ffind%3Fkey%3Da%2540b.example"));
+    assert_eq!(browser.session(), "", "the cookie goes");
+    let page = browser.get(&sent.to).body;
+    check_document("/sign-in", &page);
+    assert!(page.contains("because the console was not used for 0s."), "{page}");
+    assert!(!browser.get(&sent.to).body.contains("not used"), "told once");
+    idle(3600);
+    let to = browser.field("to");
+    let in_ = browser.post("/sign-in", &[("name", USER), ("password", PASSWORD), ("to", &to)]);
+    assert_eq!((in_.status, in_.to.as_str()), (303, "/find?key=a%40b.example"));
+    assert!(browser.is_in() && browser.session() != session);
+    // An act of a session that has ended is not done, and in Japanese the words are Japanese.
+    idle(0);
+    let writes = fake.shelf.writes();
+    let act = browser.post("/me/sessions/close-others?lang=ja", &[]);
+    assert_eq!((act.status, act.to.as_str(), fake.shelf.writes()), (303, "/sign-in?lang=ja", writes));
+    assert!(browser.get(&act.to).body.contains("操作がなかったため"));
+    // Nobody learns from the words what he has no token of.
+    let mut stranger = Browser::new(&fake);
+    stranger.cookies.insert("__Host-hikyaku".into(), "A".repeat(43));
+    assert!(stranger.get("/me").cookies.is_empty());
 }
 
 #[test]
@@ -245,9 +297,14 @@ fn a_second_factor_is_set_up_asked_for_and_turned_off() {
     let late = on(&mut browser, "a wrong guess", &code_of(&secret, 0));
     assert_eq!((late.status, late.late), (303, Duration::from_secs(1)), "a thief of a session guesses no password");
     assert!(fake.users().get(USER).expect("a person").person.totp.is_none());
-    assert_eq!(on(&mut browser, PASSWORD, &code_of(&secret, 0)).to, "/me");
+    let codes = on(&mut browser, PASSWORD, &code_of(&secret, 0));
+    assert_eq!(codes.status, 200, "a page that no address leads to");
+    check_document("the recovery codes", &codes.body);
+    let codes = codes_of(&codes.body);
     assert!(browser.is_in() && !other.is_in(), "others have shown no second factor");
-    assert!(!browser.get("/me").body.contains(&secret), "shown once");
+    let me = browser.get("/me").body;
+    assert!(!me.contains(&secret) && codes.iter().all(|code| !me.contains(code)), "shown once");
+    assert!(me.contains("recovery codes are left"), "{me}");
     assert_eq!(browser.get("/me/two-factor").to, "/me");
 
     let mut next = Browser::new(&fake);
@@ -266,6 +323,28 @@ fn a_second_factor_is_set_up_asked_for_and_turned_off() {
     let in_ = next.post("/sign-in/code", &[("ticket", &ticket), ("code", &code_of(&secret, 1)), ("to", "/domains")]);
     assert_eq!((in_.status, in_.to.as_str()), (303, "/domains"), "{}", in_.body);
     assert!(next.is_in());
+
+    // Without the phone: a code on paper, once, whatever it was typed like.
+    for (typed, status) in [(codes[2].to_lowercase(), 303), (codes[2].clone(), 403), (codes[3].replace('-', ""), 303)] {
+        let mut lost = Browser::new(&fake);
+        let asked = lost.sign_in(USER, PASSWORD);
+        assert!(asked.body.contains("one of your recovery codes"), "{}", asked.body);
+        let ticket = lost.field("ticket");
+        let got = lost.post("/sign-in/code", &[("ticket", &ticket), ("code", &typed)]);
+        assert_eq!(got.status, status, "{}", got.body);
+        assert!(!got.body.contains(&typed), "a page has the code");
+        if status == 303 {
+            assert!(lost.get(&got.to).body.contains("with a recovery code; "));
+        }
+        assert_eq!(lost.is_in(), status == 303);
+    }
+    browser.get("/me");
+    assert!(browser.told("/me/two-factor/codes", &[("password", "a wrong guess")]).contains("nothing was changed"));
+    let renewed = browser.post("/me/two-factor/codes", &[("password", PASSWORD)]);
+    check_document("new recovery codes", &renewed.body);
+    let renewed = codes_of(&renewed.body);
+    assert!(renewed.iter().all(|code| !codes.contains(code)));
+    assert_eq!(fake.users().get(USER).expect("a person").person.recovery.len(), renewed.len());
 
     browser.get("/me");
     assert!(browser.told("/me/two-factor/off", &[("password", "a wrong guess")]).contains("nothing was changed"));

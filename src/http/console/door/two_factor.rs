@@ -1,4 +1,6 @@
-//! The second factor of one's own account: on by a code of the secret that is shown, off by the password.
+//! The second factor of one's own account: on by a code of the secret that is shown, off by the password; and the recovery codes.
+//!
+//! Always: recovery codes are on the one page that answers the form, and nowhere else.
 
 use maud::{Markup, html};
 use smol::future::block_on;
@@ -25,20 +27,20 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
 
 /// `POST /me/two-factor/on`
 pub(super) fn on(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
+    let Some(seat) = &visit.seat else { return Err(Missing::Nothing) };
     let (users, who) = (visit.daemon.users(), visit.who());
     let password = Secret::new(visit.form.raw("password").to_owned());
-    match block_on(users.totp_on(&who, visit.source(), &password, visit.form.text("code"))) {
-        Ok(()) => {
+    match block_on(users.totp_on(&who, &seat.token, visit.source(), &password, visit.form.text("code"))) {
+        Ok(codes) => {
             // They have shown no second factor.
-            let others = visit.seat.as_ref().map(|seat| block_on(users.close_others(&who, &seat.token)));
-            if let Some(Err(error)) = others {
+            if let Err(error) = block_on(users.close_others(&who, &seat.token)) {
                 log::error!("act=user.totp user={who} error=\"{error}\"");
             }
-            let told = Told::good(visit.say(
+            let words = visit.say(
                 "Two-factor sign-in is on, and your other sessions have ended. From now on you are asked for a code.",
                 "二段階認証を有効にし、ほかのセッションを終了しました。次回のログインから認証コードの入力が必要です。",
-            ));
-            visit.done("/me", &told)
+            );
+            shown_once(visit, &codes, words)
         }
         Err(OwnRefusal::Code) => {
             let words = visit.say(
@@ -52,6 +54,47 @@ pub(super) fn on(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
         }
         Err(refusal) => refused(visit, "/me/two-factor", &refusal),
     }
+}
+
+/// `POST /me/two-factor/codes`
+pub(super) fn codes(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
+    let password = Secret::new(visit.form.raw("password").to_owned());
+    match block_on(visit.daemon.users().renew_recovery(&visit.who(), visit.source(), &password)) {
+        Ok(codes) => {
+            let words = visit.say(
+                "These are your new recovery codes. Those before count no more.",
+                "新しいリカバリーコードを発行しました。以前のコードは使えません。",
+            );
+            shown_once(visit, &codes, words)
+        }
+        Err(refusal) => refused(visit, "/me", &refusal),
+    }
+}
+
+/// The one page that has the codes: they are kept as digests, so this is no redirection.
+fn shown_once(visit: &Visit<'_>, codes: &[Secret<String>], words: &str) -> Answer {
+    let title = visit.say("Your recovery codes", "リカバリーコード");
+    let lines: Vec<&str> = codes.iter().map(|code| code.reveal().as_str()).collect();
+    let list = html! {
+        (parts::copyable(&lines.join("\n")))
+        p class="hint spaced" {
+            (visit.say(
+                "Print them, or keep them in a password manager, but not on the phone itself. Each counts once, in the place of a code of the app.",
+                "印刷するかパスワードマネージャーに保存してください（認証アプリと同じ端末には置かないでください）。1個につき1回、認証アプリのコードの代わりに使えます。",
+            ))
+        }
+        p class="actions" { a class="button" href=(visit.href("/me")) { (visit.say("I have kept them", "保存しました")) } }
+    };
+    let lead = visit.say(
+        "With one of these you come in when your phone is lost. They are shown this once.",
+        "端末を紛失したときに、これらのコードでログインできます。表示されるのは今回だけです。",
+    );
+    let content = html! {
+        p class="note good" role="status" { (words) }
+        (parts::heading(title, lead))
+        (parts::panel(visit.say("Keep them now", "今すぐ保存してください"), "", &list))
+    };
+    visit.page(Section::Me, title, &content)
 }
 
 /// `POST /me/two-factor/off`
@@ -74,10 +117,11 @@ fn title(visit: &Visit<'_>) -> &'static str {
 }
 
 fn offer(visit: &Visit<'_>, trouble: Option<&str>) -> Result<Markup, Missing> {
+    let seat = visit.seat.as_ref().ok_or(Missing::Nothing)?;
     let offer = visit
         .daemon
         .users()
-        .totp_offer(&visit.who())
+        .totp_offer(&seat.name, &seat.token)
         .map_err(|error| Missing::Refused { status: 409, words: error.words(visit.lang.language()) })?;
     let picture = qr::svg(&offer.link, visit.say("QR code of the secret", "シークレットのQRコード"));
     let lead = visit.say(
@@ -104,8 +148,8 @@ fn offer(visit: &Visit<'_>, trouble: Option<&str>) -> Result<Markup, Missing> {
         (parts::copyable(&grouped(offer.secret.reveal())))
         p class="hint spaced" {
             (visit.say(
-                "It is shown for half an hour and never again. If you lose your phone, the group administrator (yours: the operator) turns it off.",
-                "表示されるのは30分間だけです。端末を紛失した場合は、グループ管理者（グループ管理者自身は運用者）が二段階認証を無効にできます。",
+                "It is shown for half an hour and never again. For the day on which you lose your phone you get recovery codes on the next page; without them the group administrator (yours: the operator) turns it off.",
+                "表示されるのは30分間だけです。端末の紛失に備えて、次の画面でリカバリーコードを発行します。コードもない場合は、グループ管理者（グループ管理者自身は運用者）が二段階認証を無効にできます。",
             ))
         }
     };

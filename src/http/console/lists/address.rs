@@ -87,7 +87,7 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
 fn scope_panel(visit: &Visit<'_>, dossier: &Dossier, scope: &Scoped) -> Markup {
     let title = match scope.user.as_str() {
         "" => visit.say("Everybody's mail", "全ユーザー共通").to_owned(),
-        user => format!("{}{}", visit.say("Mail of ", "APIユーザー: "), parts::clean(&parts::clip(user, 80))),
+        user => format!("{}{}", visit.say("Mail of ", "APIユーザー："), parts::clean(&parts::clip(user, 80))),
     };
     let content = html! {
         @match (&scope.now, &scope.exempt) {
@@ -143,7 +143,7 @@ fn entry_facts(visit: &Visit<'_>, entry: &Entry) -> Markup {
         rows.push((visit.say("by", "実行者"), foreign(&entry.operator, 80)));
     }
     if !entry.provider.is_empty() {
-        rows.push((visit.say("whose hosts answered", "応答した事業者"), foreign(&entry.provider, 120)));
+        rows.push((visit.say("whose hosts answered", "応答したプロバイダー"), foreign(&entry.provider, 120)));
     }
     if !entry.incident.is_empty() {
         let link = visit.href(&format!("/suppression/incident/{}", percent_encode(&entry.incident)));
@@ -211,7 +211,7 @@ fn errors(visit: &Visit<'_>, scope: &Scoped) -> Markup {
                 }
             }
         }
-        @if !scope.reply.is_empty() { p class="hint" { (visit.say("Last answer: ", "直近の応答: ")) (foreign(&scope.reply, 500)) } }
+        @if !scope.reply.is_empty() { p class="hint" { (visit.say("Last answer: ", "直近の応答：")) (foreign(&scope.reply, 500)) } }
     }
 }
 
@@ -228,7 +228,7 @@ fn past(visit: &Visit<'_>, past: &[Entry]) -> Markup {
                         @if let Some(of) = entry.class { " · " (class(visit.lang, of)) }
                         @if let Some(lifted) = &entry.lifted {
                             " → " (lifted_by(visit.lang, lifted.by))
-                            @if !lifted.operator.is_empty() { " " (visit.say("by ", "実行者: ")) (foreign(&lifted.operator, 80)) }
+                            @if !lifted.operator.is_empty() { " " (visit.say("by ", "実行者：")) (foreign(&lifted.operator, 80)) }
                         }
                     }
                     @if !entry.reason.is_empty() { p class="reply" { (foreign(&entry.reason, 300)) } }
@@ -284,7 +284,7 @@ fn left_panel(visit: &Visit<'_>, dossier: &Dossier) -> Markup {
 pub(super) fn takes_effect(visit: &Visit<'_>, row: &row::Row) -> Markup {
     html! {
         @if !row.applies(visit.now) {
-            " " span class="soft" { (visit.say("takes effect ", "反映: ")) (visit.when(row.effective_from())) }
+            " " span class="soft" { (visit.say("takes effect ", "反映：")) (visit.when(row.effective_from())) }
         }
     }
 }

@@ -45,14 +45,14 @@ pub(super) fn list(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let content = html! {
         (parts::heading(title, visit.say(
             "In an outage some providers answer \u{201c}unknown user\u{201d} to everybody. Such errors are held here and suppress nobody, until you say whether they were true.",
-            "障害時に、存在する宛先にも「宛先不明」を返す事業者があります。急増したエラーはここで保留し、確認されるまで配信停止にしません。",
+            "障害時に、存在する宛先にも「宛先不明」を返すプロバイダーがあります。急増したエラーはここで保留し、確認されるまで配信停止にしません。",
         )))
         (tabs(visit, "/suppression/held"))
         section {
             h2 { (visit.say("Held now", "保留中")) }
             @if open.is_empty() {
                 (parts::empty(
-                    visit.say("No destination is held.", "保留中の宛先はありません。"),
+                    visit.say("No destination is held.", "保留中の宛先ドメインはありません。"),
                     visit.say("Nothing is to be done.", "対応は不要です。"),
                 ))
             } @else { (table(visit, &open)) }
@@ -121,7 +121,7 @@ fn hold_page(visit: &Visit<'_>, id: &str, hold: &HoldPreview) -> Answer {
     let (held, next) = list.held(id, &page)?;
     let undo = list.undo_preview(id, Some(WITHIN))?.unwrap_or_default();
     let title =
-        format!("{}{}", visit.say("Errors of ", "エラーの保留: "), parts::clean(&parts::clip(&incident.place, 120)));
+        format!("{}{}", visit.say("Errors of ", "エラーの保留："), parts::clean(&parts::clip(&incident.place, 120)));
     let (colour, words) = state(visit.lang, incident.state);
     let content = html! {
         (parts::heading(&title, ""))
@@ -142,7 +142,7 @@ fn hold_page(visit: &Visit<'_>, id: &str, hold: &HoldPreview) -> Answer {
                 (visit.say("last answer", "直近の応答"), foreign(&incident.example, 500)),
             ]))
             @if let Some(at) = incident.ended() {
-                p class="hint" { (words) " " (visit.when(at)) " " (visit.say("by ", "実行者: ")) (foreign(&incident.operator, 80)) }
+                p class="hint" { (words) " " (visit.when(at)) " " (visit.say("by ", "実行者：")) (foreign(&incident.operator, 80)) }
             }
         }
         @if incident.state == HoldState::Held { (choice(visit, id, hold)) }
@@ -211,7 +211,7 @@ pub(super) fn undo_panel(visit: &Visit<'_>, id: &str, undo: &UndoPreview) -> Mar
             @if !undo.named.is_empty() {
                 details {
                     summary { (visit.say("Which", "対象の宛先")) }
-                    ul class="notes" { @for row in &undo.named { li { (foreign(&row.address, 120)) @if !row.user.is_empty() { " (" (foreign(&row.user, 60)) ")" } } } }
+                    ul class="notes" { @for row in &undo.named { li { (foreign(&row.address, 120)) @if !row.user.is_empty() { (parts::bracketed(visit.lang, &foreign(&row.user, 60))) } } } }
                     @if undo.lifts > NAMED_MAX as u64 {
                         a href=(visit.href(&format!("/suppression?incident={}", percent_encode(id)))) { (visit.say("All of them", "すべて表示")) " →" }
                     }
@@ -259,7 +259,7 @@ fn held_table(visit: &Visit<'_>, held: &[HeldError], next: Option<&str>) -> Mark
 
 fn trouble_page(visit: &Visit<'_>, id: &str, incident: &TroubleIncident, undo: &UndoPreview) -> Answer {
     let title =
-        format!("{}{}", visit.say("Refusals of ", "拒否: "), parts::clean(&parts::clip(&incident.destination, 120)));
+        format!("{}{}", visit.say("Refusals of ", "拒否："), parts::clean(&parts::clip(&incident.destination, 120)));
     let content = html! {
         (parts::heading(&title, ""))
         (tabs(visit, "/incidents"))

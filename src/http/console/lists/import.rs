@@ -253,7 +253,7 @@ fn sample(visit: &Visit<'_>, report: &ImportReport) -> Markup {
                             td class="strong destination" { (foreign(&row.address, 120)) @if !row.user.is_empty() { " " span class="soft" { (foreign(&row.user, 60)) } } }
                             td class="wide" {
                                 @if row.exempt { (visit.say("exempt", "除外")) }
-                                @else if !row.list.is_empty() { (visit.say("left ", "配信解除: ")) (foreign(&row.list, 60)) }
+                                @else if !row.list.is_empty() { (visit.say("left ", "配信解除：")) (foreign(&row.list, 60)) }
                                 @else { (cause(visit.lang, row.cause)) @if let Some(of) = row.class { " · " (class(visit.lang, of)) } }
                             }
                             td class="nowrap" { @if let Some(since) = row.since { (visit.when(since)) } @else { (visit.say("now", "取り込み時")) } }

@@ -29,6 +29,7 @@ use crate::{
         Place, Right, Visit,
         parts::{self, Field},
     },
+    store::AuditEntry,
     suppress::acts::Actor,
     unsubscribe::list::Actor as LeftActor,
 };
@@ -66,8 +67,8 @@ pub(super) const PLACES: &[Place] = &[
 fn tabs(visit: &Visit<'_>, shown: &str) -> Markup {
     let mut all = vec![
         ("/suppression", visit.say("The list", "停止リスト")),
-        ("/suppression/held", visit.say("Held destinations", "保留中の宛先")),
-        ("/incidents", visit.say("Troubles", "宛先側の問題")),
+        ("/suppression/held", visit.say("Held destinations", "保留中の宛先ドメイン")),
+        ("/incidents", visit.say("Refusals", "宛先ドメイン別の拒否")),
         ("/suppression/try", visit.say("Conditions", "条件と試算")),
     ];
     if visit.may(Right::Act) {
@@ -93,7 +94,8 @@ fn back_to(visit: &Visit<'_>, front: &'static str) -> String {
 /// The filters of a request, for the operation log.
 fn filters_in_words(visit: &Visit<'_>) -> String {
     let pairs = visit.request.query.iter().filter(|(name, value)| name != "lang" && !value.is_empty());
-    let words = pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
+    let typed = AuditEntry::typed;
+    let words = pairs.map(|(name, value)| format!("{}={}", typed(name), typed(value))).collect::<Vec<_>>().join(" ");
     words.chars().filter(|c| !c.is_control()).take(BACK_MAX).collect()
 }
 

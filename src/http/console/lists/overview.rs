@@ -1,31 +1,22 @@
-//! The section of the overview: how many are not written to, and which destinations are held.
+//! The section of the overview: how many are not written to, and a box to look one up.
 
 use maud::{Markup, html};
 
-use super::held::past;
 use crate::{
     clock::Timestamp,
-    http::{
-        console::parts::{foreign, number},
-        daemon::About,
-        rows_lists::{HoldOut, ListsOut},
-        when::of_rfc3339,
-        words::Lang,
-    },
+    http::{console::parts::number, daemon::About, rows_lists::ListsOut, when::of_rfc3339, words::Lang},
 };
 
 /// The section of the overview.
 pub(in crate::http::console) fn section(lang: Lang, lists: &ListsOut, about: &About, now: Timestamp) -> Markup {
-    let held: Vec<&HoldOut> = lists.held.iter().filter(|hold| hold.ended.is_none()).collect();
     html! {
         section id="suppression" {
             h2 {
                 (lang.say("Suppression", "配信停止"))
                 small { (counts(lang, lists, about, now)) }
-                a class="more" href=(lang.href("/incidents")) { (lang.say("troubles of destinations", "宛先側の問題")) }
+                a class="more" href=(lang.href("/incidents")) { (lang.say("Refusals by destination", "宛先別の拒否")) }
             }
             (search_box(lang))
-            @if !held.is_empty() { (holds(lang, &held, about, now)) }
         }
     }
 }
@@ -62,43 +53,6 @@ fn search_box(lang: Lang) -> Markup {
             input type="search" name="key" maxlength="320" placeholder=(placeholder) aria-label=(placeholder);
             @if lang.is_chosen() { input type="hidden" name="lang" value=(lang.code()); }
             button { (lang.say("Look up", "照会")) }
-        }
-    }
-}
-
-fn holds(lang: Lang, held: &[&HoldOut], about: &About, now: Timestamp) -> Markup {
-    html! {
-        h3 {
-            (lang.say("Held back: unknown users jumped there", "保留中: 宛先不明のエラーが急増した宛先"))
-            small { (lang.say("nobody is suppressed until you look", "ご確認いただくまで配信停止にはしません")) }
-        }
-        table class="stack" {
-            thead {
-                tr {
-                    th { (lang.say("Destination", "宛先ドメイン")) }
-                    th class="number" { (lang.say("Held", "保留")) }
-                    th class="number" { (lang.say("Rate", "割合")) }
-                    th { (lang.say("Since", "発生")) }
-                    th { (lang.say("Last answer", "直近の応答")) }
-                }
-            }
-            tbody {
-                @for hold in held {
-                    @let since = of_rfc3339(&hold.since).map_or_else(String::new, |at| about.zone.short(at, now));
-                    tr {
-                        td class="strong destination" { (foreign(&hold.place, 120)) }
-                        td class="number big" { (number(hold.held)) }
-                        td class="number left" data-label=(lang.say("Rate", "割合")) {
-                            (hold.rate_percent) " %" span class="soft" { (lang.say(", was ", "、通常 ")) (past(hold.past_permille)) " %" }
-                        }
-                        td class="nowrap" data-label=(lang.say("Since", "発生")) { (since) }
-                        td class="wide reply" {
-                            span class="clip" { (foreign(&hold.example, 300)) }
-                            a href=(lang.href(&format!("/suppression/incident/{}", hold.id))) { (lang.say("Look, and decide", "確認して対応する")) " →" }
-                        }
-                    }
-                }
-            }
         }
     }
 }

@@ -441,7 +441,7 @@ fn downloads_hold_what_was_searched_and_are_told() {
             ("console.download", "suppression", ""),
             ("console.download", "suppression", "key=gmail"),
             ("console.download", "suppression", "form=cmc"),
-            ("console.download", "unsubscribes", "list=newsletter A"),
+            ("console.download", "unsubscribes", "list=\"newsletter A\""),
         ]
     );
 }

@@ -24,7 +24,7 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     };
     let troubles = visit.daemon.suppressions().troubles(&query, ROWS)?;
     let (known, unknown): (Vec<&TroubleIncident>, Vec<&TroubleIncident>) = troubles.iter().partition(|row| row.known);
-    let title = visit.say("Troubles of destinations", "宛先側の問題");
+    let title = visit.say("Refusals by destination", "宛先別の拒否");
     let key = Field {
         name: "key",
         label: visit.say("Destination, or part of the answer", "宛先ドメイン・応答の一部"),
@@ -54,7 +54,7 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
             )) }
         }
         @if !known.is_empty() {
-            (panel(visit.say("Refusals by destination", "宛先別の拒否"), "", &table(visit, &known)))
+            (panel(visit.say("Known answers", "分類済みの応答"), "", &table(visit, &known)))
         }
         @if !unknown.is_empty() {
             (panel(

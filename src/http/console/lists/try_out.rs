@@ -85,7 +85,7 @@ fn form(visit: &Visit<'_>, asked: &WhatIf) -> Markup {
     let (mut of_now, mut of_asked) = (now.thresholds.clone(), asked.thresholds.clone());
     let window = days(asked.thresholds.window).to_string();
     let watch = asked.watch.map_or_else(String::new, |watch| days(watch).to_string());
-    let hint = |value: String| format!("{}{value}", visit.say("in force: ", "現在の設定: "));
+    let hint = |value: String| format!("{}{value}", visit.say("in force: ", "現在の設定："));
     let window_hint = hint(days(now.thresholds.window).to_string());
     let watch_hint = hint(
         now.watch.map_or_else(|| visit.say("until lifted", "解除するまで").to_owned(), |watch| days(watch).to_string()),
@@ -109,7 +109,7 @@ fn form(visit: &Visit<'_>, asked: &WhatIf) -> Markup {
                         }
                         td {
                             input type="number" name=(name) min="0" max=(ERRORS_MAX) value=(*place(&mut of_asked))
-                                aria-label={ (class(visit.lang, of)) ": " (visit.say("days with errors; 0: never", "エラーのあった日数（0: 停止しない）")) };
+                                aria-label={ (class(visit.lang, of)) (visit.lang.colon()) (visit.say("days with errors; 0: never", "エラーのあった日数（0：停止しない）")) };
                         }
                     }
                 }
@@ -117,7 +117,7 @@ fn form(visit: &Visit<'_>, asked: &WhatIf) -> Markup {
         }
         div class="fields spaced" {
             (Field { name: "window", label: visit.say("An error counts for (days)", "エラーを数える期間（日）"), value: &window, kind: "number", hint: &window_hint, ..Field::default() }.show())
-            (Field { name: "watch", label: visit.say("An address stays for (days; empty: until lifted)", "監視期間（日。空欄: 解除するまで）"), value: &watch, kind: "number", hint: &watch_hint, ..Field::default() }.show())
+            (Field { name: "watch", label: visit.say("An address stays for (days; empty: until lifted)", "監視期間（日。空欄：解除するまで）"), value: &watch, kind: "number", hint: &watch_hint, ..Field::default() }.show())
         }
         div class="actions" { button { (visit.say("Try it on the log", "ログで試算する")) } }
         p class="hint" { (visit.say(
@@ -189,11 +189,11 @@ pub(super) fn answered(visit: &Visit<'_>, asked: &WhatIf, answer: &Tried) -> Mar
                 (visit.say(": too many addresses have errors.", "（エラーのある宛先が多すぎるため）。")) }
             }
             dl class="figures" {
-                (figure("deferred", visit.say("would come onto the list", "新たに停止"), answer.added.count))
-                (figure("delivered", visit.say("are on it and would not be", "停止不要になる"), answer.spared.count))
-                @if answer.effect.lost > 0 { (figure("failed", visit.say("delivered mails lost", "送信できたはずのメール"), answer.effect.lost)) }
-                @if answer.effect.spared > 0 { (figure("delivered", visit.say("failures spared", "送信せずに済んだ失敗"), answer.effect.spared)) }
-                @if answer.effect.sent > 0 { (figure("accepted", visit.say("blocked mails sent", "停止されずに送信"), answer.effect.sent)) }
+                (figure("deferred", visit.say("Would come onto the list", "新たに停止"), answer.added.count))
+                (figure("delivered", visit.say("Are on it and would not be", "停止不要になる"), answer.spared.count))
+                @if answer.effect.lost > 0 { (figure("failed", visit.say("Delivered mails lost", "送信できたはずのメール"), answer.effect.lost)) }
+                @if answer.effect.spared > 0 { (figure("delivered", visit.say("Failures spared", "送信せずに済んだ失敗"), answer.effect.spared)) }
+                @if answer.effect.sent > 0 { (figure("accepted", visit.say("Blocked mails sent", "停止されずに送信"), answer.effect.sent)) }
             }
             @if answer.spared.count > 0 {
                 p class="hint" { (visit.say(

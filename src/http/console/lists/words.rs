@@ -24,13 +24,7 @@ pub(super) fn counted(lang: Lang, n: u64, one: &str, many: &str, japanese: &str)
 
 /// Why an address is on the list.
 pub(super) fn cause(lang: Lang, cause: Cause) -> &'static str {
-    match cause {
-        Cause::Errors => lang.say("errors", "エラー"),
-        Cause::Complaint => lang.say("complaint", "迷惑メール申告"),
-        Cause::Manual => lang.say("by hand", "手動"),
-        Cause::Import => lang.say("imported", "取り込み"),
-        Cause::Unsubscribe => lang.say("unsubscribed", "配信解除"),
-    }
+    cause.said(lang.language())
 }
 
 /// CMC's class, as the list has it.
@@ -40,12 +34,7 @@ pub(super) fn class(lang: Lang, class: ErrorClass) -> &'static str {
 
 /// How an address came off the list.
 pub(super) fn lifted_by(lang: Lang, by: LiftedBy) -> &'static str {
-    match by {
-        LiftedBy::Lift => lang.say("lifted", "解除"),
-        LiftedBy::Exemption => lang.say("exempted", "停止対象から除外"),
-        LiftedBy::Undo => lang.say("an incident was undone", "インシデントの取り消し"),
-        LiftedBy::WatchEnd => lang.say("its watch period ended", "監視期間の終了"),
-    }
+    by.said(lang.language())
 }
 
 /// How somebody left a list.
@@ -72,18 +61,18 @@ pub(super) fn state(lang: Lang, state: HoldState) -> (&'static str, &'static str
 pub(super) fn dialect(lang: Lang, dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Hikyaku => lang.say("Hikyaku's own export", "Hikyaku のエクスポート"),
-        Dialect::CmcBlocks => lang.say("CMC: blocked addresses", "CMC: 配信停止リスト"),
-        Dialect::CmcUnsubscribes => lang.say("CMC: unsubscribes", "CMC: 配信解除リスト"),
-        Dialect::Ses => lang.say("Amazon SES: suppression list", "Amazon SES: サプレッションリスト"),
-        Dialect::SendGridBounces => lang.say("SendGrid: bounces and blocks", "SendGrid: バウンス・ブロック"),
-        Dialect::SendGridInvalid => lang.say("SendGrid: invalid addresses", "SendGrid: 無効なアドレス"),
-        Dialect::SendGridSpamReports => lang.say("SendGrid: spam reports", "SendGrid: 迷惑メール報告"),
-        Dialect::SendGridUnsubscribes => lang.say("SendGrid: global unsubscribes", "SendGrid: グローバル配信解除"),
-        Dialect::MailgunBounces => lang.say("Mailgun: bounces", "Mailgun: バウンス"),
-        Dialect::MailgunComplaints => lang.say("Mailgun: complaints", "Mailgun: 迷惑メール申告"),
-        Dialect::MailgunUnsubscribes => lang.say("Mailgun: unsubscribes", "Mailgun: 配信解除"),
-        Dialect::PostmarkSuppressions => lang.say("Postmark: suppressions", "Postmark: サプレッション"),
-        Dialect::PostmarkBounces => lang.say("Postmark: bounces", "Postmark: バウンス"),
+        Dialect::CmcBlocks => lang.say("CMC: blocked addresses", "CMC：配信停止リスト"),
+        Dialect::CmcUnsubscribes => lang.say("CMC: unsubscribes", "CMC：配信解除リスト"),
+        Dialect::Ses => lang.say("Amazon SES: suppression list", "Amazon SES：サプレッションリスト"),
+        Dialect::SendGridBounces => lang.say("SendGrid: bounces and blocks", "SendGrid：バウンス・ブロック"),
+        Dialect::SendGridInvalid => lang.say("SendGrid: invalid addresses", "SendGrid：無効なアドレス"),
+        Dialect::SendGridSpamReports => lang.say("SendGrid: spam reports", "SendGrid：迷惑メール報告"),
+        Dialect::SendGridUnsubscribes => lang.say("SendGrid: global unsubscribes", "SendGrid：グローバル配信解除"),
+        Dialect::MailgunBounces => lang.say("Mailgun: bounces", "Mailgun：バウンス"),
+        Dialect::MailgunComplaints => lang.say("Mailgun: complaints", "Mailgun：迷惑メール申告"),
+        Dialect::MailgunUnsubscribes => lang.say("Mailgun: unsubscribes", "Mailgun：配信解除"),
+        Dialect::PostmarkSuppressions => lang.say("Postmark: suppressions", "Postmark：サプレッション"),
+        Dialect::PostmarkBounces => lang.say("Postmark: bounces", "Postmark：バウンス"),
         Dialect::Addresses => lang.say("a column of addresses", "メールアドレスの一覧"),
     }
 }

@@ -22,12 +22,12 @@ pub(super) fn name(visit: &Visit<'_>, work: &Work) -> String {
     let of = |words: &str, what: &str| format!("{words}{}", parts::clean(&parts::clip(what, 120)));
     match &work.kind {
         Kind::Try(_) => visit.say("A trial of other conditions", "条件の試算").to_owned(),
-        Kind::Check(file) => of(visit.say("A look at ", "内容の確認: "), file),
-        Kind::Import(file) => of(visit.say("Import of ", "取り込み: "), file),
-        Kind::Count(id) => of(visit.say("Count for the undo of incident ", "取り消し件数の集計: "), id),
-        Kind::Undo(id) => of(visit.say("Undo of incident ", "インシデントの取り消し: "), id),
-        Kind::Release(id) => of(visit.say("Release of incident ", "保留エラーの反映: "), id),
-        Kind::Discard(id) => of(visit.say("Discard of incident ", "保留エラーの破棄: "), id),
+        Kind::Check(file) => of(visit.say("A look at ", "内容の確認："), file),
+        Kind::Import(file) => of(visit.say("Import of ", "取り込み："), file),
+        Kind::Count(id) => of(visit.say("Count for the undo of incident ", "取り消し件数の集計："), id),
+        Kind::Undo(id) => of(visit.say("Undo of incident ", "インシデントの取り消し："), id),
+        Kind::Release(id) => of(visit.say("Release of incident ", "保留エラーの反映："), id),
+        Kind::Discard(id) => of(visit.say("Discard of incident ", "保留エラーの破棄："), id),
     }
 }
 
@@ -64,7 +64,7 @@ fn tab_of(kind: &Kind) -> &'static str {
 fn told_by(visit: &Visit<'_>, work: &Work, ended: Option<Timestamp>) -> Markup {
     html! {
         p class="hint" {
-            (visit.say("For ", "実行者: ")) (foreign(&work.actor.who, 80)) ", " (visit.when(work.started))
+            (visit.say("For ", "実行者：")) (foreign(&work.actor.who, 80)) ", " (visit.when(work.started))
             @if let Some(ended) = ended { " – " (visit.when(ended)) }
         }
     }
@@ -149,12 +149,12 @@ fn result(visit: &Visit<'_>, work: &Work, outcome: &Outcome) -> Result<Markup, M
                         (counted(visit.lang, ended.errors, "1 held error is forgotten.", "{} held errors are forgotten.", "保留していたエラー {} 件を破棄しました。"))
                     }
                 }
-                p class="onward" { a href=(visit.href("/suppression/held")) { (visit.say("To the held destinations", "保留中の宛先へ")) " →" } }
+                p class="onward" { a href=(visit.href("/suppression/held")) { (visit.say("To the held destinations", "保留中の宛先ドメインへ")) " →" } }
             }
         },
         Outcome::Failed(why) => html! {
             section {
-                p class="note bad" { (visit.say("It failed: ", "失敗しました: ")) (foreign(why, 300)) }
+                p class="note bad" { (visit.say("It failed: ", "失敗しました：")) (foreign(why, 300)) }
                 p { (visit.say(
                     "Steps before that are done. Do it again when the cause is gone: nothing happens twice.",
                     "それまでの分は反映済みです。原因を取り除いてからもう一度実行してください。二重に反映されることはありません。",

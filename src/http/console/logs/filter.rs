@@ -4,6 +4,8 @@
 //! Always: a text matches in part unless whole matches are asked for; what is not understood is said so, never left out in silence.
 //! Sources: cmc.md §4, §5 and §15 (the filters of CMC's screens).
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
         },
         exchange::percent_encode,
     },
-    store::{AccountKind, LogQuery},
+    store::{AccountKind, AuditEntry, LogQuery},
 };
 
 /// Which log.
@@ -181,7 +183,7 @@ pub fn form(visit: &Visit<'_>, log: Log, path: &str) -> Markup {
     let content = html! {
         div class="fields" {
             (field("recipient", lang.say("Recipient", "宛先"), lang.say("part of the address", "アドレスの一部")))
-            (field("sender", lang.say("Sender", "差出人"), lang.say("From or envelope sender", "From またはエンベロープFrom")))
+            (field("sender", lang.say("Sender", "差出人"), lang.say("part of the address", "アドレスの一部")))
             (select("status", lang.say("Status", "状態"), &statuses, request.param("status")))
             @if log == Log::Errors {
                 (select("class", lang.say("Error class", "エラー分類"), &classes, request.param("class")))
@@ -189,6 +191,7 @@ pub fn form(visit: &Visit<'_>, log: Log, path: &str) -> Markup {
             (time("from", lang.say("From", "開始日時")))
             (time("to", lang.say("Until", "終了日時")))
         }
+        (days(visit))
         details class="seldom" open[is_wide] {
             summary { (lang.say("More filters", "詳細な条件")) }
             div class="fields" {
@@ -202,13 +205,37 @@ pub fn form(visit: &Visit<'_>, log: Log, path: &str) -> Markup {
         }
         div class="actions" {
             button { (lang.say("Search", "検索")) }
-            a class="button plain" href=(visit.href(path)) { (lang.say("Clear", "条件をクリア")) }
+            @if !query_text(visit).is_empty() {
+                a class="button plain" href=(visit.href(path)) { (lang.say("Clear", "条件をクリア")) }
+            }
             @if visit.may(Right::Download) {
                 a class="button plain" download href=(file_link(visit, log)) { (lang.say("Download CSV", "CSVダウンロード")) }
             }
         }
     };
     html! { section class="filters" { (visit.ask(path, "", &content)) } }
+}
+
+/// The times that are asked for most, one click away: the other filters stay.
+fn days(visit: &Visit<'_>) -> Markup {
+    let (zone, now) = (&visit.about.zone, visit.now);
+    let day =
+        |ago: u64| zone.full(now.minus(Duration::from_secs(ago * 86_400))).get(..10).map(|day| format!("{day}T00:00"));
+    let (Some(today), Some(yesterday), Some(week)) = (day(0), day(1), day(6)) else { return html! {} };
+    let choices = [
+        (visit.say("Any time", "すべての期間"), String::new(), String::new()),
+        (visit.say("Today", "今日"), today.clone(), String::new()),
+        (visit.say("Yesterday", "昨日"), yesterday, today),
+        (visit.say("7 days", "7日間"), week, String::new()),
+    ];
+    let (from, to) = (visit.request.param("from"), visit.request.param("to"));
+    html! {
+        nav class="ranges" aria-label=(visit.say("Time", "期間")) {
+            @for (words, begin, end) in &choices {
+                a href=(visit.link_with(&[("from", begin), ("to", end), ("cursor", "")])) aria-current=[(from == begin && to == end).then_some("true")] { (words) }
+            }
+        }
+    }
 }
 
 fn file_link(visit: &Visit<'_>, log: Log) -> String {
@@ -253,5 +280,9 @@ pub fn in_words(visit: &Visit<'_>, query: &LogQuery) -> String {
         ("status", if visit.request.param("status").is_empty() { String::new() } else { kinds.join(",") }),
         ("class", classes.join(",")),
     ];
-    parts.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
+    let told = |(name, value): &(&str, String)| match *name {
+        "from" | "to" => format!("{name}={value}"),
+        _ => format!("{name}={}", AuditEntry::typed(value)),
+    };
+    parts.iter().filter(|(_, value)| !value.is_empty()).map(told).collect::<Vec<_>>().join(" ")
 }

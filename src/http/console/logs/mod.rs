@@ -30,7 +30,7 @@ use crate::{
 /// Entries of a page.
 const ROWS: usize = 100;
 /// How long a page looks for them.
-pub(super) const LOOK_MAX: Duration = Duration::from_millis(150);
+pub(super) const LOOK_MAX: Duration = Duration::from_millis(125);
 /// Letters of a reply that a list shows: the message's page has all of it.
 const REPLY_MAX: usize = 240;
 
@@ -71,7 +71,7 @@ fn page(visit: &Visit<'_>, log: Log) -> Answer {
             lang.say("Error log", "エラーログ"),
             lang.say(
                 "What failed, and bounces and complaints that came back later.",
-                "配信エラーと、配信後に戻った不達通知・苦情を表示します。",
+                "配信エラーと、配信後に届いた不達通知・迷惑メール申告を表示します。",
             ),
         ),
     };
@@ -114,8 +114,8 @@ fn nothing(visit: &Visit<'_>, log: Log, is_filtered: bool, goes_on: bool) -> Mar
         (false, Log::Deliveries) => empty(
             visit.say("No mail yet.", "まだメールがありません。"),
             visit.say(
-                "Send one through this server, and it appears here.",
-                "このサーバーから送信すると、ここに表示されます。",
+                "Send one through this server, and it appears here; the overview shows how.",
+                "このサーバーから送信すると、ここに表示されます。送り方は「概要」に表示しています。",
             ),
         ),
         (false, Log::Errors) => empty(
@@ -154,9 +154,9 @@ fn line(visit: &Visit<'_>, log: Log, row: &LogRow) -> Markup {
     let href = lang.href(&format!("/message/{}", row.message.id));
     html! {
         tr {
-            td class="nowrap" { a href={ (href) "#e" (row.number) } { (visit.when_short(event.at)) } }
-            td { (status(visit, log, event)) }
-            td class="wide strong destination" { (foreign(&row.recipient, 120)) }
+            td class="nowrap" { (visit.when_short(event.at)) }
+            td class="nowrap" { (status(visit, log, event)) }
+            td class="wide strong destination" { a href={ (href) "#e" (row.number) } { (foreign(&row.recipient, 120)) } }
             td class="wide" {
                 (subject(lang, &row.message.facts.subject, 100))
                 @if !row.message.user.is_empty() { " " span class="soft aside" { (foreign(&row.message.user, 60)) } }
@@ -204,8 +204,8 @@ fn linked(visit: &Visit<'_>, link: &Linked, message: &str) -> Markup {
     html! {
         span class="aside" {
             a href={ (message) "#e" (link.number) } {
-                @if event.kind.is_return() { (visit.say("came back later: ", "その後の返送: ")) }
-                @else { (visit.say("about: ", "対象の配信: ")) }
+                @if event.kind.is_return() { (visit.say("came back later: ", "その後の返送：")) }
+                @else { (visit.say("about: ", "対象の配信：")) }
                 (visit.lang.event(event.kind.word())) " " (visit.when_short(event.at))
             }
         }

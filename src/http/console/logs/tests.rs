@@ -31,7 +31,7 @@ fn both_logs_are_whole_in_both_languages_and_lead_to_the_mail() {
     assert!(deliveries.contains(&format!("href=\"/message/{id}#e")), "a row leads to its entry");
     assert!(deliveries.contains("came back later: bounced"), "a delivery names the bounce behind it");
     let errors = page(&fake, Who::User, "/log/errors?lang=ja");
-    for text in ["宛先不明", "対象の配信: 配信済み", "不達通知", "苦情"] {
+    for text in ["宛先不明", "対象の配信：配信済み", "不達通知", "迷惑メール申告"] {
         assert!(errors.contains(text), "{text}: {errors}");
     }
     assert!(!errors.contains("hanako@example.co.jp"), "what was delivered is no error");
@@ -170,4 +170,13 @@ fn a_page_that_ends_early_says_how_far_it_looked_and_goes_on() {
     // The made-up daemon has few rows: a page of it ends by number only.
     let body = page(&fake, Who::User, "/log/deliveries?cursor=3");
     assert!(body.contains("From the start"), "{body}");
+}
+
+#[test]
+fn the_days_that_are_asked_for_most_are_a_click_away_and_keep_the_filters() {
+    let fake = Fake::busy();
+    let body = page(&fake, Who::User, "/log/deliveries?recipient=hanako&lang=en");
+    let yesterday = "recipient=hanako&amp;lang=en&amp;from=2026-11-23T00%3A00&amp;to=2026-11-24T00%3A00";
+    assert!(body.contains(yesterday), "{body}");
+    assert!(body.contains(">Clear<") && !page(&fake, Who::User, "/log/deliveries?lang=en").contains(">Clear<"));
 }

@@ -5,14 +5,10 @@ use smol::future::block_on;
 
 use super::{
     super::parts::{clean, number},
-    Answer, Args, Missing, Right, Told, Visit, is_held,
-    summary::Count,
-    waits,
+    Answer, Args, Missing, Right, Told, Visit, is_held, page, waits,
 };
 use crate::{
-    http::daemon::visible_story,
-    ids::MessageId,
-    store::{BodyPlace, QueueAct, QueueFilter, QueueVerb, Recipient, Story},
+    store::{BodyPlace, Glance, GlanceAsk, QueueAct, QueueFilter, QueueVerb, Recipient},
     suppress::acts::Actor,
 };
 
@@ -20,11 +16,11 @@ use crate::{
 const SCOPES_MAX: usize = 2;
 
 /// What can be done with the whole message.
-pub(super) fn buttons(visit: &Visit<'_>, story: &Story, is_sandboxed: bool) -> Markup {
-    let (id, count) = (story.message.id, Count::of(&story.recipients));
+pub(super) fn buttons(visit: &Visit<'_>, glance: &Glance, is_sandboxed: bool) -> Markup {
+    let (id, count) = (glance.message.id, &glance.standing);
     let act = format!("/message/{id}/act");
-    let is_kept = story.message.place != BodyPlace::Gone && !super::page::is_for_its_recipient_alone(&story.message);
-    let of = |words: &str, n: usize| if n > 1 { format!("{words} ({})", number(n as u64)) } else { words.to_owned() };
+    let is_kept = glance.message.place != BodyPlace::Gone && !super::page::is_for_its_recipient_alone(&glance.message);
+    let of = |words: &str, n: u64| if n > 1 { visit.lang.in_brackets(words, n) } else { words.to_owned() };
     let may_act = visit.may(Right::Act) && count.open() > 0;
     let may_download = is_kept && visit.may(Right::Download);
     if !(may_act || may_download || is_sandboxed) {
@@ -34,13 +30,13 @@ pub(super) fn buttons(visit: &Visit<'_>, story: &Story, is_sandboxed: bool) -> M
         div class="actions" {
             @if may_act {
                 @if count.waiting > 0 {
-                    (visit.button(&act, "", &[("verb", "flush")], &of(visit.say("Try now", "強制送信"), count.waiting)))
+                    (visit.button(&act, "", &[("verb", "flush")], &of(visit.say("Force send", "強制送信"), count.waiting)))
                     (visit.button(&act, "plain", &[("verb", "hold")], &of(visit.say("Hold", "保留"), count.waiting)))
                 }
                 @if count.held > 0 {
                     (visit.button(&act, "plain", &[("verb", "release")], &of(visit.say("Release", "保留解除"), count.held)))
                 }
-                a class="button plain" href=(visit.href(&format!("/message/{id}/end"))) { (visit.say("Drop or fail…", "破棄・配信中止…")) }
+                a class="button grave" href=(visit.href(&format!("/message/{id}/end"))) { (visit.say("Drop or fail…", "破棄・配信中止…")) }
             }
             @if may_download {
                 a class="button plain" href=(visit.href(&format!("/message/{id}/mail.eml"))) { (visit.say("Download the mail", "メールをダウンロード")) }
@@ -53,11 +49,11 @@ pub(super) fn buttons(visit: &Visit<'_>, story: &Story, is_sandboxed: bool) -> M
 }
 
 /// What can be done with one recipient of several, and with its place on the suppression list.
-pub(super) fn of_recipient(visit: &Visit<'_>, story: &Story, recipient: &Recipient, is_suppressed: bool) -> Markup {
-    let (id, index) = (story.message.id, recipient.key.index.to_string());
+pub(super) fn of_recipient(visit: &Visit<'_>, glance: &Glance, recipient: &Recipient, is_suppressed: bool) -> Markup {
+    let (id, index) = (glance.message.id, recipient.key.index.to_string());
     let act = format!("/message/{id}/act");
     let one = |verb| [("verb", verb), ("index", index.as_str())];
-    let several = story.recipients.len() > 1;
+    let several = glance.standing.all() > 1;
     html! {
         @if visit.may(Right::Act) && ((several && waits(recipient)) || is_suppressed) {
             div class="actions small" {
@@ -65,7 +61,7 @@ pub(super) fn of_recipient(visit: &Visit<'_>, story: &Story, recipient: &Recipie
                     @if is_held(recipient) {
                         (visit.button(&act, "quiet", &one("release"), visit.say("Release", "保留解除")))
                     } @else {
-                        (visit.button(&act, "quiet", &one("flush"), visit.say("Try now", "強制送信")))
+                        (visit.button(&act, "quiet", &one("flush"), visit.say("Force send", "強制送信")))
                         (visit.button(&act, "quiet", &one("hold"), visit.say("Hold", "保留")))
                     }
                     a class="quiet" href=(visit.href(&format!("/message/{id}/end?index={index}"))) { (visit.say("Drop or fail…", "破棄・配信中止…")) }
@@ -89,16 +85,10 @@ pub(super) fn index_of(visit: &Visit<'_>, text: &str) -> Result<Option<u32>, Mis
     }
 }
 
-/// The story, as far as it may be seen.
-pub(super) fn story_of(visit: &Visit<'_>, id: MessageId) -> Result<Story, Missing> {
-    let story = visit.daemon.message_story(id)?.ok_or(Missing::Nothing)?;
-    Ok(visible_story(story, &visit.about.retention, visit.now))
-}
-
 /// `POST /message/:id/act`: one of the queue's verbs, on all waiting recipients or on one.
 pub(super) fn act(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
     let id = args.id()?;
-    story_of(visit, id)?;
+    page::glance_of(visit, id, &GlanceAsk::default())?;
     let index = index_of(visit, visit.form.text("index"))?;
     let (verb, past) = match visit.form.text("verb") {
         "flush" => (QueueVerb::Flush, visit.say("recipients are tried now", "件を強制送信します")),
@@ -109,7 +99,7 @@ pub(super) fn act(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
         }
         "fail" => (
             QueueVerb::Fail,
-            visit.say("recipients were given up; the sender is told", "件の配信を中止しました（差出人に通知）"),
+            visit.say("recipients failed; the sender is told", "件の配信を中止しました（差出人に通知）"),
         ),
         _ => return visit.refuse(400, visit.say("There is no such act.", "その操作はありません。")),
     };
@@ -128,13 +118,12 @@ pub(super) fn act(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
 /// `POST /message/:id/lift`: takes a recipient off the suppression list.
 pub(super) fn lift(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
     let id = args.id()?;
-    let story = story_of(visit, id)?;
-    let index = index_of(visit, visit.form.text("index"))?;
-    let recipient = story.recipients.iter().find(|r| Some(r.key.index) == index);
-    let Some(recipient) = recipient else {
+    let only = index_of(visit, visit.form.text("index"))?;
+    let Glance { message, only, .. } = page::glance_of(visit, id, &GlanceAsk { only, ..GlanceAsk::default() })?;
+    let Some(recipient) = only else {
         return visit.refuse(400, visit.say("There is no such recipient.", "その宛先はありません。"));
     };
-    let (address, user) = (recipient.address.as_str(), story.message.user.as_str());
+    let (address, user) = (recipient.address.as_str(), message.user.as_str());
     let actor = Actor { who: visit.who(), from: visit.from() };
     let list = visit.daemon.suppressions();
     let scopes = list.scopes(address)?;
@@ -149,7 +138,7 @@ pub(super) fn lift(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
             " の配信停止を解除しました。このメールは完了しているため、送信し直してください。",
         );
         let waiting = visit.say(" is written to again.", " の配信停止を解除しました。");
-        Told::good(format!("{}{}", clean(address), if waits(recipient) { waiting } else { words }))
+        Told::good(format!("{}{}", clean(address), if waits(&recipient) { waiting } else { words }))
     } else {
         Told::bad(visit.say("It was not on the suppression list any more.", "すでに配信停止リストにありません。"))
     };

@@ -16,7 +16,7 @@ use crate::{
 /// Messages of a page.
 const ROWS: usize = 50;
 /// How long a search by part looks before it shows what it has.
-const WITHIN: Duration = Duration::from_millis(150);
+const WITHIN: Duration = Duration::from_millis(125);
 /// Rows that it looks at: the time ends it earlier.
 const SCAN_MAX: usize = 10_000_000;
 /// Letters of a key at most.
@@ -109,9 +109,11 @@ fn by_key(visit: &Visit<'_>, key: &str, found: &[Found]) -> Markup {
             h2 { (visit.say("Found by the whole key", "完全一致")) small { (found.len()) } }
             ul class="rows" { @for one in found { li { (row(visit, one)) } } }
             p class="onward" {
-                @if is_full && key.contains('@') {
+                @if key.contains('@') {
                     a href=(visit.href(&format!("/log/deliveries?recipient={}&exact=1", percent_encode(key)))) {
-                        (visit.say("Older ones are in the delivery log", "これより古いものは配信ログで")) " →"
+                        @if is_full { (visit.say("Older ones are in the delivery log", "これより古いものは配信ログで")) }
+                        @else { (visit.say("By time and status: in the delivery log", "日時・状態で絞り込む（配信ログ）")) }
+                        " →"
                     }
                     " · "
                 }

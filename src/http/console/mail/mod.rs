@@ -17,6 +17,7 @@ mod tests;
 
 use maud::{Markup, html};
 
+pub(super) use page::note_download;
 pub(super) use story::event_row;
 
 use super::{

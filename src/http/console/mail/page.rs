@@ -1,50 +1,69 @@
 //! A message's page, and the download of the mail itself.
 
-use std::io::Read;
+use std::{io::Read, time::Duration};
 
 use maud::{Markup, html};
 
 use super::{
-    super::parts::{class_name, foreign, number, pill, size, subject},
-    Answer, Args, Missing, Right, Section, Visit, acts, is_held, language, posts, standing, story, summary, waits,
+    super::parts::{class_name, clean, clip, foreign, number, pill, size, subject},
+    Answer, Args, Missing, Right, Section, Visit, acts, is_held, language, posts, standing, story, summary,
 };
 use crate::{
-    http::{
-        daemon::visible_story,
-        exchange::{Response, Stream},
-    },
-    ids::CONSOLE_USER,
-    store::{AuditEntry, BodyPlace, Message, Origin, Recipient, RecipientState, Story},
+    fact::topic_words,
+    http::exchange::{Response, Stream, percent_encode},
+    ids::{CONSOLE_USER, MessageId},
+    store::{AuditEntry, BodyPlace, Glance, GlanceAsk, Message, Origin, RecipientState, Stood},
 };
 
 /// Recipients of a page.
 const RECIPIENTS: usize = 25;
 /// Waiting recipients whose treatment is explained: each may ask the DNS.
 const EXPLAINED_MAX: usize = 3;
+/// How long the page waits for the DNS, for all of them: whoever looks for a mail wants its page now.
+const DNS_PATIENCE: Duration = Duration::from_millis(300);
+/// Letters of an address in the title.
+const TITLE_CHARS: usize = 80;
 /// Octets that are read at once.
 const BLOCK: usize = 64 * 1024;
 
 pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
     let id = args.id()?;
-    let story = visit.daemon.message_story(id)?.ok_or(Missing::Nothing)?;
-    let story = visible_story(story, &visit.about.retention, visit.now);
+    let from = visit.request.param("recipients-from").parse().unwrap_or(0);
+    let ask = GlanceAsk { from, recipients: RECIPIENTS, ..story::asked(visit) };
+    let glance = glance_of(visit, id, &ask)?;
     let is_sandboxed = visit.daemon.sandbox_read(id)?.is_some();
-    let title = visit.say("Message", "メッセージ");
+    let title = title(visit, &glance);
     let content = html! {
         div class="heading" {
-            h1 { (subject(visit.lang, &story.message.facts.subject, 300)) }
-            p class="lead" { (summary::sentence(visit, &story)) }
+            h1 { (subject(visit.lang, &glance.message.facts.subject, 300)) }
+            p class="lead" { (summary::sentence(visit, &glance)) }
         }
-        section class=(summary::tone(&story)) {
-            (facts(visit, &story.message))
-            (acts::buttons(visit, &story, is_sandboxed))
+        section class=(summary::tone(&glance)) {
+            (facts(visit, &glance.message))
+            (acts::buttons(visit, &glance, is_sandboxed))
         }
-        (recipients(visit, &story)?)
-        (story::timeline(visit, &story)?)
-        (posts::deliveries(visit, &story)?)
-        (reasons(visit, &story))
+        (recipients(visit, &glance, from)?)
+        (story::timeline(visit, &glance)?)
+        (posts::deliveries(visit, &glance)?)
+        (reasons(visit, &glance))
     };
-    visit.page(Section::Mail, title, &content)
+    visit.page(Section::Mail, &title, &content)
+}
+
+/// To whom it goes: what tells one tab of a browser from another.
+fn title(visit: &Visit<'_>, glance: &Glance) -> String {
+    let Some(first) = glance.recipients.first() else { return visit.say("Message", "メッセージ").to_owned() };
+    let to = clean(&clip(first.recipient.address.as_str(), TITLE_CHARS));
+    let more = match glance.standing.all() {
+        0 | 1 => String::new(),
+        n => format!(" +{}", number(n - 1)),
+    };
+    if visit.lang.japanese { format!("{to}{more} 宛のメール") } else { format!("Mail to {to}{more}") }
+}
+
+/// What is asked of a message, as far as it may be seen.
+pub(super) fn glance_of(visit: &Visit<'_>, id: MessageId, ask: &GlanceAsk) -> Result<Glance, Missing> {
+    visit.daemon.message_glance(id, ask)?.ok_or(Missing::Nothing)
 }
 
 fn facts(visit: &Visit<'_>, message: &Message) -> Markup {
@@ -70,7 +89,7 @@ fn facts(visit: &Visit<'_>, message: &Message) -> Markup {
                     None => (visit.say("<> (null sender)", "<>（空の差出人）")),
                 }
                 @if !message.return_path.domain().is_empty() {
-                    " · " (visit.say("goes out at ", "送出時のドメイン: ")) (foreign(message.return_path.domain(), 255))
+                    " · " (visit.say("goes out at ", "送出時のドメイン：")) (foreign(message.return_path.domain(), 255))
                 }
             }
             @for (name, value) in [
@@ -93,19 +112,18 @@ fn facts(visit: &Visit<'_>, message: &Message) -> Markup {
     }
 }
 
-fn recipients(visit: &Visit<'_>, story: &Story) -> Result<Markup, Missing> {
-    let all = story.recipients.len();
-    let from = visit.request.param("recipients-from").parse::<usize>().unwrap_or(0).min(all);
-    let shown = story.recipients.get(from..).unwrap_or_default().iter().take(RECIPIENTS);
-    let mut rows = Vec::new();
-    for recipient in shown {
-        rows.push(recipient_row(visit, story, recipient)?);
+fn recipients(visit: &Visit<'_>, glance: &Glance, from: u32) -> Result<Markup, Missing> {
+    let all = glance.standing.all();
+    let mut rows = Vec::with_capacity(glance.recipients.len());
+    for stood in &glance.recipients {
+        rows.push(recipient_row(visit, glance, stood)?);
     }
-    let to = from + rows.len();
-    let at = |from: usize| visit.link_with(&[("recipients-from", &from.to_string())]);
+    let from = u64::from(from).min(all);
+    let (to, many) = (from + rows.len() as u64, RECIPIENTS as u64);
+    let at = |from: u64| visit.link_with(&[("recipients-from", &from.to_string())]);
     Ok(html! {
         section id="recipients" {
-            h2 { (visit.say("Recipients", "宛先")) small { (number(all as u64)) } }
+            h2 { (visit.say("Recipients", "宛先")) small { (number(all)) } }
             table class="stack" {
                 thead {
                     tr {
@@ -118,10 +136,10 @@ fn recipients(visit: &Visit<'_>, story: &Story) -> Result<Markup, Missing> {
                 }
                 tbody { @for row in &rows { (row) } }
             }
-            @if all > RECIPIENTS {
+            @if all > many {
                 p class="onward" {
-                    (number(from as u64 + 1)) "–" (number(to as u64)) " / " (number(all as u64))
-                    @if from > 0 { " · " a href={ (at(from.saturating_sub(RECIPIENTS))) "#recipients" } { "← " (visit.say("Before", "前へ")) } }
+                    (number((from + 1).min(to))) "–" (number(to)) " / " (number(all))
+                    @if from > 0 { " · " a href={ (at(from.saturating_sub(many))) "#recipients" } { "← " (visit.say("Before", "前へ")) } }
                     @if to < all { " · " a href={ (at(to)) "#recipients" } { (visit.say("Next", "次へ")) " →" } }
                 }
             }
@@ -129,7 +147,8 @@ fn recipients(visit: &Visit<'_>, story: &Story) -> Result<Markup, Missing> {
     })
 }
 
-fn recipient_row(visit: &Visit<'_>, story: &Story, recipient: &Recipient) -> Result<Markup, Missing> {
+fn recipient_row(visit: &Visit<'_>, glance: &Glance, stood: &Stood) -> Result<Markup, Missing> {
+    let recipient = &stood.recipient;
     let word = standing(recipient);
     let due = match &recipient.state {
         RecipientState::Waiting { due, .. } if !is_held(recipient) => Some(*due),
@@ -137,16 +156,22 @@ fn recipient_row(visit: &Visit<'_>, story: &Story, recipient: &Recipient) -> Res
     };
     let address = recipient.address.as_str();
     let index = recipient.key.index.to_string();
-    let meaning = summary::last_meaning(story, recipient);
+    let meaning = summary::last_meaning(stood);
     let scopes = visit.daemon.suppressions().scopes(address)?;
-    let is_suppressed = scopes.iter().any(|scope| scope.is_empty() || *scope == story.message.user);
+    let is_suppressed = scopes.iter().any(|scope| scope.is_empty() || *scope == glance.message.user);
     Ok(html! {
         tr {
             td class="strong destination" {
                 (foreign(address, 320))
-                @if story.recipients.len() > 1 {
-                    " " a class="soft" href={ (visit.link_with(&[("recipient", &index), ("before", "")])) "#story" } {
-                        (visit.say("its story", "経過"))
+                span class="aside" {
+                    @if glance.standing.all() > 1 {
+                        a class="soft" href={ (visit.link_with(&[("recipient", &index), ("before", "")])) "#story" } {
+                            (visit.say("its story", "経過"))
+                        }
+                        " · "
+                    }
+                    a class="soft" href=(visit.href(&format!("/find?key={}", percent_encode(address)))) {
+                        (visit.say("all its mail", "この宛先のメール一覧"))
                     }
                 }
             }
@@ -155,22 +180,26 @@ fn recipient_row(visit: &Visit<'_>, story: &Story, recipient: &Recipient) -> Res
                 @if is_suppressed { " " (pill("failed", visit.say("suppressed", "配信停止中"))) }
             }
             td class="number left" data-label=(visit.say("Tries", "試行")) { (recipient.attempts) }
-            td class="nowrap" data-label=[due.map(|_| visit.say("Next try", "次回"))] { @if let Some(due) = due { (visit.lang.next_try(due, visit.now)) } }
+            td class="nowrap" data-label=[due.map(|_| visit.say("Next try", "次回の試行"))] { @if let Some(due) = due { (visit.lang.next_try(due, visit.now)) } }
             td class="wide" {
                 @if let Some(plain) = meaning { (plain.says(language(visit.lang))) }
                 @if !recipient.last_reply.is_empty() { span class="reply clip" { (foreign(&recipient.last_reply, 600)) } }
-                (acts::of_recipient(visit, story, recipient, is_suppressed))
+                (acts::of_recipient(visit, glance, recipient, is_suppressed))
             }
         }
     })
 }
 
 /// How the first waiting recipients are treated, and why.
-fn reasons(visit: &Visit<'_>, story: &Story) -> Markup {
-    let waiting = story.recipients.iter().filter(|r| waits(r));
-    let explained: Vec<_> = waiting
+fn reasons(visit: &Visit<'_>, glance: &Glance) -> Markup {
+    let clock = visit.daemon.clock();
+    let until = clock.instant() + DNS_PATIENCE;
+    let left = || until.saturating_duration_since(clock.instant());
+    let explained: Vec<_> = glance
+        .waiting
+        .iter()
         .take(EXPLAINED_MAX)
-        .map(|recipient| (recipient, visit.daemon.facts_of(&story.message, recipient)))
+        .map(|recipient| (recipient, visit.daemon.facts_of(&glance.message, recipient, left())))
         .filter(|(_, facts)| !facts.is_empty())
         .collect();
     html! {
@@ -181,7 +210,7 @@ fn reasons(visit: &Visit<'_>, story: &Story) -> Markup {
                     @if explained.len() > 1 { p class="strong whom" { (foreign(recipient.address.as_str(), 320)) } }
                     dl class="facts" {
                         @for fact in facts {
-                            dt { (visit.lang.topic(fact.topic)) }
+                            dt { (topic_words(fact.topic, visit.lang.language())) }
                             dd { (foreign(fact.says.words(language(visit.lang)), 1000)) }
                         }
                     }
@@ -196,12 +225,23 @@ pub(super) fn is_for_its_recipient_alone(message: &Message) -> bool {
     message.user == CONSOLE_USER
 }
 
+/// Whoever takes a whole mail, or a part of it, stands in the operation log.
+pub(in crate::http::console) fn note_download(visit: &Visit<'_>, id: MessageId, octets: u64) -> Result<(), Missing> {
+    debug_assert!(visit.may(Right::Download), "the table of places asks for it");
+    Ok(visit.daemon.audit(AuditEntry {
+        at: visit.now,
+        who: visit.who(),
+        from: visit.from(),
+        act: "message.download".to_owned(),
+        object: id.to_string(),
+        detail: format!("{octets} octets"),
+    })?)
+}
+
 /// The mail as it is stored.
 pub(super) fn download(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
     let id = args.id()?;
-    let story = visit.daemon.message_story(id)?.ok_or(Missing::Nothing)?;
-    let story = visible_story(story, &visit.about.retention, visit.now);
-    let message = story.message;
+    let message = glance_of(visit, id, &GlanceAsk::default())?.message;
     if message.place == BodyPlace::Gone {
         return visit.refuse(
             404,
@@ -216,20 +256,12 @@ pub(super) fn download(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
             403,
             visit.say(
                 "This mail is for its recipient alone: the link in it opens an account of the console.",
-                "このメールは受信者本人だけのものです。管理コンソールのアカウントを開くリンクが含まれているため、ダウンロードできません。",
+                "このメールは受信者本人だけのものです。管理画面のアカウントを開くリンクが含まれているため、ダウンロードできません。",
             ),
         );
     }
-    debug_assert!(visit.may(Right::Download), "the table of places asks for it");
     let mut reader = visit.daemon.open_body(&message)?;
-    visit.daemon.audit(AuditEntry {
-        at: visit.now,
-        who: visit.who(),
-        from: visit.from(),
-        act: "message.download".to_owned(),
-        object: id.to_string(),
-        detail: format!("{} octets", message.len),
-    })?;
+    note_download(visit, id, message.len)?;
     let stream: Stream = Box::new(move |to| {
         let mut block = vec![0; BLOCK];
         loop {

@@ -6,19 +6,18 @@ use super::{
     super::parts::{foreign, pill},
     Missing, Visit,
 };
-use crate::{clock::Timestamp, event::EventKind, store::Story, webhook::history::KEPT};
+use crate::{clock::Timestamp, event::EventKind, store::Glance, webhook::history::KEPT};
 
 /// Posts of one endpoint that are shown.
 const POSTS_MAX: usize = 10;
 
-/// The posts that told of this message; nothing where there is no webhook.
-pub(super) fn deliveries(visit: &Visit<'_>, story: &Story) -> Result<Markup, Missing> {
+/// The posts that told of what stands on this page; nothing where there is no webhook.
+pub(super) fn deliveries(visit: &Visit<'_>, glance: &Glance) -> Result<Markup, Missing> {
     let webhooks = visit.daemon.webhooks();
     if webhooks.views().is_empty() {
         return Ok(html! {});
     }
-    let events: Vec<(u64, EventKind)> =
-        story.numbers.iter().copied().zip(story.events.iter().map(|event| event.kind)).collect();
+    let events: Vec<(u64, EventKind)> = glance.entries.iter().map(|row| (row.number, row.event.kind)).collect();
     let told = webhooks.posts_about(&events, POSTS_MAX)?;
     let kind_of = |number: u64| events.iter().find(|(n, _)| *n == number).map(|(_, kind)| *kind);
     Ok(html! {

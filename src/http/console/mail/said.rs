@@ -74,12 +74,12 @@ fn words(visit: &Visit<'_>, line: &Line) -> Markup {
         },
         Said::LeftOut => html! { (visit.say("lines are left out here", "（一部省略）")) },
         Said::Closed if text.is_empty() => html! { (visit.say("the connection was closed", "接続が切断されました")) },
-        Said::Closed => html! { (visit.say("the connection was lost: ", "接続が失われました: ")) (quoted()) },
-        Said::Silent => html! { (visit.say("no answer within ", "応答なし: ")) (text) },
-        Said::Nonsense => html! { (visit.say("this is not SMTP: ", "SMTP ではない応答: ")) (quoted()) },
+        Said::Closed => html! { (visit.say("the connection was lost: ", "接続が失われました：")) (quoted()) },
+        Said::Silent => html! { (visit.say("no answer within ", "応答なし：")) (text) },
+        Said::Nonsense => html! { (visit.say("this is not SMTP: ", "SMTP ではない応答：")) (quoted()) },
         Said::TlsBroken => {
-            html! { (visit.say("the TLS handshake failed: ", "TLS のハンドシェイクに失敗: ")) (quoted()) }
+            html! { (visit.say("the TLS handshake failed: ", "TLS のハンドシェイクに失敗：")) (quoted()) }
         }
-        Said::Stopped => html! { (visit.say("we went no further: ", "ここで中止しました: ")) (quoted()) },
+        Said::Stopped => html! { (visit.say("we went no further: ", "ここで中止しました：")) (quoted()) },
     }
 }

@@ -1,9 +1,11 @@
 //! What happened to a message, oldest first: each step in plain words, its answer, and what was said.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use super::{
-    super::parts::{empty, foreign, number},
+    super::parts::{empty, foreign},
     Missing, Visit, event_pill, language, said, title_line,
 };
 use crate::{
@@ -12,60 +14,65 @@ use crate::{
     event::{AttemptDetail, Event, EventKind},
     http::{daemon::About, words::Lang},
     smtp::conversation::Conversation,
-    store::{Linked, LogRow, Story},
+    store::{Glance, GlanceAsk, Linked, LogRow, Message},
 };
 
 /// Events of a page: the newest.
 const EVENTS: usize = 30;
+/// How long a page looks for them.
+const WITHIN: Duration = Duration::from_millis(40);
 /// Octets of conversations on one page; what is over is a link away.
 const SAID_OCTETS: usize = 8 * 1024;
 
-/// What happened: the newest events, of all recipients or of one.
-pub(super) fn timeline(visit: &Visit<'_>, story: &Story) -> Result<Markup, Missing> {
+/// What the visitor asks to see of what happened.
+pub(super) fn asked(visit: &Visit<'_>) -> GlanceAsk {
     let number_of = |text: &str| visit.request.param(text).parse::<u64>().ok();
-    let only = number_of("recipient").and_then(|index| u32::try_from(index).ok());
-    let before = number_of("before").unwrap_or(u64::MAX);
-    let asked = number_of("said");
-    let places: Vec<usize> = (0..story.events.len())
-        .filter(|place| only.is_none_or(|index| story.events[*place].key.index == index))
-        .filter(|place| story.numbers.get(*place).is_none_or(|n| *n < before))
-        .collect();
-    let hidden = places.len().saturating_sub(EVENTS);
-    let shown = &places[hidden..];
-    let said = said_in(visit, story, shown, asked)?;
-    let first = shown.first().and_then(|place| story.numbers.get(*place));
-    let whose = only.and_then(|index| story.recipients.iter().find(|r| r.key.index == index));
-    let newest_said = shown.iter().rposition(|place| story.events[*place].kind != EventKind::Succeeded);
+    GlanceAsk {
+        only: number_of("recipient").and_then(|index| u32::try_from(index).ok()),
+        before: number_of("before"),
+        entries: EVENTS,
+        within: Some(WITHIN),
+        ..GlanceAsk::default()
+    }
+}
+
+/// What happened: the newest events, of all recipients or of one.
+pub(super) fn timeline(visit: &Visit<'_>, glance: &Glance) -> Result<Markup, Missing> {
+    let asked = visit.request.param("said").parse::<u64>().ok();
+    let said = said_in(visit, &glance.entries, asked)?;
+    let newest_said = glance.entries.iter().rposition(|row| row.event.kind != EventKind::Succeeded);
+    let is_later = !visit.request.param("before").is_empty();
+    let whole = visit.link_with(&[("recipient", ""), ("before", "")]);
     Ok(html! {
         section id="story" {
             h2 {
                 (visit.say("What happened", "経過"))
-                @if let Some(recipient) = whose {
-                    small { (foreign(recipient.address.as_str(), 320)) " · " a href={ (visit.link_with(&[("recipient", ""), ("before", "")])) "#story" } { (visit.say("all recipients", "すべての宛先")) } }
+                @if let Some(recipient) = &glance.only {
+                    small { (foreign(recipient.address.as_str(), 320)) " · " a href={ (whole) "#story" } { (visit.say("all recipients", "すべての宛先")) } }
                 }
             }
-            @if story.events.is_empty() {
-                (empty(visit.say("The log of this message is past its retention.", "この記録は保存期間を過ぎました。"), ""))
-            } @else if shown.is_empty() {
+            @if glance.entries.is_empty() && glance.earlier.is_some() {
+                (empty(visit.say("Nothing of this message was found so far.", "ここまでの範囲では、このメールの記録はありません。"), ""))
+            } @else if glance.entries.is_empty() && is_later {
                 (empty(visit.say("Nothing is before this.", "これより前の記録はありません。"), ""))
+            } @else if glance.entries.is_empty() {
+                (empty(visit.say("The log of this message is past its retention.", "この記録は保存期間を過ぎました。"), ""))
             }
-            @if let Some(first) = first.filter(|_| hidden > 0) {
+            @if let Some(before) = glance.earlier {
                 p class="onward" {
-                    a href={ (visit.link_with(&[("before", &first.to_string())])) "#story" } {
-                        "← " (number(hidden as u64)) (visit.say(" earlier entries", " 件の以前の記録"))
-                    }
+                    a href={ (visit.link_with(&[("before", &before.to_string())])) "#story" } { "← " (visit.say("Earlier entries", "以前の記録")) }
                 }
             }
             ol class="timeline" {
-                @for ((at, place), said) in shown.iter().enumerate().zip(&said) {
-                    @let event = &story.events[*place];
-                    li class=(event.kind.word()) id=[story.numbers.get(*place).map(|n| format!("e{n}"))] {
+                @for (at, (row, said)) in glance.entries.iter().zip(&said).enumerate() {
+                    @let event = &row.event;
+                    li class=(event.kind.word()) id={ "e" (row.number) } {
                         (visit.when(event.at)) " " (event_pill(visit.lang, event.kind))
                         @if event.attempt > 0 { " " span class="soft" { (visit.say("try ", "試行 ")) (event.attempt) } }
-                        @if story.recipients.len() > 1 && only.is_none() { p class="strong" { (foreign(address(story, event), 320)) } }
-                        (step(visit, story, event))
-                        (talk(visit, story, *place, said, newest_said == Some(at)))
-                        @for link in &story.links(*place) {
+                        @if glance.standing.all() > 1 && glance.only.is_none() { p class="strong" { (foreign(&row.recipient, 320)) } }
+                        (step(visit, &glance.message, event))
+                        (talk(visit, row.number, said, newest_said == Some(at)))
+                        @for link in &row.links {
                             p class="reply" { a href={ "#e" (link.number) } { (link_line(visit.lang, link, &visit.about)) } }
                         }
                     }
@@ -85,8 +92,8 @@ enum SaidHere {
     Elsewhere,
 }
 
-fn said_in(visit: &Visit<'_>, story: &Story, places: &[usize], asked: Option<u64>) -> Result<Vec<SaidHere>, Missing> {
-    let numbers: Vec<u64> = places.iter().map(|place| story.numbers.get(*place).copied().unwrap_or(0)).collect();
+fn said_in(visit: &Visit<'_>, entries: &[LogRow], asked: Option<u64>) -> Result<Vec<SaidHere>, Missing> {
+    let numbers: Vec<u64> = entries.iter().map(|row| row.number).collect();
     let found = visit.daemon.conversations(&numbers)?;
     let mut left = SAID_OCTETS;
     let mut out: Vec<SaidHere> = Vec::with_capacity(found.len());
@@ -109,17 +116,13 @@ fn said_in(visit: &Visit<'_>, story: &Story, places: &[usize], asked: Option<u64
     Ok(out)
 }
 
-fn address<'s>(story: &'s Story, event: &Event) -> &'s str {
-    story.recipients.iter().find(|r| r.key == event.key).map_or("", |r| r.address.as_str())
-}
-
 /// One step: what it means, what to do, and what the log says.
-fn step(visit: &Visit<'_>, story: &Story, event: &Event) -> Markup {
+fn step(visit: &Visit<'_>, message: &Message, event: &Event) -> Markup {
     let meaning = plain(event);
     html! {
         @if event.kind == EventKind::Queued {
             p { (visit.say("Accepted, and safe on disk.", "受け付け、ディスクに保存しました。")) }
-            @if let Some(ip) = story.message.source_ip { p class="reply" { (visit.say("from ", "送信元 ")) span class="mono" { (ip) } } }
+            @if let Some(ip) = message.source_ip { p class="reply" { (visit.say("from ", "送信元 ")) span class="mono" { (ip) } } }
         }
         @if let Some(plain) = meaning {
             p class="means" { (plain.says(language(visit.lang))) }
@@ -128,9 +131,9 @@ fn step(visit: &Visit<'_>, story: &Story, event: &Event) -> Markup {
             }
         }
         @if let Some(detail) = &event.detail { (details(visit, event, detail)) }
-        @if let Some(operator) = &event.operator { p class="reply" { (visit.say("by ", "実行者: ")) (foreign(operator, 200)) } }
+        @if let Some(operator) = &event.operator { p class="reply" { (visit.say("by ", "実行者：")) (foreign(operator, 200)) } }
         @if let Some(next) = event.next_try && next > visit.now {
-            p class="reply" { (visit.say("next try ", "次回の試行: ")) (visit.lang.relative(next, visit.now)) }
+            p class="reply" { (visit.say("next try ", "次回の試行：")) (visit.lang.relative(next, visit.now)) }
         }
     }
 }
@@ -145,7 +148,7 @@ fn details(visit: &Visit<'_>, event: &Event, detail: &AttemptDetail) -> Markup {
             @if !detail.host.is_empty() && !event.kind.is_return() {
                 " · " @if detail.tls.is_empty() { (visit.say("without TLS", "TLSなし")) } @else { (foreign(&detail.tls, 200)) }
             }
-            @if let Some(phase) = detail.phase.filter(|_| event.kind != EventKind::Succeeded) { " · " (visit.say("at ", "段階: ")) (phase.word()) }
+            @if let Some(phase) = detail.phase.filter(|_| event.kind != EventKind::Succeeded) { " · " (visit.say("at ", "段階：")) (phase.word()) }
             @if let Some(class) = detail.error {
                 " · " (class.said(visit.lang.language()))
                 @if let Some(trouble) = detail.trouble { " · " (trouble.said(visit.lang.language())) }
@@ -157,8 +160,7 @@ fn details(visit: &Visit<'_>, event: &Event, detail: &AttemptDetail) -> Markup {
     }
 }
 
-fn talk(visit: &Visit<'_>, story: &Story, place: usize, said: &SaidHere, is_open: bool) -> Markup {
-    let number = story.numbers.get(place).copied().unwrap_or(0);
+fn talk(visit: &Visit<'_>, number: u64, said: &SaidHere, is_open: bool) -> Markup {
     html! {
         @match said {
             SaidHere::Nothing => {},
@@ -182,9 +184,9 @@ fn link_line(lang: Lang, link: &Linked, about: &About) -> Markup {
     let event = &link.event;
     html! {
         @if event.kind.is_return() {
-            (lang.say("came back later: ", "その後の返送: "))
+            (lang.say("came back later: ", "その後の返送："))
         } @else {
-            (lang.say("about: ", "対象の配信: "))
+            (lang.say("about: ", "対象の配信："))
         }
         (lang.event(event.kind.word())) " " (about.zone.full(event.at))
         @if let Some(detail) = event.detail.as_ref().filter(|_| event.kind.is_error()) {

@@ -1,19 +1,20 @@
 //! The parts of the front page that are there only when there is something to say: the age of what waits, the operator's
 //! pauses, addresses that warm up, and what deserves a look.
+//!
+//! Always: who paused, why, and what a webhook's server said are for who may see mail; a report viewer is told that it is so.
 
 use std::time::Duration;
 
 use maud::{Markup, html};
 
-use crate::http::console::parts::{class_name, foreign, number};
-use crate::{
-    clock::Timestamp,
-    http::{
-        daemon::About,
-        rows::{PauseOut, StatusOut, UnusedRuleOut, WarmUpOut, WebhookOut},
-        when::of_rfc3339,
-        words::Lang,
+use crate::http::{
+    console::{
+        Right, Visit,
+        parts::{class_name, foreign, number},
     },
+    rows::{PauseOut, StatusOut, UnusedRuleOut, WarmUpOut},
+    when::of_rfc3339,
+    words::Lang,
 };
 
 /// Rows of one of these lists at most; the command line shows all.
@@ -40,46 +41,55 @@ pub(super) fn ages(lang: Lang, status: &StatusOut) -> Markup {
     }
 }
 
-/// Destinations that an operator paused.
-pub(super) fn pauses(lang: Lang, status: &StatusOut, about: &About, now: Timestamp) -> Markup {
+/// Destinations that an operator paused; who may see mail reads who paused them and why.
+pub(super) fn pauses(visit: &Visit<'_>, status: &StatusOut) -> Markup {
+    let (sees, may) = (visit.may(Right::View), visit.may(Right::Act));
     html! {
         @if !status.pauses.is_empty() {
             section {
                 h2 {
-                    (lang.say("Paused by an operator", "一時停止中の宛先"))
-                    small { (lang.say("nothing goes there", "配信を止めています")) }
+                    (visit.say("Paused destinations", "一時停止中の宛先ドメイン"))
+                    small { (visit.say("nothing goes there", "配信を止めています")) }
                 }
                 table class="stack" {
                     thead {
                         tr {
-                            th { (lang.say("Destination", "宛先ドメイン")) }
-                            th class="number" { (lang.say("Waiting", "待機")) }
-                            th { (lang.say("Until", "再開")) }
-                            th { (lang.say("By", "実行者")) }
+                            th { (visit.say("Destination", "宛先ドメイン")) }
+                            th class="number" { (visit.say("Waiting", "待機中")) }
+                            th { (visit.say("Until", "再開")) }
+                            @if sees { th { (visit.say("By", "実行者")) } }
+                            @if may { th { span class="hidden" { (visit.say("Acts", "操作")) } } }
                         }
                     }
-                    tbody { @for pause in status.pauses.iter().take(ROWS_MAX) { (pause_row(lang, pause, about, now)) } }
+                    tbody { @for pause in status.pauses.iter().take(ROWS_MAX) { (pause_row(visit, pause, sees, may)) } }
                 }
             }
         }
     }
 }
 
-fn pause_row(lang: Lang, pause: &PauseOut, about: &About, now: Timestamp) -> Markup {
+fn pause_row(visit: &Visit<'_>, pause: &PauseOut, sees: bool, may: bool) -> Markup {
     let until = pause.until.as_deref().and_then(of_rfc3339);
     html! {
         tr {
             td class="strong destination" { (foreign(&pause.destination, 120)) }
             td class="number big" { @if pause.waiting > 0 { (number(pause.waiting)) } @else { span class="soft" { "–" } } }
-            td class="nowrap" data-label=(lang.say("Until", "再開")) {
+            td class="nowrap" data-label=(visit.say("Until", "再開")) {
                 @match until {
-                    Some(until) => { (about.zone.short(until, now)) " · " span class="soft" { (lang.relative(until, now)) } },
-                    None => (lang.say("it is resumed", "手動で再開するまで")),
+                    Some(until) => { (visit.when_short(until)) " · " span class="soft" { (visit.ago(until)) } },
+                    None => (visit.say("it is resumed", "手動で再開するまで")),
                 }
             }
-            td class="wide reply" {
-                (foreign(&pause.operator, 80))
-                @if !pause.reason.is_empty() { ": " (foreign(&pause.reason, 200)) }
+            @if sees {
+                td class="wide reply" {
+                    (foreign(&pause.operator, 80))
+                    @if !pause.reason.is_empty() { (visit.lang.colon()) (foreign(&pause.reason, 200)) }
+                }
+            }
+            @if may {
+                td class="wide acts" {
+                    (visit.button("/queue/resume", "quiet", &[("destination", &pause.destination)], visit.say("Resume", "再開")))
+                }
             }
         }
     }
@@ -99,7 +109,7 @@ pub(super) fn warm_ups(lang: Lang, status: &StatusOut) -> Markup {
                         tr {
                             th { (lang.say("Address", "送信元")) }
                             th class="nowrap" { (lang.say("Day", "日数")) }
-                            th { (lang.say("Provider", "配信先")) }
+                            th { (lang.say("Provider", "プロバイダー")) }
                             th class="number" { (lang.say("Sent", "送信")) }
                             th class="number" { (lang.say("Allowed", "上限")) }
                             th class="meter" { span class="hidden" { (lang.say("Of what is allowed", "上限に対する割合")) } }
@@ -140,41 +150,14 @@ pub(super) fn notes(lang: Lang, status: &StatusOut) -> Markup {
         Some(_) | None => None,
     };
     html! {
-        @if dnssec.is_some() || !status.unused_rules.is_empty() || !status.webhooks.is_empty() {
+        @if dnssec.is_some() || !status.unused_rules.is_empty() {
             section {
                 h2 { (lang.say("Worth a look", "確認をおすすめする項目")) }
                 ul class="notes" {
                     @if let Some(words) = dnssec { li { (words) } }
-                    @for hook in status.webhooks.iter().take(ROWS_MAX) { li { (webhook(lang, hook)) } }
                     @for rule in status.unused_rules.iter().take(ROWS_MAX) { li { (unused(lang, rule)) } }
                 }
             }
-        }
-    }
-}
-
-fn webhook(lang: Lang, hook: &WebhookOut) -> Markup {
-    let parked = !hook.parked.is_empty();
-    html! {
-        @if lang.japanese {
-            "Webhook「" (foreign(&hook.name, 64)) "」"
-            @match hook.state.as_str() {
-                "gone" => "は 410 (Gone) を返したため、再開するまで送信を止めています。",
-                "paused" => "への送信は一時停止中です。再開するまで何も送信しません。",
-                "failing" => { "への送信に失敗しています: " (foreign(&hook.error, 200)) },
-                _ => "には、",
-            }
-            @if parked { "再送期間を過ぎて保留されたイベントがあります（hikyaku webhook list）。" }
-        } @else {
-            "The webhook “" (foreign(&hook.name, 64)) "” "
-            @match hook.state.as_str() {
-                "gone" => "answered 410 (gone): nothing is posted until it is resumed.",
-
-                "paused" => "is paused: nothing is posted until it is resumed.",
-                "failing" => { "fails: " (foreign(&hook.error, 200)) },
-                _ => "works.",
-            }
-            @if parked { " Events that failed for too long were set aside (hikyaku webhook list)." }
         }
     }
 }

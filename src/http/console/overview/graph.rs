@@ -127,7 +127,7 @@ impl Graph {
         let values = |of: fn(&QuarterCounts) -> u64| self.sums.iter().map(of).collect::<Vec<u64>>();
         let series = |name, class, of| Series { name, class, values: values(of) };
         let mut bars = vec![
-            series(visit.say("Delivered", "配信"), "delivered", |c| c.succeeded),
+            series(visit.say("Delivered", "配信済み"), "delivered", |c| c.succeeded),
             series(visit.say("Deferred", "再送待ち"), "deferred", |c| c.deferred),
             series(visit.say("Failed", "失敗"), "failed", |c| c.failed),
         ];

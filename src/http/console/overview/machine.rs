@@ -29,7 +29,7 @@ pub fn section(visit: &Visit<'_>) -> Markup {
                 p class="note bad" {
                     (visit.say(
                         "The process is near its memory limit. It keeps to it by taking less mail at once; [server] memory_limit sets it.",
-                        "メモリの使用量が上限に近づいています。同時に扱うメールを減らして上限を守ります（設定: [server] memory_limit）。",
+                        "メモリの使用量が上限に近づいています。同時に扱うメールを減らして上限を守ります（設定：[server] memory_limit）。",
                     ))
                 }
             }

@@ -5,7 +5,9 @@
 
 use maud::{Markup, html};
 
+mod attention;
 mod care;
+mod first_steps;
 pub(super) mod graph;
 mod machine;
 pub(super) mod providers;
@@ -16,6 +18,7 @@ mod troubles;
 use self::{
     graph::Graph,
     span::{Asked, Span, preset_words},
+    troubles::Incident,
 };
 use super::{
     Answer, Args, Place, Right, Section, Visit, domains, lists,
@@ -26,12 +29,14 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::Mode,
-    deliver::sandbox::SandboxMail,
     http::{
         daemon::{About, Unready},
+        exchange::percent_encode,
         health::{self, Destination, Overview, State},
         words::Lang,
     },
+    sandbox::SandboxMail,
+    schedule::trouble::Standing,
     store::{LogQuery, LogRow, Page, StoreError},
 };
 
@@ -61,41 +66,58 @@ fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let overview = health::overview(daemon)?;
     let incidents = troubles::incidents(visit)?;
     let now = overview.now;
-    let title = state_line(lang, &overview);
+    let title = state_line(lang, &overview, &incidents);
+    let title = title.as_str();
     let views = visit.may(Right::View);
-    let mails = if views { daemon.sandbox_list(SANDBOX_MAILS)? } else { None };
+    // Where only some API users' mail is kept, it has its own page.
+    let sandbox_is_all = views && about.mode == Mode::Sandbox;
+    let latest = if views { latest_rows(visit)? } else { Vec::new() };
+    let is_new = views && latest.is_empty() && overview.status.waiting == 0;
+    let mails = if sandbox_is_all { daemon.sandbox_list(SANDBOX_MAILS)? } else { Vec::new() };
     let content = html! {
         (state(lang, about, &overview, title))
         @if about.mode == Mode::Sandbox {
             p class="note" {
                 (lang.say(
                     "Sandbox: mail is kept and shown here. Nothing leaves this machine.",
-                    "サンドボックス: メールはここに保管・表示され、外部には一切送信されません。",
+                    "サンドボックス：メールはここに保管・表示され、外部には一切送信されません。",
                 ))
             }
         }
-        (troubles::section(visit, &incidents))
+        (attention::section(visit, &incidents, &overview.status))
+        @if is_new { (first_steps::section(visit)) }
         (delivery(visit)?)
-        @if let Some(mails) = &mails { (sandbox(lang, mails, about, now)) }
+        @if sandbox_is_all { (sandbox(lang, &mails, about, now)) }
         (queue(visit, &overview))
         (providers::section(visit))
         (domains::section(lang, &overview.status.domains, about, now))
         @if views { (lists::section(lang, &overview.status.lists, about, now)) }
-        (care::pauses(lang, &overview.status, about, now))
+        (care::pauses(visit, &overview.status))
         (care::warm_ups(lang, &overview.status))
         (care::notes(lang, &overview.status))
         (machine::section(visit))
-        @if views { (latest(visit)?) }
+        @if views { (latest_section(visit, &latest)) }
     };
     visit.live_page(Section::Overview, title, REFRESH_SECONDS, &content)
 }
 
-fn state_line(lang: Lang, overview: &Overview) -> &'static str {
+fn state_line(lang: Lang, overview: &Overview, incidents: &[Incident]) -> String {
     let first = overview.unready.first();
-    match (overview.state, first) {
+    // Greylisting and full mailboxes are a day like any other.
+    let is_news = |incident: &&Incident| incident.waiting > 0 && incident.trouble.standing != Standing::Deferring;
+    let mut troubled = incidents.iter().filter(is_news);
+    let words = match (overview.state, first) {
         (State::Trouble, Some(Unready::Draining)) => lang.say("Stopping", "停止処理中です"),
         (State::Trouble, Some(Unready::Starting)) => lang.say("Starting", "起動中です"),
         (State::Trouble, _) => lang.say("No new mail is taken", "新しいメールを受け付けていません"),
+        (State::Waiting | State::Fine, _) if overview.status.waiting > 0 && troubled.next().is_some() => {
+            let n = 1 + troubled.count() as u64;
+            return match (n, lang.japanese) {
+                (1, false) => "Running; one destination is in trouble".to_owned(),
+                (n, false) => format!("Running; {} destinations are in trouble", number(n)),
+                (n, true) => format!("稼働中・配信障害の宛先 {} 件", number(n)),
+            };
+        }
         (State::Waiting, _) if overview.status.waiting == 0 => {
             lang.say("Running; some destinations are paused", "稼働中・一時停止中の宛先があります")
         }
@@ -104,7 +126,8 @@ fn state_line(lang: Lang, overview: &Overview) -> &'static str {
         }
         (State::Fine, _) if overview.status.waiting > 0 => lang.say("All is well, delivering", "順調に配信しています"),
         (State::Fine, _) => lang.say("All is well", "順調です"),
-    }
+    };
+    words.to_owned()
 }
 
 fn state(lang: Lang, about: &About, overview: &Overview, title: &str) -> Markup {
@@ -132,7 +155,7 @@ fn state(lang: Lang, about: &About, overview: &Overview, title: &str) -> Markup 
                     " · "
                     @match about.mode {
                         Mode::Internet => (lang.say("delivering to the internet", "インターネットへ配信")),
-                        Mode::Smarthost => { (lang.say("delivering by ", "中継先: ")) (about.smarthost) },
+                        Mode::Smarthost => { (lang.say("delivering by ", "中継先：")) (about.smarthost) },
                         Mode::Sandbox => (lang.say("delivering to the sandbox", "サンドボックスへ配信")),
                     }
                     " · "
@@ -155,8 +178,8 @@ fn reason_words(lang: Lang, reason: &Unready) -> String {
         return reason.words();
     }
     match reason {
-        Unready::Starting => "起動中: ストアを開いています。".into(),
-        Unready::Draining => "停止処理中: 処理中のセッションを終えています。新しいメールは受け付けません。".into(),
+        Unready::Starting => "起動中：ストアを開いています。".into(),
+        Unready::Draining => "停止処理中：処理中のセッションを終えています。新しいメールは受け付けません。".into(),
         Unready::StoreFailed(why) => {
             format!("ストアが停止しました（{why}）。受付済みのメールは安全です。デーモンのログを確認してください。")
         }
@@ -197,7 +220,7 @@ fn delivery(visit: &Visit<'_>) -> Result<Markup, StoreError> {
                         }
                     }
                 }
-                a class="more" href=(visit.href("/statistics")) { (visit.say("statistics", "統計")) }
+                a class="more" href=(visit.href("/statistics")) { (visit.say("Statistics", "統計")) }
             }
             (statistics::numbers(visit, &graph))
             @if graph.is_empty() {
@@ -219,7 +242,7 @@ fn queue(visit: &Visit<'_>, overview: &Overview) -> Markup {
                 (lang.say("Queue by destination", "宛先ドメイン別のキュー"))
                 @if overview.destinations.len() > DESTINATIONS { small { (lang.say("the largest", "上位")) } }
                 @if views && !overview.destinations.is_empty() {
-                    a class="more" href=(lang.href("/queue")) { (lang.say("the whole queue", "キューを開く")) }
+                    a class="more" href=(lang.href("/queue")) { (lang.say("The whole queue", "キューを開く")) }
                 }
             }
             (care::ages(lang, &overview.status))
@@ -231,8 +254,8 @@ fn queue(visit: &Visit<'_>, overview: &Overview) -> Markup {
                     thead {
                         tr {
                             th { (lang.say("Destination", "宛先ドメイン")) }
-                            th class="number" { (lang.say("Waiting", "待機")) }
-                            th class="number" { (lang.say("Running", "配信中")) }
+                            th class="number" { (lang.say("Waiting", "待機中")) }
+                            th class="number" { (lang.say("Running", "送信中")) }
                             th { (lang.say("Next try", "次回の試行")) }
                             @if views { th { (lang.say("Last answer", "直近の応答")) } }
                         }
@@ -247,10 +270,16 @@ fn queue(visit: &Visit<'_>, overview: &Overview) -> Markup {
 fn destination(lang: Lang, row: &Destination, now: Timestamp, views: bool) -> Markup {
     html! {
         tr {
-            td class="strong destination" { (foreign(&row.name, 120)) }
+            td class="strong destination" {
+                @if views {
+                    a href=(lang.href(&format!("/queue/list?destination={}", percent_encode(&row.name)))) { (foreign(&row.name, 120)) }
+                } @else {
+                    (foreign(&row.name, 120))
+                }
+            }
             td class="number big" { (number(row.waiting)) }
-            td class="number left" data-label=(lang.say("Running", "配信中")) { @if row.running > 0 { (row.running) } @else { span class="soft" { "–" } } }
-            td class="nowrap" data-label=(lang.say("Next try", "次回")) {
+            td class="number left" data-label=(lang.say("Running", "送信中")) { @if row.running > 0 { (row.running) } @else { span class="soft" { "–" } } }
+            td class="nowrap" data-label=(lang.say("Next try", "次回の試行")) {
                 @if row.paused {
                     span class="pill" { (lang.say("paused", "一時停止")) }
                 } @else {
@@ -270,28 +299,32 @@ fn destination(lang: Lang, row: &Destination, now: Timestamp, views: bool) -> Ma
     }
 }
 
-fn latest(visit: &Visit<'_>) -> Result<Markup, StoreError> {
-    let (lang, about, now) = (visit.lang, &visit.about, visit.now);
-    let query = LogQuery { from: Some(now.minus(about.retention.delivery_log)), ..LogQuery::default() };
+fn latest_rows(visit: &Visit<'_>) -> Result<Vec<LogRow>, StoreError> {
+    let from = visit.now.minus(visit.about.retention.delivery_log);
+    let query = LogQuery { from: Some(from), ..LogQuery::default() };
     let page = Page { rows_max: EVENTS, scan_max: EVENTS_SCAN_MAX, ..Page::default() };
-    let rows: Vec<LogRow> = visit.daemon.log_page(&query, &page)?.rows;
-    Ok(html! {
+    Ok(visit.daemon.log_page(&query, &page)?.rows)
+}
+
+fn latest_section(visit: &Visit<'_>, rows: &[LogRow]) -> Markup {
+    let (lang, about, now) = (visit.lang, &visit.about, visit.now);
+    html! {
         section id="latest" {
             h2 {
                 (lang.say("Latest events", "最近の記録"))
                 @if !rows.is_empty() {
-                    a class="more" href=(lang.href("/log/deliveries")) { (lang.say("the delivery log", "配信ログ")) }
+                    a class="more" href=(lang.href("/log/deliveries")) { (lang.say("The delivery log", "配信ログ")) }
                 }
             }
             @if rows.is_empty() {
-                p class="empty" { (lang.say("No mail yet. The README shows how to send one.", "まだメールはありません。送り方は README をご覧ください。")) }
+                p class="empty" { (lang.say("No mail yet. The first steps above show how to send one.", "まだメールはありません。上の「はじめに」の手順で送信できます。")) }
             } @else {
                 ol class="rows" {
-                    @for row in &rows { li { (event_row(lang, row, about, now)) } }
+                    @for row in rows { li { (event_row(lang, row, about, now)) } }
                 }
             }
         }
-    })
+    }
 }
 
 fn sandbox(lang: Lang, mails: &[SandboxMail], about: &About, now: Timestamp) -> Markup {
@@ -300,7 +333,7 @@ fn sandbox(lang: Lang, mails: &[SandboxMail], about: &About, now: Timestamp) -> 
             h2 {
                 (lang.say("Sandbox mail", "サンドボックスのメール"))
                 @if !mails.is_empty() {
-                    a class="more" href=(lang.href("/sandbox")) { (lang.say("all mail", "すべて表示")) }
+                    a class="more" href=(lang.href("/sandbox")) { (lang.say("All mail", "すべて表示")) }
                 }
             }
             @if mails.is_empty() {

@@ -101,7 +101,7 @@ pub fn section(visit: &Visit<'_>) -> Markup {
                         tr {
                             th { (lang.say("Provider", "プロバイダー")) }
                             th { (lang.say("State", "状態")) }
-                            th class="number" { (lang.say("Delivered", "配信")) }
+                            th class="number" { (lang.say("Delivered", "配信済み")) }
                             th class="number" { (lang.say("Deferred", "再送待ち")) }
                             th class="number" { (lang.say("Failed", "失敗")) }
                         }
@@ -112,7 +112,7 @@ pub fn section(visit: &Visit<'_>) -> Markup {
                             tr {
                                 td class="strong" { (foreign(name(lang, row), 60)) }
                                 td { (pill(health.class(), health.words(lang))) }
-                                td class="number left" data-label=(lang.say("Delivered", "配信")) { (number(row.delivered)) }
+                                td class="number left" data-label=(lang.say("Delivered", "配信済み")) { (number(row.delivered)) }
                                 td class="number left" data-label=(lang.say("Deferred", "再送待ち")) { (number(row.deferred)) }
                                 td class="number left" data-label=(lang.say("Failed", "失敗")) { (number(row.failed)) }
                             }

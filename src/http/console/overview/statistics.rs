@@ -51,7 +51,7 @@ pub fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let content = html! {
         (heading(title, visit.say(
             "What became of recipients. A deferred one counts at each try; one that bounced after it was delivered is not failed.",
-            "宛先ごとの配信結果です。再送待ちは試行ごとに数え、配信後に不達となった宛先は失敗に含めません。",
+            "宛先ごとの配信結果です。再送待ちは試行ごとに数え、配信後に不達通知が届いた宛先は失敗に含めません。",
         )))
         section class="asking" {
             (presets(visit, &span))
@@ -97,7 +97,7 @@ fn form(visit: &Visit<'_>, span: &Span) -> Markup {
         Some(_) if asked.from.is_empty() => (String::new(), String::new()),
         _ => (time(span.from), time(span.to)),
     };
-    let automatic = visit.say("as fits", "自動");
+    let automatic = visit.say("automatic", "自動");
     let mut steps = vec![("", automatic)];
     steps.extend(Step::ALL.into_iter().map(|step| (step.word(), step.words(visit))));
     let chosen = Step::ALL.into_iter().find(|step| step.word() == asked.step).map_or("", Step::word);
@@ -110,12 +110,18 @@ fn form(visit: &Visit<'_>, span: &Span) -> Markup {
         div class="fields" {
             (Field { name: "from", label: visit.say("From", "開始"), value: &from, kind: "datetime-local", max: 32, ..Field::default() }.show())
             (Field { name: "to", label: visit.say("To", "終了"), value: &to, kind: "datetime-local", max: 32, ..Field::default() }.show())
-            (select("step", visit.say("Each", "集計単位"), &steps, chosen))
+            (select("step", visit.say("Step", "集計単位"), &steps, chosen))
             (select("user", visit.say("API user", "APIユーザー"), &options, visit.request.param("user")))
         }
         p class="actions" { button { (visit.say("Show", "表示")) } }
     };
-    visit.ask("/statistics", "", &content)
+    let is_custom = span.preset.is_none() || !asked.step.is_empty() || !visit.request.param("user").is_empty();
+    html! {
+        details class="seldom" open[is_custom] {
+            summary { (visit.say("Another time, another step, one API user", "期間・集計単位・APIユーザーを指定")) }
+            (visit.ask("/statistics", "", &content))
+        }
+    }
 }
 
 /// The API users' names.
@@ -156,14 +162,14 @@ pub fn numbers(visit: &Visit<'_>, graph: &Graph) -> Markup {
     let t = &graph.total;
     let mut rows = vec![
         ("accepted", visit.say("Accepted", "受付"), t.queued),
-        ("delivered", visit.say("Delivered", "配信"), t.succeeded),
+        ("delivered", visit.say("Delivered", "配信済み"), t.succeeded),
         ("deferred", visit.say("Deferred", "再送待ち"), t.deferred),
         ("failed", visit.say("Failed", "失敗"), t.failed),
     ];
     for (name, n) in [
         (visit.say("Blocked", "配信停止"), t.blocked),
         (visit.say("Bounced later", "配信後の不達"), t.bounced),
-        (visit.say("Complaints", "迷惑メール報告"), t.complained),
+        (visit.say("Complaints", "迷惑メール申告"), t.complained),
         (visit.say("Dropped", "破棄"), t.dropped),
     ] {
         if n > 0 {
@@ -174,7 +180,7 @@ pub fn numbers(visit: &Visit<'_>, graph: &Graph) -> Markup {
         (figures(&rows))
         @if t.valid() > 0 {
             p class="rate" {
-                (visit.say("Of those with a result, failed: ", "結果が出た宛先の失敗率: "))
+                (visit.say("Of those with a result, failed: ", "結果が出た宛先の失敗率："))
                 span class="strong" { (percent(t)) }
             }
         }
@@ -200,7 +206,7 @@ fn by_user(visit: &Visit<'_>, graph: &Graph) -> Markup {
     rows.sort_by(|a, b| b.1.queued.cmp(&a.1.queued).then_with(|| a.0.cmp(b.0)));
     let columns = [
         visit.say("Accepted", "受付"),
-        visit.say("Delivered", "配信"),
+        visit.say("Delivered", "配信済み"),
         visit.say("Deferred", "再送待ち"),
         visit.say("Failed", "失敗"),
         visit.say("Blocked", "配信停止"),
@@ -211,7 +217,7 @@ fn by_user(visit: &Visit<'_>, graph: &Graph) -> Markup {
                 h2 {
                     (visit.say("By API user", "APIユーザー別"))
                     @if visit.may(Right::Administer) {
-                        a class="more" href=(visit.href("/owner-links")) { (visit.say("share one's numbers", "数値を共有する")) }
+                        a class="more" href=(visit.href("/owner-links")) { (visit.say("Share one’s numbers", "数値を共有する")) }
                     }
                 }
                 table class="stack" {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use crate::{
+    config,
     http::{
         console::rig::{Who, check_document, get, page},
         fake::{Fake, now},
     },
     store::QuarterCounts,
+    webhook::{place::Mark, view::View},
 };
 
 /// Four quarters of an hour of two users and of nobody.
@@ -85,6 +87,30 @@ fn who_sees_reports_only_sees_no_address_no_subject_and_no_answer() {
 }
 
 #[test]
+fn who_paused_why_and_what_a_webhook_answered_are_for_who_may_see_mail() {
+    let fake = Fake::busy();
+    let hook = config::Webhook { name: "crm".into(), url: "https://crm.example.jp/".into(), ..Default::default() };
+    let mark = Mark {
+        tries: 3,
+        failing_since: Some(1),
+        error: "no whole answer from 10.1.2.3".into(),
+        ..Mark::new("u", 1, 1)
+    };
+    fake.lists.get().webhooks.stand_in(View { mark, ..View::new(&hook) });
+    let secrets = ["operator root", "ticket 4711", "operator hanako", "no whole answer", "10.1.2.3"];
+    for lang in ["en", "ja"] {
+        let front = format!("/?lang={lang}");
+        let (user, viewer) = (page(&fake, Who::User, &front), page(&fake, Who::Viewer, &front));
+        for secret in secrets {
+            assert!(user.contains(secret) && !viewer.contains(secret), "{lang}: {secret}");
+        }
+        // That it is so, they see.
+        assert!(viewer.contains("partner.example.jp") && viewer.contains("crm"), "{viewer}");
+    }
+    assert!(page(&fake, Who::Viewer, "/?lang=en").contains("</bdi>” fails."));
+}
+
+#[test]
 fn incidents_say_who_since_when_how_many_and_how_slow() {
     let fake = Fake::busy();
     let body = page(&fake, Who::Admin, "/troubles?lang=en");
@@ -96,7 +122,7 @@ fn incidents_say_who_since_when_how_many_and_how_slow() {
         "is paused by the response rule “quota” because it answered 452, until 22:50:10",
         "answers 450 since 22:15",
         "could not be reached since 20:05; its mail waits for its next try.",
-        "/queue?destination=docomo.example",
+        "/queue/list?destination=docomo.example",
         "puts most off",
     ] {
         assert!(body.contains(words), "{words}: {body}");
@@ -116,6 +142,41 @@ fn incidents_say_who_since_when_how_many_and_how_slow() {
     let calm = page(&Fake::empty(), Who::Admin, "/troubles?lang=en");
     assert!(calm.contains("No destination is in trouble."));
     assert!(!page(&Fake::empty(), Who::Admin, "/").contains("id=\"troubles\""));
+}
+
+#[test]
+fn what_wants_a_person_comes_first_and_leads_to_what_can_be_done() {
+    let fake = Fake::busy();
+    let front = page(&fake, Who::Admin, "/?lang=en");
+    let first = front.split("id=\"delivery\"").next().expect("the part before the graph");
+    for words in [
+        "destinations are in trouble",
+        "/queue/preview?verb=flush&amp;destination=docomo.example",
+        "/queue/preview?verb=pause&amp;destination=docomo.example",
+        "Look, and decide",
+        "Mail of these domains is refused or will be",
+        "href=\"/domains/shop.example?lang=en\"",
+    ] {
+        assert!(first.contains(words), "{words}: {first}");
+    }
+    let reader = page(&fake, Who::Viewer, "/?lang=en");
+    assert!(reader.contains("Wants your attention"));
+    for words in ["/queue/preview", "/queue/list", "Look, and decide", "action=\"/queue/resume\""] {
+        assert!(!reader.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn a_new_relay_says_what_to_do_next_until_it_has_seen_mail() {
+    let new = page(&Fake::empty(), Who::Admin, "/?lang=en");
+    for words in ["First steps", "/users/add?kind=api", "hikyaku sendmail -f test@", " admin@example.jp"] {
+        assert!(new.contains(words), "{words}: {new}");
+    }
+    assert!(page(&Fake::empty(), Who::Admin, "/?lang=ja").contains("最初のメールを送る"));
+    let of_user = page(&Fake::empty(), Who::User, "/?lang=en");
+    assert!(of_user.contains("The group administrator adds API users") && !of_user.contains("/users/add"));
+    assert!(!page(&Fake::empty(), Who::Viewer, "/").contains("id=\"first-steps\""));
+    assert!(!page(&Fake::busy(), Who::Admin, "/").contains("id=\"first-steps\""));
 }
 
 #[test]

@@ -20,8 +20,6 @@ use crate::{
     store::StoreError,
 };
 
-/// Incidents on the front page.
-const FRONT_MAX: usize = 5;
 /// Incidents on their own page.
 const PAGE_MAX: usize = 100;
 /// Lanes that are looked through for who waits: the largest.
@@ -65,25 +63,6 @@ pub fn incidents(visit: &Visit<'_>) -> Result<Vec<Incident>, StoreError> {
     Ok(all)
 }
 
-/// The section of the front page; nothing where all is well.
-pub fn section(visit: &Visit<'_>, all: &[Incident]) -> Markup {
-    // Where nobody waits, there is nothing for the front page.
-    let shown: Vec<&Incident> = all.iter().filter(|i| i.waiting > 0).take(FRONT_MAX).collect();
-    html! {
-        @if !shown.is_empty() {
-            section id="troubles" {
-                h2 {
-                    (visit.say("Delivery incidents", "配信障害"))
-                    @if all.len() > shown.len() {
-                        a class="more" href=(visit.href("/troubles")) { (visit.say("all of them", "すべて表示")) }
-                    }
-                }
-                (list(visit, &shown))
-            }
-        }
-    }
-}
-
 /// The page.
 pub fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let all = incidents(visit)?;
@@ -110,9 +89,7 @@ pub fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
 }
 
 fn list(visit: &Visit<'_>, all: &[&Incident]) -> Markup {
-    html! {
-        ul class="incidents" { @for incident in all { li class=(class_of(&incident.trouble)) { (row(visit, incident)) } } }
-    }
+    html! { ul class="incidents" { @for incident in all { (item(visit, incident)) } } }
 }
 
 fn class_of(trouble: &SiteTrouble) -> &'static str {
@@ -123,16 +100,34 @@ fn class_of(trouble: &SiteTrouble) -> &'static str {
     }
 }
 
-fn row(visit: &Visit<'_>, incident: &Incident) -> Markup {
+/// One incident: a sentence, what was answered, and what can be done.
+pub(super) fn item(visit: &Visit<'_>, incident: &Incident) -> Markup {
     let trouble = &incident.trouble;
     let reply = trouble.said.as_ref().map_or("", |said| said.reply.as_str());
-    let queue = trouble.destinations.first().map(|name| format!("/queue?destination={}", percent_encode(name)));
     html! {
-        p class="strong" { (name_of(visit, trouble)) " " (sentence(visit, incident)) }
-        @if visit.may(Right::View) {
-            @if !reply.is_empty() { p class="reply" { span class="clip" { (foreign(reply, REPLY_MAX)) } } }
-            @if let Some(queue) = queue {
-                p class="onward" { a href=(visit.href(&queue)) { (visit.say("What waits for it", "待機中のメール")) } }
+        li class=(class_of(trouble)) {
+            p class="strong" { (name_of(visit, trouble)) " " (sentence(visit, incident)) }
+            @if visit.may(Right::View) {
+                @if !reply.is_empty() { p class="reply" { span class="clip" { (foreign(reply, REPLY_MAX)) } } }
+                @if let Some(name) = trouble.destinations.first() { (onward(visit, incident, name)) }
+            }
+        }
+    }
+}
+
+/// What waits, and the acts on it: each shows first what it would do.
+fn onward(visit: &Visit<'_>, incident: &Incident, destination: &str) -> Markup {
+    let named = percent_encode(destination);
+    let act = |verb: &str| visit.href(&format!("/queue/preview?verb={verb}&destination={named}"));
+    let acts = visit.may(Right::Act);
+    html! {
+        p class="onward" {
+            a href=(visit.href(&format!("/queue/list?destination={named}"))) { (visit.say("What waits for it", "待機中のメール")) }
+            @if acts && incident.waiting > 0 {
+                " · " a href=(act("flush")) { (visit.say("Force send…", "強制送信…")) }
+            }
+            @if acts {
+                " · " a href=(act("pause")) { (visit.say("Pause…", "一時停止…")) }
             }
         }
     }
@@ -211,7 +206,7 @@ fn japanese(visit: &Visit<'_>, trouble: &SiteTrouble, code: Option<&str>, since:
                 || "に接続できません".to_owned(),
                 |code| format!("がすべての接続に {code} を返しています"),
             );
-            format!("{what}（{since} から、次の確認: {}）", visit.lang.next_try(*probe_at, visit.now))
+            format!("{what}（{since} から、次の確認：{}）", visit.lang.next_try(*probe_at, visit.now))
         }
         (Standing::Paused { rule, until }, code) => {
             let answer = code.map_or_else(String::new, |code| format!("（応答 {code}）"));

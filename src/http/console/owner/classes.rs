@@ -1,26 +1,8 @@
-//! Error classes in plain words: what happened, and what whoever owns the application can do about it.
+//! What whoever owns an application can do about its errors, class by class.
 //!
 //! Sources: cmc.md §5.1 (the classes), RFC 3463.
 
 use crate::{event::ErrorClass, http::words::Lang};
-
-/// A class's name.
-pub fn name(lang: Lang, class: ErrorClass) -> &'static str {
-    match class {
-        ErrorClass::UnknownHost => lang.say("Domain does not exist", "ドメイン不明"),
-        ErrorClass::UnknownUser => lang.say("Address does not exist", "宛先不明"),
-        ErrorClass::ResendTimeout => lang.say("Not delivered in time", "再送期限切れ"),
-        ErrorClass::Rejected => lang.say("Refused by the receiver's policy", "受信側の拒否"),
-        ErrorClass::OverCapacity => lang.say("Mailbox full", "容量超過"),
-        ErrorClass::ForwardingError => lang.say("Failed where it was forwarded to", "転送先エラー"),
-        ErrorClass::ReceivingServerError => lang.say("Receiver is misconfigured", "受信サーバーの障害"),
-        ErrorClass::TooLarge => lang.say("Too large", "サイズ超過"),
-        ErrorClass::BadAddress => lang.say("Not an address", "不正なアドレス"),
-        ErrorClass::Blocked => lang.say("On the suppression list", "配信停止中"),
-        ErrorClass::Unsubscribed => lang.say("Has unsubscribed", "配信解除済み"),
-        ErrorClass::Other => lang.say("Other errors", "その他のエラー"),
-    }
-}
 
 /// What can be done.
 pub fn advice(lang: Lang, class: ErrorClass) -> &'static str {
@@ -35,7 +17,7 @@ pub fn advice(lang: Lang, class: ErrorClass) -> &'static str {
         ),
         ErrorClass::ResendTimeout => lang.say(
             "The receiver was not reachable, or put the mail off for days. If it is one provider, see its state below.",
-            "受信側に接続できないか、一時拒否が続きました。特定の事業者に偏る場合は下のプロバイダーの状態を確認してください。",
+            "受信側に接続できないか、一時拒否が続きました。特定のプロバイダーに偏る場合は下のプロバイダーの状態を確認してください。",
         ),
         ErrorClass::Rejected => lang.say(
             "The receiver does not want this mail. Look at content, sending rate and the sending domain's SPF, DKIM and DMARC.",

@@ -11,7 +11,7 @@ use smol::future::block_on;
 use super::{
     Answer, Args, Missing, Place, Right, Section, Told, Visit,
     overview::statistics::users,
-    parts::{Field, copyable, empty, foreign, heading, select},
+    parts::{Field, back_to, copyable, empty, foreign, heading, select},
 };
 use crate::{
     http::owner_links::{By, LINKS_MAX, LinkError, NOTE_MAX, OwnerLink},
@@ -44,12 +44,13 @@ impl From<LinkError> for Missing {
 }
 
 fn title(visit: &Visit<'_>) -> &'static str {
-    visit.say("Links for application owners", "アプリ担当者向けリンク")
+    visit.say("Links for application owners", "アプリケーション担当者用リンク")
 }
 
 fn list(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let links = visit.daemon.owner_links().all()?;
     let content = html! {
+        (back_to(visit, "/users", visit.say("Users", "ユーザー")))
         (heading(title(visit), visit.say(
             "Whoever has such a link sees how one API user's mail fares: its numbers, its errors, the providers. No address, no rights, no login.",
             "リンクを知っている人は、1つのAPIユーザーの配信数・エラー内訳・プロバイダーの状態だけを閲覧できます。宛先や件名は表示されず、ログインも不要です。",
@@ -84,7 +85,7 @@ fn table(visit: &Visit<'_>, links: &[OwnerLink]) -> Markup {
                             td class="wide" data-label=(made) { (visit.when(link.made_at)) " " span class="soft" { (foreign(&link.made_by, 100)) } }
                             td class="wide" data-label=(ends) { (end_words(visit, link)) }
                             td class="wide" {
-                                (visit.button("/owner-links/revoke", "plain", &[("id", &link.id)], visit.say("Revoke", "無効にする")))
+                                (visit.button("/owner-links/revoke", "grave", &[("id", &link.id)], visit.say("Revoke", "無効にする")))
                             }
                         }
                     }
@@ -110,7 +111,7 @@ fn form(visit: &Visit<'_>) -> Markup {
     let lives = LIVES.map(|(value, days)| (value, life_words(visit, days)));
     let content = html! {
         div class="fields" {
-            (select("user", visit.say("API user", "APIユーザー"), &options, ""))
+            (select("user", visit.say("API user", "APIユーザー"), &options, visit.request.param("user")))
             (Field {
                 name: "note",
                 label: visit.say("For whom", "共有先"),
@@ -191,7 +192,7 @@ fn made_page(visit: &Visit<'_>, link: &OwnerLink, token: &Secret<String>) -> Ans
         section {
             h2 { (foreign(&link.user, 100)) @if !link.note.is_empty() { small { (foreign(&link.note, NOTE_MAX)) } } }
             (copyable(&url))
-            p class="soft" { (visit.say("It ends: ", "有効期限: ")) (end_words(visit, link)) }
+            p class="soft" { (visit.say("It ends: ", "有効期限：")) (end_words(visit, link)) }
             p class="onward" { a href=(visit.href("/owner-links")) { (visit.say("All links", "リンク一覧へ")) } }
         }
     };

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     event::ErrorClass,
     http::{owner_links::OwnerLink, when::Zone},
-    store::{Account, AccountKind, LogQuery, Page, StoreError},
+    store::{Account, LogQuery, Page, StoreError},
 };
 
 /// Times that are one click away.
@@ -54,7 +54,7 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
 fn shown(visit: &Visit<'_>, token: &str) -> Answer {
     let link = visit.daemon.owner_links().of_token(token)?.ok_or(Missing::Nothing)?;
     // With its API user, a link ends.
-    let account = visit.daemon.users().get(&link.user).filter(|account| account.kind == AccountKind::Api);
+    let account = visit.daemon.users().get(&link.user).filter(|account| link.is_of(account));
     let account = account.ok_or(Missing::Nothing)?;
     let Some(_turn) = visit.daemon.owner_links().turn() else {
         return visit.refuse(
@@ -190,7 +190,7 @@ fn error_mix(visit: &Visit<'_>, errors: &Errors) -> Markup {
                         @for (class, n) in &errors.by_class {
                             @let part = providers::share(*n, errors.sum);
                             tr {
-                                td class="strong" { (classes::name(lang, *class)) }
+                                td class="strong" { (class.said(lang.language())) }
                                 td class="number big" { (number(*n)) }
                                 td class="meter wide" { (meter(*n, errors.sum, &part)) }
                                 td class="wide reply" { (classes::advice(lang, *class)) }
@@ -244,10 +244,10 @@ fn provider_health(visit: &Visit<'_>) -> Markup {
 fn small_print(visit: &Visit<'_>, link: &OwnerLink, zone: &Zone) -> Markup {
     html! {
         p class="hint" {
-            (visit.say("Times are in ", "時刻: ")) (zone.name()) " · "
+            (visit.say("Times are in ", "時刻：")) (zone.name()) " · "
             (visit.say("Whoever has this link sees this page: pass it on with care.", "このリンクを知っている人は誰でも閲覧できます。取り扱いにご注意ください。"))
             @if let Some(end) = link.ends_at {
-                " · " (visit.say("The link ends on ", "リンクの有効期限: ")) (zone.full(end).get(..10).unwrap_or_default())
+                " · " (visit.say("The link ends on ", "リンクの有効期限：")) (zone.full(end).get(..10).unwrap_or_default())
             }
         }
     }

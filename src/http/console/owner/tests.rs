@@ -60,11 +60,7 @@ fn errors_are_told_in_plain_words_with_what_to_do() {
     }
     let path = link(&fake, &name, "0");
     let seen = open(&fake, &format!("{path}?range=30d&lang=en"));
-    assert!(
-        seen.body.contains("Address does not exist") && seen.body.contains("Remove these addresses"),
-        "{}",
-        seen.body
-    );
+    assert!(seen.body.contains("unknown user") && seen.body.contains("Remove these addresses"), "{}", seen.body);
     let other = Fake::busy();
     let path = link(&other, &name, "0");
     let of_others = other.stories.iter().all(|story| story.message.user != name);
@@ -95,6 +91,21 @@ fn a_link_that_is_revoked_wrong_or_of_a_user_that_is_gone_opens_nothing() {
         let (_, token) = smol::block_on(fake.owner_links.add(gone, "", None, by)).expect("a link");
         assert_eq!(open(&fake, &format!("/owner/{}", token.reveal())).status, 404, "{gone}");
     }
+}
+
+#[test]
+fn a_link_opens_nothing_of_a_later_user_of_the_same_name() {
+    let mut fake = Fake::busy();
+    let name = user(&fake);
+    let path = link(&fake, &name, "0");
+    assert_eq!(open(&fake, &path).status, 200);
+    // Another account of that name, made a moment after the link; the link's row stayed behind.
+    let link = fake.owner_links.all().expect("links").remove(0);
+    let mut later = crate::http::daemon::Daemon::users(&fake).get(&name).expect("a user");
+    later.created_at = link.made_at.plus(std::time::Duration::from_millis(1));
+    fake.shelf.put(later);
+    fake.accounts = std::sync::OnceLock::new();
+    assert_eq!(open(&fake, &path).status, 404);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
     http::{
         console::{
             Answer, Args, Missing, Section, Told, Visit,
-            parts::{check_box, facts, foreign, heading, number, subject},
+            parts::{facts, foreign, heading, number, subject},
         },
         exchange::Method,
         queue_acts::ActEnd,
@@ -42,7 +42,16 @@ pub(super) fn verb_words(lang: Lang, verb: QueueVerb) -> &'static str {
         QueueVerb::Hold => lang.say("Hold", "保留"),
         QueueVerb::Release => lang.say("Release", "保留解除"),
         QueueVerb::Drop => lang.say("Drop", "破棄"),
-        QueueVerb::Fail => lang.say("Fail", "配信失敗にする"),
+        QueueVerb::Fail => lang.say("Fail", "配信中止"),
+    }
+}
+
+/// What its button says.
+pub(super) fn button_words(lang: Lang, verb: QueueVerb) -> &'static str {
+    match verb {
+        QueueVerb::Drop => lang.say("Drop, tell nobody", "破棄（通知なし）"),
+        QueueVerb::Fail => lang.say("Fail, tell the senders", "配信を中止する（通知あり）"),
+        QueueVerb::Flush | QueueVerb::Hold | QueueVerb::Release => verb_words(lang, verb),
     }
 }
 
@@ -62,16 +71,17 @@ fn meaning(lang: Lang, verb: QueueVerb) -> &'static str {
         }
         QueueVerb::Drop => lang.say(
             "They are removed for good. Nobody is told: neither sender nor recipient. This cannot be undone.",
-            "キューから完全に削除します。送信者にも宛先にも通知しません。元に戻すことはできません。",
+            "キューから完全に削除します。差出人にも宛先にも通知しません。元に戻すことはできません。",
         ),
         QueueVerb::Fail => lang.say(
             "They fail for good, and their senders get a bounce mail. This cannot be undone.",
-            "配信失敗として確定し、送信者に不達通知を送ります。元に戻すことはできません。",
+            "配信を終了し、差出人に不達通知を送ります。元に戻すことはできません。",
         ),
     }
 }
 
-fn is_final(verb: QueueVerb) -> bool {
+/// It cannot be undone.
+pub(super) fn is_final(verb: QueueVerb) -> bool {
     matches!(verb, QueueVerb::Drop | QueueVerb::Fail)
 }
 
@@ -80,7 +90,7 @@ pub(super) fn preview_button(visit: &Visit<'_>, verb: QueueVerb, filter: &QueueF
     let fields = filter::fields(filter);
     let mut pairs = vec![("verb", verb.word())];
     pairs.extend(fields.iter().map(|(name, value)| (*name, value.as_str())));
-    visit.button("/queue/preview", class, &pairs, verb_words(visit.lang, verb))
+    visit.button("/queue/preview", class, &pairs, button_words(visit.lang, verb))
 }
 
 /// Whom an act is for.
@@ -231,8 +241,18 @@ pub(super) fn preview(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
 }
 
 fn question(visit: &Visit<'_>, verb: QueueVerb, count: QueueCount) -> String {
-    let (words, count) = (verb_words(visit.lang, verb), count_words(visit, count));
-    if visit.lang.japanese { format!("{words}: {count}") } else { format!("{words}: {count}?") }
+    let count = count_words(visit, count);
+    if !visit.lang.japanese {
+        return format!("{}: {count}?", verb_words(visit.lang, verb));
+    }
+    let asks = match verb {
+        QueueVerb::Flush => "を強制送信しますか？",
+        QueueVerb::Hold => "を保留しますか？",
+        QueueVerb::Release => "の保留を解除しますか？",
+        QueueVerb::Drop => "を破棄しますか？",
+        QueueVerb::Fail => "の配信を中止しますか？",
+    };
+    format!("{count}{asks}")
 }
 
 /// Some of those that are met.
@@ -265,10 +285,13 @@ fn confirm(visit: &Visit<'_>, verb: QueueVerb, whom: &Whom, count: QueueCount) -
         input type="hidden" name="verb" value=(verb.word());
         input type="hidden" name="back" value=(to);
         @if needs_tick {
-            (check_box("sure", "1", lang.say("I know that this cannot be undone", "元に戻せないことを確認しました"), false))
+            label class="tick" {
+                input type="checkbox" name="sure" value="1" required;
+                span { (lang.say("I know that this cannot be undone", "元に戻せないことを確認しました")) }
+            }
         }
         div class="actions" {
-            button class=(if is_final(verb) { "danger" } else { "" }) { (verb_words(lang, verb)) }
+            button class=(if is_final(verb) { "danger" } else { "" }) { (button_words(lang, verb)) }
             a class="button plain" href=(visit.href(&to)) { (lang.say("Cancel", "キャンセル")) }
         }
         p class="hint" {
@@ -327,7 +350,7 @@ fn done_words(lang: Lang, verb: QueueVerb, count: u64) -> String {
             QueueVerb::Hold => "件を保留にしました。",
             QueueVerb::Release => "件の保留を解除しました。",
             QueueVerb::Drop => "件を破棄しました。",
-            QueueVerb::Fail => "件を配信失敗にしました。",
+            QueueVerb::Fail => "件の配信を中止しました。",
         };
         return format!("{n} {what}");
     }

@@ -163,12 +163,14 @@ pub(super) fn form(visit: &Visit<'_>, filter: &QueueFilter) -> Markup {
             (select("class", lang.say("Priority", "優先度"), &classes, filter.class.map_or("", Class::word)))
             (users(visit, &filter.user))
             (field("sender", lang.say("Envelope sender", "エンベロープFrom"), lang.say("part of the address", "アドレスの一部")))
-            (field("reply", lang.say("Last answer", "直近の応答"), lang.say("part of it: 421", "一部: 421 など")))
+            (field("reply", lang.say("Last answer", "直近の応答"), lang.say("part of it: 421", "一部：421 など")))
             (check_box("held", "1", lang.say("Held ones only", "保留中のみ"), filter.held))
         }
         div class="actions" {
             button { (lang.say("Search", "検索")) }
-            a class="button plain" href=(visit.href("/queue/list")) { (lang.say("Clear", "条件をクリア")) }
+            @if !filter.is_all() {
+                a class="button plain" href=(visit.href("/queue/list")) { (lang.say("Clear", "条件をクリア")) }
+            }
         }
     };
     html! { section class="filters" { (visit.ask("/queue/list", "", &content)) } }

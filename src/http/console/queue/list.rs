@@ -38,7 +38,8 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
         (views::chosen(visit, "queue", "/queue/list", &as_query(visit, &filter::FIELDS))?)
         (filter::form(visit, &filter))
         section {
-            h2 { (filter::in_words(lang, &filter)) small { (count_words(visit, count)) } }
+            h2 { (sentence_case(&filter::in_words(lang, &filter))) small { (count_words(visit, count)) } }
+            @if visit.may(Right::Act) && count.recipients > 0 { (all_bar(visit, &filter, count)) }
             @if found.rows.is_empty() {
                 @if found.next.is_some() {
                     (empty(lang.say("Nothing was found so far.", "ここまでの範囲では見つかりませんでした。"),
@@ -59,10 +60,15 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
                 (table(visit, &found.rows, false))
             }
             (pager(visit, found.next.as_deref(), None))
-            @if visit.may(Right::Act) && count.recipients > 0 { (all_bar(visit, &filter, count)) }
         }
     };
-    visit.page(Section::Queue, title, &content)
+    visit.page(Section::Queue, lang.say("Queue: recipients", "キュー：宛先一覧"), &content)
+}
+
+/// With a large letter in front.
+fn sentence_case(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// So many, or at least so many.
@@ -120,13 +126,13 @@ fn line(visit: &Visit<'_>, row: &QueueRow, ticks: bool) -> Markup {
                 a href=(lang.href(&format!("/message/{}", message.id))) { (foreign(recipient.address.as_str(), 120)) }
                 @if !message.user.is_empty() { " " span class="soft aside" { (foreign(&message.user, 60)) } }
             }
-            td class="wide" {
+            td class="wide subject" {
                 (subject(lang, &message.facts.subject, 80))
-                " " span class="soft" { (class_name(lang, message.class)) " · " (visit.when_short(message.accepted_at)) }
+                " " span class="soft aside" { (class_name(lang, message.class)) " · " (visit.when_short(message.accepted_at)) }
             }
             td { @if let Some(wait) = wait { (pill(class, wait_words(lang, wait))) } }
             td class="number left" data-label=(lang.say("Tries", "試行")) { (recipient.attempts) }
-            td class="nowrap" data-label=(lang.say("Next try", "次回")) {
+            td class="nowrap" data-label=(lang.say("Next try", "次回の試行")) {
                 @if let Some(due) = due { (lang.next_try(due, visit.now)) }
             }
             td class="wide reply" { span class="clip" { (foreign(&recipient.last_reply, 200)) } }
@@ -134,13 +140,18 @@ fn line(visit: &Visit<'_>, row: &QueueRow, ticks: bool) -> Markup {
     }
 }
 
+/// How its button looks: what cannot be undone looks so, and stands apart from what can.
+fn class_of(verb: QueueVerb) -> &'static str {
+    if act::is_final(verb) { "grave" } else { "plain" }
+}
+
 /// What to do with those that are ticked.
 fn act_bar(visit: &Visit<'_>) -> Markup {
     html! {
         div class="actions" {
-            span class="soft" { (visit.say("Ticked ones:", "選択した宛先:")) }
+            span class="soft" { (visit.say("Ticked ones:", "選択した宛先：")) }
             @for verb in QueueVerb::ALL {
-                button class="plain" name="verb" value=(verb.word()) { (act::verb_words(visit.lang, verb)) }
+                button class=(class_of(verb)) name="verb" value=(verb.word()) { (act::button_words(visit.lang, verb)) }
             }
         }
     }
@@ -151,10 +162,10 @@ fn all_bar(visit: &Visit<'_>, filter: &QueueFilter, count: QueueCount) -> Markup
     html! {
         div class="actions bulk" {
             span class="soft" {
-                @if visit.lang.japanese { "条件に一致するすべて（" (count_words(visit, count)) "）:" }
+                @if visit.lang.japanese { "条件に一致するすべて（" (count_words(visit, count)) "）：" }
                 @else { "All that match (" (count_words(visit, count)) "):" }
             }
-            @for verb in QueueVerb::ALL { (preview_button(visit, verb, filter, "plain")) }
+            @for verb in QueueVerb::ALL { (preview_button(visit, verb, filter, class_of(verb))) }
         }
     }
 }

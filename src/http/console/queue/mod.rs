@@ -138,7 +138,8 @@ fn running(visit: &Visit<'_>) -> Markup {
                         }
                         " " span class="strong" { (act::verb_words(lang, view.act.verb)) }
                         " · " (filter::in_words(lang, &view.act.filter))
-                        " · " (number(view.done)) (lang.say(" recipients so far", " 件処理"))
+                        " · " (number(view.done))
+                        @if view.state == ActState::Runs { (lang.say(" recipients so far", " 件まで処理")) } @else { (lang.say(" recipients", " 件")) }
                         " · " span class="soft" { (foreign(&view.act.operator, 100)) " " (visit.when_short(view.began)) }
                         @if let ActState::Broken(why) = &view.state { br; span class="reply" { (foreign(why, 300)) } }
                     }
@@ -146,7 +147,13 @@ fn running(visit: &Visit<'_>) -> Markup {
             }
         }
     };
-    panel(lang.say("Acts on the queue", "一括操作の状況"), "", &rows)
+    let content = html! {
+        (rows)
+        @if visit.may(Right::Administer) {
+            p class="onward" { a href=(visit.href("/audit?area=queue.")) { (lang.say("Who did what: the operation log", "実行者の記録（操作ログ）")) } }
+        }
+    };
+    panel(lang.say("Acts on the queue", "一括操作の状況"), "", &content)
 }
 
 fn list_link(visit: &Visit<'_>, filter: &QueueFilter) -> String {
@@ -167,7 +174,7 @@ fn sums_table(visit: &Visit<'_>, head: &str, rows: &[SumRow]) -> Markup {
             tbody {
                 @for (name, remark, filter, count) in rows {
                     tr {
-                        td { a href=(list_link(visit, filter)) { (name) } @if !remark.is_empty() { " " span class="soft" { (remark) } } }
+                        td { a href=(list_link(visit, filter)) { (name) } @if !remark.is_empty() { " " span class="soft aside" { (remark) } } }
                         td class="number strong" { (number(*count)) }
                         td class="meter" { (meter(*count, max, visit.say("share", "割合"))) }
                     }
@@ -212,7 +219,7 @@ fn by_user(visit: &Visit<'_>, sums: &QueueSums) -> Markup {
     let content = html! {
         @if !rows.is_empty() { (sums_table(visit, visit.say("API user", "APIユーザー"), &rows)) }
         @if nobodys > 0 {
-            p class="hint" { (visit.say("Without an API user: ", "APIユーザーなし: ")) (number(nobodys)) }
+            p class="hint" { (visit.say("Without an API user: ", "APIユーザーなし：")) (number(nobodys)) }
         }
     };
     panel(visit.say("By API user", "APIユーザー別"), "", &content)
@@ -226,7 +233,7 @@ fn by_destination(visit: &Visit<'_>, destinations: &[Destination]) -> Markup {
             thead {
                 tr {
                     th { (lang.say("Destination", "宛先ドメイン")) }
-                    th class="number" { (lang.say("Waiting", "待機")) }
+                    th class="number" { (lang.say("Waiting", "待機中")) }
                     th class="number" { (lang.say("Running", "送信中")) }
                     th { (lang.say("Next try", "次回の試行")) }
                     th { (lang.say("Last answer", "直近の応答")) }
@@ -249,9 +256,10 @@ fn destination_row(visit: &Visit<'_>, row: &Destination) -> Markup {
                 @if row.paused { " " (pill("waiting", lang.say("paused", "一時停止中"))) }
             }
             td class="number big" { (number(row.waiting)) }
-            td class="number left" data-label=(lang.say("Running", "送信中")) { (row.running) }
-            td class="nowrap" data-label=(lang.say("Next try", "次回")) {
-                @if row.earliest_due == Timestamp::MAX { (lang.say("all held", "すべて保留")) }
+            td class="number left" data-label=(lang.say("Running", "送信中")) { @if row.running > 0 { (number(u64::from(row.running))) } @else { span class="soft" { "–" } } }
+            td class="nowrap" data-label=(lang.say("Next try", "次回の試行")) {
+                @if row.paused { (lang.say("after the pause", "一時停止の終了後")) }
+                @else if row.earliest_due == Timestamp::MAX { (lang.say("all held", "すべて保留")) }
                 @else { (lang.next_try(row.earliest_due, visit.now)) }
             }
             td class="wide reply" { span class="clip" { (foreign(&row.last_reply, 200)) } }

@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use super::{
-    filter,
-    list::{COUNT_MAX, count_words},
-};
+use super::list::{COUNT_MAX, count_words};
 use crate::{
     http::{
         console::{
@@ -55,15 +52,15 @@ pub(super) fn section(visit: &Visit<'_>, pauses: &[Pause]) -> Result<Markup, Mis
     let content = html! {
         @if rows.is_empty() {
             (empty(lang.say("No destination is paused.", "一時停止中の宛先ドメインはありません。"),
-                lang.say("Pause one while its operators work on it, and nothing is lost: its mail waits here.", "配信先のメンテナンス中などに一時停止すると、メールはキューで待機します。")))
+                lang.say("Pause one while its operators work on it, and nothing is lost: its mail waits here.", "宛先ドメインのメンテナンス中などに一時停止すると、メールはキューで待機します。")))
         } @else {
             table class="stack" {
                 thead {
                     tr {
                         th { (lang.say("Destination", "宛先ドメイン")) }
-                        th class="number" { (lang.say("Waiting", "待機")) }
+                        th class="number" { (lang.say("Waiting", "待機中")) }
                         th { (lang.say("Until", "終了")) }
-                        th { (lang.say("By", "操作者")) }
+                        th { (lang.say("By", "実行者")) }
                         th { (lang.say("Reason", "理由")) }
                         @if may { th { span class="hidden" { (lang.say("Acts", "操作")) } } }
                     }
@@ -79,7 +76,7 @@ pub(super) fn section(visit: &Visit<'_>, pauses: &[Pause]) -> Result<Markup, Mis
                                     None => { (lang.say("until it is lifted", "再開するまで")) },
                                 }
                             }
-                            td data-label=(lang.say("By", "操作者")) { (foreign(&pause.operator, 100)) " " span class="soft" { (visit.when_short(pause.since)) } }
+                            td data-label=(lang.say("By", "実行者")) { (foreign(&pause.operator, 100)) " " span class="soft" { (visit.when_short(pause.since)) } }
                             td class="wide reply" { (foreign(&pause.reason, REASON_MAX)) }
                             @if may {
                                 td class="wide acts" {
@@ -93,7 +90,7 @@ pub(super) fn section(visit: &Visit<'_>, pauses: &[Pause]) -> Result<Markup, Mis
         }
         @if pauses.len() > SHOWN_MAX {
             p class="hint" {
-                (number(pauses.len() as u64)) (lang.say(" in all; the others are told by ", " 件中の先頭50件です。すべて表示するには: "))
+                (number(pauses.len() as u64)) (lang.say(" in all; the others are told by ", " 件中の先頭50件です。すべて表示するには："))
                 code { "hikyaku queue pauses" }
             }
         }
@@ -176,7 +173,6 @@ pub(super) fn preview(visit: &Visit<'_>) -> Answer {
             (facts(&[
                 (lang.say("Destination", "宛先ドメイン"), html! { (foreign(&destination, 255)) }),
                 (lang.say("Waiting now", "待機中"), html! { (count_words(visit, count)) }),
-                (lang.say("Acts on", "対象"), html! { (filter::in_words(lang, &filter)) }),
             ]))
             (visit.post("/queue/pause", "confirm", &form))
         }

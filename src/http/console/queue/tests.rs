@@ -67,7 +67,7 @@ fn sums_lead_to_the_list_they_count() {
     }
     let list = page(&fake, Who::User, "/queue/list?destination=gmail.example");
     assert!(list.contains("full@gmail.example") && !list.contains("taro.yamada"));
-    assert!(list.contains("destination gmail.example") && list.contains("Ticked ones:"));
+    assert!(list.contains("Destination gmail.example") && list.contains("Ticked ones:"));
     assert!(!list.contains("at least"));
 }
 

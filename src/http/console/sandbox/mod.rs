@@ -11,22 +11,23 @@ use maud::{Markup, html};
 
 use super::{
     Answer, Args, Missing, Place, Right, Section, Visit,
-    parts::{clean, clip, empty, foreign, heading, size, subject, tabs},
+    logs::filter::users,
+    mail::note_download,
+    parts::{Field, clean, clip, empty, foreign, heading, size, subject, tabs},
 };
 use crate::{
     clock::Timestamp,
-    deliver::sandbox::SandboxMail,
+    config::Mode,
     http::{
         daemon::About,
-        exchange::{Policy, Response},
+        exchange::{Policy, Response, percent_encode},
         words::Lang,
     },
     ids::MessageId,
     mail::{html_view::html_view, parts::Parts},
+    sandbox::{MAILS_MAX, SandboxMail},
 };
 
-/// Mails that are looked at: as many as the sandbox keeps.
-const MAILS_MAX: usize = 500;
 /// Mails of a page.
 const ROWS: usize = 100;
 /// Recipients named in one line.
@@ -43,24 +44,28 @@ enum Tab {
 
 pub(super) const PLACES: &[Place] = &[
     Place::read("/sandbox", Right::View, list),
-    Place::read("/sandbox/:id", Right::View, |visit, args| match args.get("id").strip_suffix(".eml") {
-        Some(id) => download(visit, id.parse().map_err(|_| Missing::Nothing)?),
-        None => page(visit, args.id()?, None),
-    }),
+    Place::read("/sandbox/:id", Right::View, |visit, args| page(visit, args.id()?, None)),
     Place::read("/sandbox/:id/text", Right::View, |visit, args| page(visit, args.id()?, Some(Tab::Text))),
     Place::read("/sandbox/:id/headers", Right::View, |visit, args| page(visit, args.id()?, Some(Tab::Headers))),
     Place::read("/sandbox/:id/source", Right::View, |visit, args| page(visit, args.id()?, Some(Tab::Source))),
     Place::read("/sandbox/:id/frame", Right::View, |visit, args| frame(visit, args.id()?)),
-    Place::read("/sandbox/:id/part/:n", Right::View, |visit, args| part::download(visit, args.id()?, args.get("n"))),
+    Place::read("/sandbox/:id/mail.eml", Right::Download, |visit, args| download(visit, args.id()?)),
+    Place::read("/sandbox/:id/part/:n", Right::Download, |visit, args| {
+        part::download(visit, args.id()?, args.get("n"))
+    }),
 ];
 
 fn list(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let title = visit.say("Sandbox mail", "サンドボックスのメール");
-    let Some(mails) = visit.daemon.sandbox_list(MAILS_MAX)? else { return none(visit, title) };
-    let asked = visit.request.param("q").trim().to_lowercase();
+    let mails = visit.daemon.sandbox_list(MAILS_MAX)?;
+    let (asked, user) = (visit.request.param("q").trim().to_lowercase(), visit.request.param("user"));
     let fits = |mail: &&SandboxMail| {
         let holds = |text: &str| text.to_lowercase().contains(&asked);
-        asked.is_empty() || holds(&mail.subject) || holds(&mail.sender) || mail.recipients.iter().any(|to| holds(to))
+        let is_asked = asked.is_empty()
+            || holds(&mail.subject)
+            || holds(&mail.sender)
+            || mail.recipients.iter().any(|to| holds(to));
+        is_asked && (user.is_empty() || mail.user == user)
     };
     let found: Vec<&SandboxMail> = mails.iter().filter(fits).collect();
     // The mail that the page begins behind: new ones come in on top, and move nothing.
@@ -69,22 +74,18 @@ fn list(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let rest = &found[if after.is_some() { behind.unwrap_or(found.len()) } else { 0 }..];
     let rows = &rest[..rest.len().min(ROWS)];
     let next = rows.last().filter(|_| rest.len() > ROWS).map(|mail| mail.message.to_string());
-    let words = visit.say("Subject, sender or recipient", "件名・差出人・宛先");
+    let lead = visit.say(
+        "Mail that was kept here and sent nowhere: the newest 500, up to 256 MiB, as they were accepted. DKIM signatures and unsubscribe links are added to mail that leaves, not to these.",
+        "外部に送信せず、ここに保管したメールです。新しい順に500通（最大 256 MiB）を、受け付けたときの内容で保管します。DKIM署名と配信解除リンクは送信時に付くため、ここには含まれません。",
+    );
     let content = html! {
-        (heading(title, visit.say("The newest 500 mails, up to 256 MiB, are kept. Nothing was sent.",
-            "新しい順に500通（最大 256 MiB）を保管します。外部には送信していません。")))
+        (heading(title, lead))
+        @if !mails.is_empty() { (filters(visit)) }
         section {
-            @if !mails.is_empty() {
-                (visit.ask("/sandbox", "find", &html! {
-                    input type="search" name="q" value=(visit.request.param("q")) maxlength="200" placeholder=(words) aria-label=(words);
-                    button class="plain" { (visit.say("Search", "検索")) }
-                }))
-            }
             @if mails.is_empty() {
-                (empty(visit.say("No mail yet.", "まだメールはありません。"),
-                    visit.say("Send one to a relay listener: it appears here, and goes nowhere else.", "リレー用のポートへメールを送ると、ここに表示されます。外部へは送信しません。")))
+                (nothing(visit))
             } @else if rows.is_empty() {
-                (empty(visit.say("No mail fits.", "該当するメールはありません。"), visit.say("Search for less.", "検索語を短くしてください。")))
+                (empty(visit.say("No mail fits.", "該当するメールはありません。"), visit.say("Search for less, or for any API user.", "検索語を短くするか、APIユーザーの条件を外してください。")))
             } @else {
                 ul class="rows spaced" { @for mail in rows { li { (mail_row(visit.lang, mail, &visit.about, visit.now)) } } }
             }
@@ -94,18 +95,62 @@ fn list(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     visit.page(Section::Sandbox, title, &content)
 }
 
-/// There is no sandbox: says how there would be one.
-fn none(visit: &Visit<'_>, title: &str) -> Answer {
-    let content = html! {
-        (heading(title, ""))
-        section { (empty(
-            visit.say("There is no sandbox: mail is really delivered.", "サンドボックスは使われていません。メールは実際に配信されます。"),
-            visit.say("With mode = \"sandbox\" in [delivery] all mail is kept here instead. Mail of an API user whose sandbox is on is answered and logged as if it were delivered, but not kept.",
-                "[delivery] の mode を \"sandbox\" にすると、すべてのメールを配信せずここに保管します。サンドボックスを有効にした APIユーザーのメールは、配信したものとして応答・記録しますが、保管はしません。"),
-        )) }
+fn filters(visit: &Visit<'_>) -> Markup {
+    let words = Field {
+        name: "q",
+        label: visit.say("Search for", "検索語"),
+        placeholder: visit.say("subject, sender, recipient", "件名・差出人・宛先"),
+        value: visit.request.param("q"),
+        max: 200,
+        kind: "search",
+        ..Field::default()
     };
-    let frame = super::Frame { section: None, title, refresh_seconds: 0 };
-    Ok(visit.page_with(404, &frame, &content))
+    let content = html! {
+        div class="fields" {
+            (words.show())
+            (users(visit, visit.request.param("user")))
+        }
+        div class="actions" {
+            button { (visit.say("Search", "検索")) }
+            a class="button plain" href=(visit.href("/sandbox")) { (visit.say("Clear", "条件をクリア")) }
+        }
+    };
+    html! { section class="filters" { (visit.ask("/sandbox", "", &content)) } }
+}
+
+/// Nothing is kept: says what comes here, or how anything would.
+fn nothing(visit: &Visit<'_>) -> Markup {
+    if visit.about.mode == Mode::Sandbox {
+        return empty(
+            visit.say("No mail yet.", "まだメールはありません。"),
+            visit.say(
+                "Send one to a relay listener: it appears here, and goes nowhere else.",
+                "リレー用のポートへメールを送ると、ここに表示されます。外部へは送信しません。",
+            ),
+        );
+    }
+    let is_in_use = visit.daemon.users().list().iter().any(|account| account.rights.sandbox);
+    if is_in_use {
+        return empty(
+            visit.say("No mail yet.", "まだメールはありません。"),
+            visit.say(
+                "What API users with their sandbox on send appears here, and goes nowhere else. All other mail is delivered.",
+                "サンドボックスを有効にした APIユーザーが送ったメールは、ここに表示され、外部へは送信しません。それ以外のメールは通常どおり配信します。",
+            ),
+        );
+    }
+    html! {
+        (empty(
+            visit.say("No sandbox is in use: all mail is delivered.", "サンドボックスは使われていません。メールはすべて配信します。"),
+            visit.say(
+                "To try a program out, give it an API user with its sandbox on: what it sends is answered and logged as if it were delivered, and kept here instead. To keep all mail here, set mode = \"sandbox\" in [delivery] and restart.",
+                "プログラムの動作確認には、サンドボックスを有効にした APIユーザーを使ってください。送ったメールは配信したものとして応答・記録し、配信せずここに保管します。すべてのメールを保管するには、[delivery] の mode を \"sandbox\" にして再起動してください。",
+            ),
+        ))
+        @if visit.may(Right::Administer) {
+            p class="actions" { a class="button plain" href=(visit.href("/users")) { (visit.say("API users", "APIユーザー")) } }
+        }
+    }
 }
 
 /// One mail as a line of a list, linked to its page.
@@ -114,7 +159,7 @@ pub(super) fn mail_row(lang: Lang, mail: &SandboxMail, about: &About, now: Times
         a class="row mail" href=(lang.href(&format!("/sandbox/{}", mail.message))) {
             span class="what" {
                 span class="strong" { (subject(lang, &mail.subject, 160)) }
-                span class="reply" { (sender(lang, mail)) " → " (recipients(mail)) }
+                span class="reply" { (sender(lang, mail)) " → " (recipients(mail)) @if !mail.user.is_empty() { " · " (user(lang, mail)) } }
             }
             time datetime=(mail.at.rfc3339()) { (about.zone.short(mail.at, now)) " · " (size(mail.len)) }
         }
@@ -125,6 +170,10 @@ fn sender(lang: Lang, mail: &SandboxMail) -> Markup {
     html! {
         @if mail.sender.is_empty() { (lang.say("null sender", "空の差出人")) } @else { (foreign(&mail.sender, 120)) }
     }
+}
+
+fn user(lang: Lang, mail: &SandboxMail) -> Markup {
+    html! { (lang.say("API user ", "APIユーザー ")) (foreign(&mail.user, 64)) }
 }
 
 fn recipients(mail: &SandboxMail) -> Markup {
@@ -167,9 +216,14 @@ fn page(visit: &Visit<'_>, id: MessageId, asked: Option<Tab>) -> Answer {
             h1 { (subject(lang, &mail.subject, 300)) }
             p class="lead" {
                 (sender(lang, &mail)) " → " (recipients(&mail)) br;
+                @if !mail.user.is_empty() {
+                    a href=(lang.href(&format!("/sandbox?user={}", percent_encode(&mail.user)))) { (user(lang, &mail)) } " · "
+                }
                 (visit.when(mail.at)) " · " (size(mail.len)) " · "
-                a href=(lang.href(&format!("/message/{id}"))) { (lang.say("its story", "配信の経過")) } " · "
-                a href={ "/sandbox/" (id) ".eml" } { (lang.say("download", "ダウンロード")) }
+                a href=(lang.href(&format!("/message/{id}"))) { (lang.say("its story", "配信の経過")) }
+                @if visit.may(Right::Download) {
+                    " · " a href=(path("/mail.eml")) { (lang.say("download", "ダウンロード")) }
+                }
             }
         }
         section {
@@ -198,6 +252,7 @@ fn frame(visit: &Visit<'_>, id: MessageId) -> Answer {
 /// The mail as a file.
 fn download(visit: &Visit<'_>, id: MessageId) -> Answer {
     let (_, source) = visit.daemon.sandbox_read(id)?.ok_or(Missing::Nothing)?;
+    note_download(visit, id, source.len() as u64)?;
     Ok(Response::new(200, "message/rfc822", source)
         .with("Content-Disposition", format!("attachment; filename=\"{id}.eml\"")))
 }

@@ -3,13 +3,14 @@
 use maud::{Markup, html};
 
 use super::super::{
-    Answer, Missing, Visit,
+    Answer, Missing, Right, Visit,
+    mail::note_download,
     parts::{foreign, number, size},
 };
 use crate::{
     http::exchange::{Response, percent_encode},
     ids::MessageId,
-    mail::parts::Parts,
+    mail::parts::{Part, Parts},
 };
 
 /// Attachments that are listed.
@@ -23,13 +24,14 @@ pub(super) fn list(visit: &Visit<'_>, id: MessageId, parts: &Parts<'_>) -> Marku
             h2 { (visit.say("Attachments", "添付ファイル")) small { (number(all.len() as u64)) } }
             ul class="rows" {
                 @for (n, part) in all.iter().take(LISTED_MAX).enumerate() {
-                    li { a class="row mail" href={ "/sandbox/" (id) "/part/" (n + 1) } download {
-                        span class="what" {
-                            span class="strong" { (foreign(&part.file_name(n + 1), 200)) }
-                            span class="reply mono" { (foreign(&part.content_type, 100)) }
+                    @let row = row(part, n + 1);
+                    li {
+                        @if visit.may(Right::Download) {
+                            a class="row mail" href={ "/sandbox/" (id) "/part/" (n + 1) } download { (row) }
+                        } @else {
+                            div class="row mail" { (row) }
                         }
-                        span class="soft nowrap" { (size(part.bytes().len() as u64)) }
-                    } }
+                    }
                 }
             }
             @if all.len() > LISTED_MAX {
@@ -39,13 +41,24 @@ pub(super) fn list(visit: &Visit<'_>, id: MessageId, parts: &Parts<'_>) -> Marku
     }
 }
 
+fn row(part: &Part<'_>, n: usize) -> Markup {
+    html! {
+        span class="what" {
+            span class="strong" { (foreign(&part.file_name(n), 200)) }
+            span class="reply mono" { (foreign(&part.content_type, 100)) }
+        }
+        span class="soft nowrap" { (size(part.bytes().len() as u64)) }
+    }
+}
+
 /// One of them as a file, whatever it says it is: no browser renders or runs it here.
 pub(super) fn download(visit: &Visit<'_>, id: MessageId, n: &str) -> Answer {
     let n: usize = n.parse().map_err(|_| Missing::Nothing)?;
     let (_, source) = visit.daemon.sandbox_read(id)?.ok_or(Missing::Nothing)?;
     let parts = Parts::of(&source);
     let part = n.checked_sub(1).and_then(|at| parts.attachments.get(at)).ok_or(Missing::Nothing)?;
-    let name = percent_encode(&part.file_name(n));
-    Ok(Response::new(200, "application/octet-stream", part.bytes().into_owned())
+    let (name, octets) = (percent_encode(&part.file_name(n)), part.bytes().into_owned());
+    note_download(visit, id, octets.len() as u64)?;
+    Ok(Response::new(200, "application/octet-stream", octets)
         .with("Content-Disposition", format!("attachment; filename*=UTF-8''{name}")))
 }

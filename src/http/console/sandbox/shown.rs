@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::{
     Visit,
-    parts::{clean, clean_lines, clip, empty, foreign, number},
+    parts::{bracketed, clean, clean_lines, clip, empty, foreign, number},
 };
 use crate::{
     ids::MessageId,
@@ -60,7 +60,7 @@ pub(super) fn html(visit: &Visit<'_>, id: MessageId, parts: &Parts<'_>) -> Marku
             title=(visit.say("The mail as HTML; scripts, forms and links do nothing in it", "メールの HTML 表示（スクリプト・フォーム・リンクは動作しません）")) {}
         @if !view.links.is_empty() {
             details class="spaced" {
-                summary { (visit.say("Its links", "メール内のリンク")) " (" (view.links.len()) ")" }
+                summary { (visit.say("Its links", "メール内のリンク")) (bracketed(visit.lang, &html! { (number(view.links.len() as u64)) })) }
                 ul class="notes links" {
                     @for link in &view.links {
                         li { a class="mono" href=(link) rel="noreferrer noopener nofollow" target="_blank" { (foreign(link, LINK_MAX)) } }
@@ -120,7 +120,7 @@ pub(super) fn source(visit: &Visit<'_>, source: &[u8]) -> Markup {
         pre tabindex="0" { (clean_lines(&text)) }
         @if is_cut || source.len() > SOURCE_MAX {
             p class="hint" {
-                (visit.say("Shown: the first 96 KiB. Octets in all: ", "先頭の 96 KiB を表示しています。全体のバイト数: ")) (number(source.len() as u64))
+                (visit.say("Shown: the first 96 KiB. Octets in all: ", "先頭の 96 KiB を表示しています。全体のバイト数：")) (number(source.len() as u64))
             }
         }
     }

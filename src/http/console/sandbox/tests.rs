@@ -2,11 +2,11 @@
 
 use super::super::rig::{Who, check_document, get, page};
 use crate::{
-    deliver::sandbox::SandboxMail,
     http::{
         exchange::Policy,
         fake::{Fake, HOSTILE, id, now},
     },
+    sandbox::SandboxMail,
 };
 
 const LETTER: &str = "From: a@example.jp\r\nSubject: x\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\
@@ -22,12 +22,13 @@ fn with(source: &str, subject: &str) -> Fake {
     let mail = SandboxMail {
         message: id(7),
         at: now(),
+        user: String::new(),
         sender: String::new(),
         recipients: (0..5).map(|n| format!("r{n}@example.com")).collect(),
         subject: subject.into(),
         len: source.len() as u64,
     };
-    fake.mails = Some(vec![(mail, source.as_bytes().to_vec())]);
+    fake.mails = vec![(mail, source.as_bytes().to_vec())];
     fake
 }
 
@@ -60,6 +61,25 @@ fn html_is_shown_in_a_frame_that_may_do_nothing() {
     assert!(!policy.contains("script-src") && !policy.contains("allow-"), "{policy}");
     assert_eq!(of("X-Frame-Options"), "SAMEORIGIN");
     assert!(frame.response.headers.iter().all(|(name, _)| *name != "Set-Cookie"));
+}
+
+#[test]
+fn whole_mails_and_attachments_are_for_who_may_download_and_leave_an_entry() {
+    let fake = with(LETTER, "x");
+    let one = format!("/sandbox/{}", id(7));
+    for path in [format!("{one}/mail.eml"), format!("{one}/part/2")] {
+        assert!(page(&fake, Who::User, &one).contains(&path), "{path}");
+        assert!(!page(&fake, Who::Reader, &one).contains(&path), "no link for who may not: {path}");
+        assert_eq!(get(&fake, Who::Reader, &path).status, 403);
+        let before = fake.audits.lock().expect("no panic").len();
+        assert_eq!(get(&fake, Who::User, &path).status, 200);
+        let audits = fake.audits.lock().expect("no panic");
+        let [entry] = &audits[before..] else { panic!("one entry: {audits:?}") };
+        assert_eq!(
+            (entry.act.as_str(), entry.who.as_str(), entry.object.as_str()),
+            ("message.download", "user@example.jp", id(7).to_string().as_str())
+        );
+    }
 }
 
 #[test]
@@ -116,6 +136,7 @@ fn the_list_is_searched_and_goes_on() {
         let meta = SandboxMail {
             message: id(1_000 - n),
             at: now(),
+            user: if n % 50 == 7 { "staging".into() } else { String::new() },
             sender: "shop@example.jp".into(),
             recipients: vec![format!("r{n}@example.com")],
             subject: if n == 130 { "Needle 飛脚".into() } else { format!("Mail no. {n}") },
@@ -123,7 +144,7 @@ fn the_list_is_searched_and_goes_on() {
         };
         (meta, b"Subject: x\r\n\r\nhi\r\n".to_vec())
     };
-    fake.mails = Some((0..150).map(mail).collect());
+    fake.mails = (0..150).map(mail).collect();
     let first = page(&fake, Who::User, "/sandbox?lang=en");
     check_document("the list", &first);
     assert!(first.contains("Mail no. 99<") && !first.contains("Mail no. 100<"));
@@ -139,10 +160,43 @@ fn the_list_is_searched_and_goes_on() {
 }
 
 #[test]
-fn without_a_sandbox_it_says_how_there_would_be_one() {
-    for (lang, words) in [("en", "With mode ="), ("ja", "サンドボックスは使われていません")] {
-        let seen = get(&Fake::busy(), Who::User, &format!("/sandbox?lang={lang}"));
-        assert!(seen.status == 404 && seen.body.contains(words), "{}", seen.body);
-        check_document(lang, &seen.body);
+fn whose_mail_it_is_is_said_and_asked_for() {
+    let mut fake = with(LETTER, "Receipt");
+    fake.mails[0].0.user = HOSTILE.into();
+    let mut other = fake.mails[0].clone();
+    (other.0.message, other.0.user, other.0.subject) = (id(8), "staging".into(), "Reminder".into());
+    fake.mails.push(other);
+    for lang in ["en", "ja"] {
+        let all = page(&fake, Who::User, &format!("/sandbox?lang={lang}"));
+        check_document(lang, &all);
+        assert!(all.contains("Receipt") && all.contains("Reminder"));
+        let one = page(&fake, Who::User, &format!("/sandbox?user=staging&lang={lang}"));
+        assert!(
+            !one.contains("Receipt") && one.contains("Reminder") && one.contains("<option value=\"staging\" selected>")
+        );
+        let none = page(&fake, Who::User, &format!("/sandbox?user=stag&lang={lang}"));
+        assert!(!none.contains("Receipt") && !none.contains("Reminder"), "a user is named whole");
+        check_document(lang, &page(&fake, Who::User, &format!("/sandbox/{}?lang={lang}", id(7))));
     }
+    assert!(page(&fake, Who::User, &format!("/sandbox/{}?lang=en", id(8))).contains("href=\"/sandbox?user=staging"));
+}
+
+#[test]
+fn without_a_sandbox_it_says_how_there_would_be_one() {
+    let mut fake = Fake::busy();
+    for (lang, words) in
+        [("en", "set mode = &quot;sandbox&quot; in [delivery]"), ("ja", "サンドボックスは使われていません")]
+    {
+        let target = format!("/sandbox?lang={lang}");
+        let seen = page(&fake, Who::Admin, &target);
+        assert!(seen.contains(words) && seen.contains("class=\"button plain\" href=\"/users"), "{seen}");
+        check_document(lang, &seen);
+        let seen = page(&fake, Who::User, &target);
+        assert!(
+            seen.contains(words) && !seen.contains("class=\"button plain\" href=\"/users"),
+            "no door to a closed room"
+        );
+    }
+    fake.mode = crate::config::Mode::Sandbox;
+    assert!(page(&fake, Who::User, "/sandbox?lang=en").contains("Send one to a relay listener"));
 }

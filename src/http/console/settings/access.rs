@@ -26,7 +26,7 @@ const EXAMPLE: &str = "[accounts.allowed_ips]\nconsole = [\"192.0.2.0/24\", \"20
 pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let config = visit.daemon.config();
     let allowed = &config.accounts.allowed_ips;
-    let tables = settings(&config);
+    let tables = settings(&config, false);
     let table = tables.iter().find(|table| table.head == "[accounts.allowed_ips]");
     let line =
         |key: &str| table.and_then(|table| table.settings.iter().find(|s| s.key == key)).and_then(|s: &Setting| s.line);
@@ -55,11 +55,11 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
         (heading(title, visit.say("An empty list lets everybody. As soon as one network is listed, only those listed pass.",
             "空の場合は制限しません。1件でも登録すると、登録した接続元のみ許可します。")))
         (pages(visit, true))
-        p class="hint" { (visit.say("You come from ", "現在の接続元: ")) span class="mono" { (visit.source()) } }
+        p class="hint" { (visit.say("You come from ", "現在の接続元：")) span class="mono" { (visit.source()) } }
         @for (key, name, what, networks) in doors { (door(visit, key, name, what, networks, line(key))) }
         (panel(visit.say("To change them", "変更するには"), "", &html! {
             p { (visit.say("They are in the config file, so that a stolen password cannot widen them. The operator edits it and reloads:",
-                "パスワードを盗まれても緩和されないよう、設定ファイルで管理します。運用者が編集して再読み込みしてください:")) }
+                "パスワードを盗まれても緩和されないよう、設定ファイルで管理します。運用者が編集して再読み込みしてください：")) }
             (copyable(EXAMPLE))
             (copyable("hikyaku check && systemctl reload hikyaku"))
         }))

@@ -1,7 +1,7 @@
 //! The settings in force, read-only: each with the line of the file that says it; who may come from where.
 //!
 //! In: the config in force.  Out: pages.
-//! Always: no secret is shown; a page has at most [`ROWS`] settings; nothing can be changed here: the file is the operator's.
+//! Always: no secret is shown, and the path of a webhook's URL to the group administrator alone; a page has at most [`ROWS`] settings; nothing can be changed here: the file is the operator's.
 
 mod access;
 
@@ -58,15 +58,19 @@ impl Asked {
 fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let config = visit.daemon.config();
     let asked = Asked { text: visit.request.param("q").trim().to_lowercase(), only_given: visit.request.flag("given") };
-    let (shown, next) = cut(settings(&config), &asked, visit.request.param("cursor").parse().unwrap_or(0));
+    let (shown, next) = cut(
+        settings(&config, visit.may(Right::Administer)),
+        &asked,
+        visit.request.param("cursor").parse().unwrap_or(0),
+    );
     let title = visit.say("Settings in force", "有効な設定");
     let words = visit.say("Key or value", "キーまたは値");
     let content = html! {
         (heading(title, visit.say("Read-only: the operator edits the file and reloads. Secrets are hidden.",
             "閲覧のみです。変更は運用者が設定ファイルを編集し、再読み込みして行います。秘密の値は表示しません。")))
         (pages(visit, false))
-        (file(visit, &config))
-        (warnings(visit, &config))
+        // Who searches wants what is found, first.
+        @if asked.text.is_empty() { (file(visit, &config)) (warnings(visit, &config)) }
         section {
             (visit.ask("/settings", "find", &html! {
                 input type="search" name="q" value=(visit.request.param("q")) maxlength="100" placeholder=(words) aria-label=(words);
@@ -86,14 +90,15 @@ fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
 /// The settings that fit, from a number on, at most a page of them; and the number to go on from.
 fn cut(tables: Vec<Table>, asked: &Asked, from: usize) -> (Vec<Table>, Option<usize>) {
     let (mut seen, mut shown, mut next) = (0, Vec::new(), None);
+    let to = from.saturating_add(ROWS);
     for mut table in tables {
         let all = std::mem::take(&mut table.settings);
         for setting in all {
             if !asked.fits(&table, &setting) {
                 continue;
             }
-            if seen >= from + ROWS {
-                next = Some(from + ROWS);
+            if seen >= to {
+                next = Some(to);
                 break;
             }
             if seen >= from {
@@ -173,18 +178,18 @@ fn file(visit: &Visit<'_>, config: &Config) -> Markup {
                 FileNow::Same => p { (visit.say("It says what is in force.", "ファイルの内容は有効な設定と同じです。")) },
                 FileNow::Changed => {
                     p class="note" { (visit.say("It was edited since it was read: the lines below are those of the file as it was. The operator checks it and reloads:",
-                        "読み込み後に編集されています。以下の行番号は読み込んだ時点のものです。運用者が確認して再読み込みしてください:")) }
+                        "読み込み後に編集されています。以下の行番号は読み込んだ時点のものです。運用者が確認して再読み込みしてください：")) }
                     (copyable("hikyaku check && systemctl reload hikyaku"))
                 }
                 FileNow::Unreadable(why) => p class="note bad" {
-                    (visit.say("It cannot be read any more, and a reload would be refused: ", "読み込めなくなっています。再読み込みは失敗します: ")) (foreign(&why, 300))
+                    (visit.say("It cannot be read any more, and a reload would be refused: ", "読み込めなくなっています。再読み込みは失敗します：")) (foreign(&why, 300))
                 },
             }
             @if !waiting.is_empty() {
                 h3 { (visit.say("Takes effect at the next start", "次回の起動時に有効になる変更")) }
                 ul class="notes" {
                     @for diff in waiting.iter().take(TOLD_MAX) {
-                        li { span class="mono" { (foreign(&diff.key, 120)) } ": " (foreign(&diff.old, 120)) " → " (foreign(&diff.new, 120)) }
+                        li { span class="mono" { (foreign(&diff.key, 120)) } (visit.lang.colon()) (foreign(&diff.old, 120)) " → " (foreign(&diff.new, 120)) }
                     }
                     @if waiting.len() > TOLD_MAX { li { "+ " (number((waiting.len() - TOLD_MAX) as u64)) } }
                 }

@@ -6,7 +6,7 @@ use smol::future::block_on;
 use super::{
     super::{
         Answer, Args, Frame, Missing, Section, Told, Visit,
-        parts::{clean, clip, heading},
+        parts::{back_to, clean, clip, heading},
     },
     draft::{Draft, kind_word},
     kind_of,
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     account::{AccountError, Changes, NewUser},
+    http::removal,
     language::Language,
     secret::Secret,
     store::{Account, AccountKind, AuditEntry},
@@ -67,7 +68,7 @@ fn form(visit: &Visit<'_>, status: u16, draft: &Draft, wrong: &str) -> Answer {
         )
     };
     let content = html! {
-        p class="back" { a href=(visit.href("/users")) { "← " (visit.say("Users", "ユーザー")) } }
+        (back_to(visit, "/users", visit.say("Users", "ユーザー")))
         (heading(title, lead))
         @if !wrong.is_empty() { p class="note bad" role="alert" { (clean(wrong)) } }
         section {
@@ -175,7 +176,7 @@ pub(super) fn mail_link(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
         "" => visit.lang.code(),
         own => own,
     };
-    visit.daemon.mail_reset(&account.name, visit.source(), Language::of_code(language));
+    visit.daemon.mail_reset(&account.name, visit.actor(), Language::of_code(language));
     let said = about(
         visit,
         &account,
@@ -216,7 +217,7 @@ pub(super) fn totp_off(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     let said = about(
         visit,
         &account,
-        "{} is asked for the password only. They can turn two-factor login on again on “My account”.",
+        "{} is asked for the password only. They can turn two-factor sign-in on again on “My account”.",
         "{} の二段階認証を解除しました。本人が「マイアカウント」で再度有効にできます。",
     );
     visit.done(&path_of(&account.name), &Told::good(said))
@@ -253,6 +254,6 @@ pub(super) fn remove(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
         );
         return show(visit, 400, &account, &Draft::of(visit, &account), wrong);
     }
-    block_on(visit.daemon.users().remove(&visit.actor(), &account.name)).map_err(|e| refused(visit, e))?;
+    removal::remove(visit.daemon, &visit.actor(), &account.name).map_err(|e| refused(visit, e))?;
     visit.done("/users", &Told::good(about(visit, &account, "{} was removed.", "{} を削除しました。")))
 }

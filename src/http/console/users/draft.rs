@@ -254,7 +254,7 @@ impl Draft {
                 (check_box("view", "on", visit.say("view logs with addresses", "宛先を含むログの閲覧"), self.view))
                 (check_box("download", "on", visit.say("download logs", "ログのダウンロード"), self.download))
                 (check_box("own_data_only", "on", visit.say("its own mail only", "自分が送信した分のみ"), self.own_data_only))
-                (check_box("sandbox", "on", visit.say("sandbox: its mail is never delivered", "サンドボックス（実際には配信しない）"), self.sandbox))
+                (check_box("sandbox", "on", visit.say("sandbox: its mail is kept to be looked at, never delivered", "サンドボックス（配信せず、画面で確認できるように保管する）"), self.sandbox))
             }
             div class="fields spaced" {
                 (text_area("senders", visit.say("May send as", "送信元の制限"), &self.senders, 3, visit.say(

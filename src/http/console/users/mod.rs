@@ -164,6 +164,13 @@ fn may(visit: &Visit<'_>, account: &Account) -> Markup {
     }
 }
 
+/// `1000/1h` for people.
+fn grouped(rate: &str) -> String {
+    let (count, time) = rate.split_once('/').unwrap_or((rate, ""));
+    let count = count.parse().map_or_else(|_| count.to_owned(), number);
+    if time.is_empty() { count } else { format!("{count} / {time}") }
+}
+
 /// What keeps a program from more.
 fn limits(visit: &Visit<'_>, r: &Rights) -> Markup {
     let mut words: Vec<String> = Vec::new();
@@ -171,7 +178,7 @@ fn limits(visit: &Visit<'_>, r: &Rights) -> Markup {
         words.push(visit.say("its own mail only", "自分の送信分のみ").to_owned());
     }
     if let Some(rate) = r.rate {
-        words.push(rate_text(Some(rate)));
+        words.push(grouped(&rate_text(Some(rate))));
     }
     let counted = |n: usize, one: &str, many: &str, japanese: &str| match (n, visit.lang.japanese) {
         (0, _) => None,

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{
     super::{
         Answer, Args, Missing, Section, Visit,
-        parts::{Field, clean, clip, copyable, empty, facts, foreign, panel, pill},
+        parts::{Field, back_to, clean, clip, copyable, empty, facts, foreign, panel, pill},
     },
     ago,
     draft::{Draft, role_name},
@@ -47,7 +47,7 @@ pub(super) fn show(visit: &Visit<'_>, status: u16, account: &Account, draft: &Dr
     let title = clean(&clip(&account.name, 80));
     let is_api = account.kind == AccountKind::Api;
     let content = html! {
-        p class="back" { a href=(visit.href("/users")) { "← " (visit.say("Users", "ユーザー")) } }
+        (back_to(visit, "/users", visit.say("Users", "ユーザー")))
         div class="heading" {
             h1 { (foreign(&account.name, 64)) }
             p class="lead" { (role_name(visit, account.kind, account.rights.role)) " · " @if is_api { (may(visit, account)) } @else { (state(visit, &account.rights, &account.person)) } }
@@ -74,6 +74,8 @@ pub(super) fn show(visit: &Visit<'_>, status: u16, account: &Account, draft: &Dr
                 a href=(visit.href(&format!("/audit/logins?who={}", percent_encode(&account.name)))) { (visit.say("logins", "ログインログ")) }
                 @if is_api {
                     " · " a href=(visit.href(&format!("/log/deliveries?user={}", percent_encode(&account.name)))) { (visit.say("its mail", "配信ログ")) }
+                    " · " a href=(visit.href(&format!("/statistics?user={}", percent_encode(&account.name)))) { (visit.say("its numbers", "統計")) }
+                    " · " a href=(visit.href(&format!("/owner-links?user={}", percent_encode(&account.name)))) { (visit.say("a page for its team", "担当者用リンク")) }
                 }
             }),
         ])))
@@ -88,8 +90,8 @@ fn the_operators(visit: &Visit<'_>) -> Markup {
         "",
         &html! {
             p { (visit.say(
-                "There is exactly one. Password, language, time zone and two-factor login are on the page “My account”. The operator hands the role over, unlocks it and sets its networks on the command line:",
-                "グループ管理者は1人だけです。パスワード・言語・タイムゾーン・二段階認証は「マイアカウント」で変更できます。権限の引き継ぎ、ロック解除、接続元の制限は、運用者がコマンドラインで行います:")) }
+                "There is exactly one. Password, language, time zone and two-factor sign-in are on the page “My account”. The operator hands the role over, unlocks it and sets its networks on the command line:",
+                "グループ管理者は1人だけです。パスワード・言語・タイムゾーン・二段階認証は「マイアカウント」で変更できます。権限の引き継ぎ、ロック解除、接続元の制限は、運用者がコマンドラインで行います：")) }
             (copyable("hikyaku user make-admin NAME\nhikyaku user unlock NAME\nhikyaku user set NAME --network 192.0.2.0/24"))
         },
     )
@@ -192,7 +194,7 @@ fn acts(visit: &Visit<'_>, account: &Account) -> Markup {
             @if !is_api {
                 div class="actions" { (visit.button("/users/mail-link", "", &fields, visit.say("Mail a link to set a password", "パスワード設定のリンクを送信"))) }
             }
-            (visit.post("/users/key", "", &html! {
+            (visit.post("/users/key", "spaced", &html! {
                 input type="hidden" name="name" value=(name);
                 details {
                     summary { (visit.say("Choose it yourself", "自分で決める")) }
@@ -208,10 +210,10 @@ fn acts(visit: &Visit<'_>, account: &Account) -> Markup {
                     (pill("failed", visit.say("ended", "期限切れ")))
                     span { (visit.say("It is refused. Empty the field “Ends” above and save to allow it again.", "現在は拒否されます。再開するには、上の「有効期限」を空欄にして保存してください。")) }
                 } @else {
-                    (visit.button("/users/stop", "plain", &fields, visit.say("Stop now", "今すぐ停止")))
+                    (visit.button("/users/stop", "grave", &fields, visit.say("Stop now", "今すぐ停止")))
                 }
                 @if !is_api && account.person.totp.is_some() {
-                    (visit.button("/users/totp-off", "plain", &fields, visit.say("Turn two-factor login off", "二段階認証を解除")))
+                    (visit.button("/users/totp-off", "plain", &fields, visit.say("Turn two-factor sign-in off", "二段階認証を解除")))
                 }
             }
             details class="spaced" {

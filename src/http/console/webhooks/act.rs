@@ -70,7 +70,7 @@ pub(super) fn test(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
             clean(&clip(&error, ANSWER_MAX))
         )),
         (Some(error), true) => Told::bad(format!(
-            "テストイベントを送信できませんでした（{millis} ミリ秒）: {}。受信側のログと証明書、設定の [[webhook]] を確認してください。",
+            "テストイベントを送信できませんでした（{millis} ミリ秒）：{}。受信側のログと証明書、設定の [[webhook]] を確認してください。",
             clean(&clip(&error, ANSWER_MAX))
         )),
     };

@@ -1,7 +1,7 @@
 //! Webhooks: how each stands, what it posted, and what is done with one.
 //!
 //! In: the room's views and histories.  Out: a page for all, a page for one; tries, stops, posts again.
-//! Always: no key and no query of a URL is shown; an act names the webhook, and its entry in the operation log the visitor; how
+//! Always: no key and no query of a URL is shown, and its path, which may be a secret, to the group administrator alone; an act names the webhook, and its entry in the operation log the visitor; how
 //! much is posted again is told before it is.
 //! Sources: cmc.md §10.1; Standard Webhooks.
 
@@ -14,11 +14,11 @@ use maud::{Markup, html};
 
 use super::{
     Answer, Args, Place, Right, Section, Visit,
-    parts::{clean_lines, copyable, empty, facts, foreign, heading, number, panel, pill},
+    parts::{bracketed, clean_lines, copyable, empty, facts, foreign, heading, number, panel, pill},
 };
 use crate::{
     clock::Timestamp,
-    config::Config,
+    config::{Config, lines::without_path},
     http::exchange::percent_encode,
     webhook::{
         inbound_lane::lane_of,
@@ -31,12 +31,12 @@ pub(super) const PLACES: &[Place] = &[
     Place::read("/webhooks", Right::View, list),
     Place::read("/webhooks/history", Right::View, one::page),
     Place::read("/webhooks/replay", Right::Act, act::replay_preview),
-    Place::act("/webhooks/replay", Right::Act, act::replay),
-    Place::act("/webhooks/replay-post", Right::Act, act::replay_post),
-    Place::act("/webhooks/replay-parked", Right::Act, act::replay_parked),
-    Place::act("/webhooks/test", Right::Act, act::test),
-    Place::act("/webhooks/pause", Right::Act, act::pause),
-    Place::act("/webhooks/resume", Right::Act, act::resume),
+    Place::act("/webhooks/replay", Right::Act, act::replay).waits(),
+    Place::act("/webhooks/replay-post", Right::Act, act::replay_post).waits(),
+    Place::act("/webhooks/replay-parked", Right::Act, act::replay_parked).waits(),
+    Place::act("/webhooks/test", Right::Act, act::test).waits(),
+    Place::act("/webhooks/pause", Right::Act, act::pause).waits(),
+    Place::act("/webhooks/resume", Right::Act, act::resume).waits(),
 ];
 
 /// Webhooks on the page; who has more looks at them on the command line.
@@ -65,7 +65,7 @@ fn list(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
         @if views.is_empty() {
             section {
                 (empty(visit.say("There is no webhook.", "Webhook は登録されていません。"),
-                    visit.say("Write one into the config file and reload (systemctl reload hikyaku):", "設定ファイルに次のように追記し、再読み込みしてください（systemctl reload hikyaku）:")))
+                    visit.say("Write one into the config file and reload (systemctl reload hikyaku):", "設定ファイルに次のように追記し、再読み込みしてください（systemctl reload hikyaku）：")))
                 div class="spaced" { (copyable(EXAMPLE)) }
             }
         }
@@ -81,7 +81,7 @@ fn state(visit: &Visit<'_>, view: &View) -> Markup {
     match view.state() {
         State::Fine => pill("succeeded", visit.say("works", "正常")),
         State::Failing => pill("failed", visit.say("fails", "失敗中")),
-        State::Gone => pill("failed", visit.say("gone (410)", "停止 (410)")),
+        State::Gone => pill("failed", visit.say("gone (410)", "停止（410）")),
         State::Paused => pill("deferred", visit.say("paused", "一時停止中")),
     }
 }
@@ -91,13 +91,18 @@ fn card(visit: &Visit<'_>, view: &View) -> Markup {
         section {
             h2 {
                 a href=(visit.href(&path_of(&view.name))) { (foreign(&view.name, 64)) } " " (state(visit, view))
-                a class="more" href=(visit.href(&path_of(&view.name))) { (visit.say("history", "送信履歴")) }
+                a class="more" href=(visit.href(&path_of(&view.name))) { (visit.say("History", "送信履歴")) }
             }
             (standing(visit, view))
             (trouble(visit, view))
             (buttons(visit, view))
         }
     }
+}
+
+/// A webhook's URL as this visitor may see it.
+fn url_for(visit: &Visit<'_>, url: &str) -> String {
+    if visit.may(Right::Administer) { url.to_owned() } else { without_path(url) }
 }
 
 /// Where it posts, and how far it has come.
@@ -109,14 +114,14 @@ fn standing(visit: &Visit<'_>, view: &View) -> Markup {
         lag => format!("the oldest that it has not got is {} old", visit.lang.duration(lag)),
     };
     facts(&[
-        ("URL", html! { span class="mono" { (foreign(&view.url, 300)) } }),
-        (visit.say("Events", "イベント"), html! { (view.events.join(", ")) }),
+        ("URL", html! { span class="mono" { (foreign(&url_for(visit, &view.url), 300)) } }),
+        (visit.say("Events", "イベント"), html! { span class="mono" { (view.events.join(", ")) } }),
         (visit.say("Up to date", "送信状況"), html! { (behind) }),
         (
             visit.say("Posts taken", "送信成功"),
             html! {
-                (number(view.mark.posts)) " (" (number(view.mark.events)) " " (visit.say("events", "イベント")) ")"
-                @if let Some(at) = view.posted_at { " · " (visit.say("last ", "最終: ")) (visit.ago(at)) }
+                (number(view.mark.posts)) (bracketed(visit.lang, &html! { (number(view.mark.events)) (visit.say(" events", " 件のイベント")) }))
+                @if let Some(at) = view.posted_at { " · " (visit.say("last ", "最終：")) (visit.ago(at)) }
             },
         ),
     ])
@@ -129,18 +134,20 @@ fn trouble(visit: &Visit<'_>, view: &View) -> Markup {
     html! {
         @if let Some(paused) = &mark.paused {
             p class="note spaced" {
-                (visit.say("Paused since ", "一時停止中: ")) (visit.when(Timestamp::from_millis(paused.at))) " (" (foreign(&paused.by, 100)) "). "
+                (visit.say("Paused since ", "一時停止中：")) (visit.when(Timestamp::from_millis(paused.at))) (bracketed(visit.lang, &foreign(&paused.by, 100))) (visit.say(". ", "。"))
                 (visit.say("What happens meanwhile waits in the log, as long as that is kept; nothing gets too old by the pause.",
                     "その間のイベントはログの保存期間内であれば再開後に送信します。"))
             }
         } @else if mark.gone {
             p class="note bad spaced" { (visit.say("It answered 410 (gone): nothing is posted until somebody resumes it, or its URL changes.",
-                "410 (Gone) が返されたため停止しています。再開するか、URL を変更するまで送信しません。")) }
+                "410（Gone）が返されたため停止しています。再開するか、URL を変更するまで送信しません。")) }
         } @else if mark.tries > 0 {
             p class="note bad spaced" {
                 @if let Some(since) = since { (visit.say("Fails since ", "失敗が続いています（")) (visit.when(since)) (visit.say("", " から）")) }
-                (visit.say(", ", "、")) (number(u64::from(mark.tries))) " " (visit.say("tries", "回")) ": " (foreign(&mark.error, ERROR_MAX)) (visit.say(". ", " "))
-                (visit.say("Next try: ", "次の送信: ")) (visit.ago(Timestamp::from_millis(mark.next_try).max(visit.now)))
+                (visit.say(", ", "。試行 ")) (number(u64::from(mark.tries))) (visit.say(" tries: ", " 回、直近の結果：")) (foreign(&mark.error, ERROR_MAX)) (visit.say(". ", "。"))
+                (visit.say("Next try: ", "次の送信：")) (visit.ago(Timestamp::from_millis(mark.next_try).max(visit.now))) (visit.say(". ", "。"))
+                (visit.say("Nothing is lost: the events wait in the log. Look at the receiver, then send a test event or try now.",
+                    "イベントはログに残っており、失われません。受信側を確認のうえ、テスト送信または今すぐ再送を行ってください。"))
             }
         }
         @if !mark.again.is_empty() {
@@ -163,7 +170,7 @@ fn parked_words(visit: &Visit<'_>, parked: &Parked) -> Markup {
         visit.say("mail", "メール")
     };
     html! {
-        (what) ": " (visit.when(parked.from_time())) " – " (visit.when(parked.to_time()))
+        (what) (visit.lang.colon()) (visit.when(parked.from_time())) " – " (visit.when(parked.to_time()))
         @if !parked.error.is_empty() { " · " (foreign(&parked.error, ERROR_MAX)) }
     }
 }
@@ -210,9 +217,9 @@ fn inbound(visit: &Visit<'_>, config: &Config) -> Markup {
                     tr {
                         td class="strong wide" { (foreign(&hook.name, 64)) }
                         td class="wide" { @if hook.addresses.is_empty() { (visit.say("all", "すべて")) } @else { (number(hook.addresses.len() as u64)) " " (visit.say("patterns", "パターン")) } }
-                        td class="mono wide" { (clean_lines(hook.url.split('?').next().unwrap_or_default())) }
+                        td class="mono wide" { (clean_lines(&url_for(visit, hook.url_shown()))) }
                         td class="wide" {
-                            a href=(visit.href(&format!("/queue?destination={}", percent_encode(lane.destination())))) { (visit.say("its queue", "キュー")) }
+                            a href=(visit.href(&format!("/queue/list?destination={}", percent_encode(lane.destination())))) { (visit.say("its queue", "キュー")) }
                         }
                     }
                 } }

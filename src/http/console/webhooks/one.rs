@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{
     super::{
         Answer, Args, Missing, Right, Section, Visit,
-        parts::{Field, check_box, clean, clip, empty, foreign, number, pager, pill},
+        parts::{Field, back_to, check_box, clean, clip, empty, foreign, number, pager, pill},
     },
     buttons, standing, state, trouble,
 };
@@ -50,7 +50,7 @@ pub(super) fn page(visit: &Visit<'_>, _: &Args<'_>) -> Answer {
     });
     let title = clean(&clip(&view.name, 80));
     let content = html! {
-        p class="back" { a href=(visit.href("/webhooks")) { "← " (visit.say("Webhooks", "Webhook")) } }
+        (back_to(visit, "/webhooks", visit.say("Webhooks", "Webhook")))
         div class="heading" { h1 { (foreign(&view.name, 64)) " " (state(visit, &view)) } }
         section { (standing(visit, &view)) (trouble(visit, &view)) (buttons(visit, &view)) }
         section {

@@ -80,8 +80,8 @@ fn how_a_webhook_stands_is_told_in_both_languages() {
         (Mark::default(), "works", "正常"),
         (failing(), "Fails since ", "失敗が続いています"),
         (failing(), "Set aside", "保留されたイベント"),
-        (gone, "It answered 410", "410 (Gone) が返された"),
-        (paused, "Paused since ", "一時停止中: "),
+        (gone, "It answered 410", "410（Gone）が返された"),
+        (paused, "Paused since ", "一時停止中："),
     ] {
         let fake = house(mark);
         with_history(&fake, 70);
@@ -98,6 +98,25 @@ fn how_a_webhook_stands_is_told_in_both_languages() {
     let empty = page(&Fake::busy(), Who::User, "/webhooks/history?name=crm&lang=ja");
     assert!(empty.contains("まだ送信はありません。") && empty.contains("テスト送信"));
     assert_eq!(get(&Fake::busy(), Who::User, "/webhooks/history?name=other").status, 404);
+}
+
+#[test]
+fn the_path_of_a_url_is_for_the_group_administrator() {
+    let mut fake = house(Mark::default());
+    let mut config = (*fake.config).clone();
+    config.inbound.webhooks.push(config::InboundWebhook {
+        name: "in".into(),
+        url: "https://in.example.jp/T0/hush?key=secret".into(),
+        ..Default::default()
+    });
+    fake.config = config.into();
+    for target in ["/webhooks?lang=en", "/webhooks/history?name=crm&lang=en"] {
+        let (user, admin) = (page(&fake, Who::User, target), page(&fake, Who::Admin, target));
+        assert!(user.contains("https://crm.example.jp/…") && !user.contains("jp/hook"), "{user}");
+        assert!(admin.contains("https://crm.example.jp/hook?…"), "{admin}");
+        assert!(!user.contains("hush") && !format!("{user}{admin}").contains("secret"));
+    }
+    assert!(page(&fake, Who::Admin, "/webhooks?lang=en").contains("https://in.example.jp/T0/hush<"));
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn audit_logs_tell_logins_and_operations_in_the_callers_language() {
     let logins = |language: &str| ask_in(&fake, language, "admin", "auditlogs/list.json", json!({ "type": "login" })).1;
     assert_eq!(
         logins("ja"),
-        r#"{"loginlogs":[{"created":"2026-11-20 12:00:00","account":"crm","ipaddress":"198.51.100.9","code":"1","result":"失敗","reason":"ユーザまたはパスワードが正しくありません ×12"},{"created":"2026-11-20 11:00:00","account":"admin","ipaddress":"198.51.100.9","code":"0","result":"成功","reason":""}]}"#
+        r#"{"loginlogs":[{"created":"2026-11-20 12:00:00","account":"crm","ipaddress":"198.51.100.9","code":"1","result":"失敗","reason":"ユーザーまたはパスワードが正しくありません ×12"},{"created":"2026-11-20 11:00:00","account":"admin","ipaddress":"198.51.100.9","code":"0","result":"成功","reason":""}]}"#
     );
     assert!(logins("en").contains(r#""code":"1","result":"failure","reason":"wrong user or password ×12""#));
     let operations =

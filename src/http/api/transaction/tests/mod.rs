@@ -474,3 +474,39 @@ fn a_search_that_takes_too_long_is_told_and_never_a_page_that_seems_the_last() {
     assert_eq!(deadline.left(), None);
     assert_eq!(Why::TooWide.status(), 400);
 }
+
+#[test]
+fn a_page_of_another_site_is_refused_before_its_credentials_are_looked_at() {
+    let fake = fake();
+    let call = |origin: &str, site: &str, key: &str| {
+        let peer = Peer::Address(IpAddr::from([192, 0, 2, 77]));
+        let target = "/transaction/v2/deliveries/list.json";
+        let mut request = Request::of_target(Method::Post, target, Door::Public, peer).unwrap();
+        request.browser.host = "mail.example.jp".into();
+        request.browser.is_secure = true;
+        request.browser.origin = origin.into();
+        request.browser.fetch_site = site.into();
+        request.content_type = "application/x-www-form-urlencoded".into();
+        request.body = format!("api_user=admin&api_key={key}&server_composition=main&date=2026-11-24").into_bytes();
+        let response = api::route(&fake, &request);
+        (response.status, String::from_utf8(octets(response)).unwrap())
+    };
+    for (origin, site) in [
+        ("https://evil.example", "cross-site"),
+        ("https://evil.example", ""),
+        ("null", ""),
+        ("", "cross-site"),
+        ("https://app.example.jp", "same-site"),
+        ("http://mail.example.jp", ""),
+    ] {
+        for key in [KEY, "wrong"] {
+            let (status, body) = call(origin, site, key);
+            assert!(status == 403 && body.contains("02-008"), "{origin} {site} {key}: {status} {body}");
+        }
+    }
+    // Programs say nothing of the kind; a page of ours is ours.
+    for (origin, site) in [("", ""), ("https://mail.example.jp", "same-origin"), ("", "none")] {
+        assert_eq!(call(origin, site, KEY).0, 200, "{origin} {site}");
+        assert_eq!(call(origin, site, "wrong").0, 401, "{origin} {site}");
+    }
+}
