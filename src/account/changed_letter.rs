@@ -120,7 +120,7 @@ fn text(letter: &ChangedLetter<'_>, language: Language) -> String {
             };
             format!(
                 "{hostname} の Hikyaku で、{to} の{what}。\r\n\r\n\
-                 日時: {at}（{zone}）\r\n操作者: {who}\r\n接続元: {from}\r\n\r\n\
+                 日時：{at}（{zone}）\r\n実行者：{who}\r\n接続元：{from}\r\n\r\n\
                  お心当たりがある場合は、何もする必要はありません。お心当たりのない場合は、\r\n\
                  すぐに {url} の「パスワードを忘れた場合」からパスワードを再設定し、\r\n\
                  Hikyaku の管理者にご連絡ください。\r\n"

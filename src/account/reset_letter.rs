@@ -69,7 +69,7 @@ fn words_of(by: &Actor, hostname: &str, to: &Mailbox, language: Language) -> (St
         ),
         (Actor::Stranger { from }, Language::Japanese) => (
             format!("{hostname} の Hikyaku で、{to} のパスワード再設定が請求されました。"),
-            format!("請求元のIPアドレス: {}\r\nお心当たりのない場合は、", from.to_canonical()),
+            format!("請求元のIPアドレス：{}\r\nお心当たりのない場合は、", from.to_canonical()),
         ),
         (Actor::Person { name: who, .. } | Actor::Operator { who, .. }, Language::English) => (
             format!("{who}, who administers Hikyaku on {hostname}, asks you to set a new password for {to}."),

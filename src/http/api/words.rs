@@ -86,7 +86,7 @@ impl Why {
             Why::Unavailable => "現在リクエストを受け付けられません。しばらくしてから再度お試しください。".into(),
             Why::NotFound => "指定されたAPIは存在しません。".into(),
             Why::MethodNotAllowed => "POSTメソッドを使用してください。".into(),
-            Why::ForeignPage => "他サイトのWebページからこのAPIを呼び出すことはできません。サーバから呼び出してください。".into(),
+            Why::ForeignPage => "他サイトのWebページからこのAPIを呼び出すことはできません。サーバーから呼び出してください。".into(),
             Why::Unreadable { status: 408 } => "リクエストの受信がタイムアウトしました。".into(),
             Why::Unreadable { status: 421 } => "このサーバーのホスト名ではありません。".into(),
             Why::Unreadable { .. } => "HTTPリクエストとして解釈できません。".into(),

@@ -104,7 +104,7 @@ fn result(visit: &Visit<'_>, found: &DiagnosisOut) -> Markup {
                 ("delivered", visit.say("Delivered", "配信済み"), found.delivered),
                 ("deferred", visit.say("Tries deferred", "再送待ちとなった試行"), found.deferred),
                 ("failed", visit.say("Failed", "失敗"), found.failed),
-                ("failed", visit.say("Bounced later", "配信後の不達"), found.bounced),
+                ("failed", visit.say("Bounced later", "不達通知"), found.bounced),
             ]))
             ul class="notes" { @for sentence in &found.summary { li { (foreign(sentence, SENTENCE_CHARS)) } } }
         }

@@ -168,7 +168,7 @@ pub fn numbers(visit: &Visit<'_>, graph: &Graph) -> Markup {
     ];
     for (name, n) in [
         (visit.say("Blocked", "配信停止"), t.blocked),
-        (visit.say("Bounced later", "配信後の不達"), t.bounced),
+        (visit.say("Bounced later", "不達通知"), t.bounced),
         (visit.say("Complaints", "迷惑メール申告"), t.complained),
         (visit.say("Dropped", "破棄"), t.dropped),
     ] {
