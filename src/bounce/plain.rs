@@ -11,7 +11,7 @@ mod words;
 
 use crate::{
     bounce::classify::{Said, judge},
-    event::{ErrorClass, Event, EventKind, Phase},
+    event::{ErrorClass, Event, EventKind, Phase, SANDBOX_HOST},
     language::Language,
     smtp::reply::Enhanced,
 };
@@ -67,6 +67,7 @@ pub fn plain(event: &Event) -> Option<Plain> {
         EventKind::Queued => None,
         EventKind::Dropped => Some(words::DROPPED),
         EventKind::Complained => Some(words::COMPLAINED),
+        EventKind::Succeeded if detail.is_some_and(|d| d.host == SANDBOX_HOST) => Some(words::KEPT_HERE),
         EventKind::Succeeded => Some(match detail.map(|d| d.possible_duplicate) {
             Some(true) => words::TAKEN_AGAIN,
             Some(false) | None => words::TAKEN,
@@ -212,6 +213,14 @@ mod tests {
             ..AttemptDetail::default()
         };
         assert_eq!(plain(&event(EventKind::Deferred, lost)), Some(words::LOST_AFTER_DOT));
+    }
+
+    #[test]
+    fn what_the_sandbox_kept_was_taken_by_nobody_else() {
+        let by = |host: &str| {
+            plain(&event(EventKind::Succeeded, AttemptDetail { host: host.into(), ..AttemptDetail::default() }))
+        };
+        assert_eq!((by(SANDBOX_HOST), by("mx.example")), (Some(words::KEPT_HERE), Some(words::TAKEN)));
     }
 
     #[test]

@@ -27,6 +27,9 @@ plain! {
     TAKEN_AGAIN:
         "The receiving server took the mail. An earlier try may have been taken too, without our hearing of it.",
         "受信側のサーバーがメールを受け取りました。以前の試行も受け取られていた可能性があります（重複の可能性）。";
+    KEPT_HERE:
+        "It is kept in the sandbox of this relay, and was sent nowhere.",
+        "このサーバーのサンドボックスに保管しました。外部には送信していません。";
     DROPPED:
         "An operator removed this recipient from the queue. Neither the sender nor the recipient was told.",
         "運用者がこの宛先をキューから削除しました。差出人にも宛先にも通知していません。";
