@@ -3,7 +3,7 @@
 //! In: connections of our own front.  Out: answers of [`super::route`].
 //! Always: a request without this process's secret is refused, so that only the front names doors and peers; a panic in a
 //! route is one 500; probes and the operator have threads that no page can take, and no thread of a line waits for a reader
-//! ([`super::large`]); when `tiny_http` stops accepting, it is built anew; an answer whose writer fails has no last chunk.
+//! (`large`); when `tiny_http` stops accepting, it is built anew; an answer whose writer fails has no last chunk.
 //! Sources: RFC 9112 §7.1.
 
 use std::{
