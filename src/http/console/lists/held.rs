@@ -99,7 +99,7 @@ fn table(visit: &Visit<'_>, rows: &[&BrakeIncident]) -> Markup {
 }
 
 /// Tenths of a percent as people write them.
-pub(super) fn past(permille: u32) -> String {
+pub(in crate::http::console) fn past(permille: u32) -> String {
     format!("{}.{}", permille / 10, permille % 10)
 }
 

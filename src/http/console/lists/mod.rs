@@ -22,6 +22,7 @@ mod work;
 
 use maud::{Markup, html};
 
+pub(super) use held::past;
 pub(super) use overview::section;
 
 use crate::{

@@ -10,6 +10,7 @@ use super::troubles::{self, Incident};
 use crate::http::{
     console::{
         Right, Visit,
+        lists::past,
         parts::{foreign, number},
     },
     domain_status::DomainStatusOut,
@@ -53,7 +54,7 @@ pub(super) fn section(visit: &Visit<'_>, all: &[Incident], status: &StatusOut) -
 /// A destination whose unknown users jumped: their errors are held until somebody decides.
 fn hold_item(visit: &Visit<'_>, hold: &HoldOut) -> Markup {
     let since = of_rfc3339(&hold.since).map_or_else(String::new, |at| visit.about.zone.short(at, visit.now));
-    let past = format!("{}.{}", hold.past_permille / 10, hold.past_permille % 10);
+    let past = past(hold.past_permille);
     html! {
         li class="slow" {
             p class="strong" {
