@@ -118,6 +118,11 @@ impl Sandbox {
         newest.into_iter().filter_map(|id| self.envelope(id).transpose()).collect()
     }
 
+    /// Whether a mail is kept: known without a look at its files.
+    pub fn has(&self, id: MessageId) -> bool {
+        self.kept().mails.iter().any(|(kept, _)| *kept == id)
+    }
+
     /// One kept mail and its source. Blocking.
     ///
     /// # Errors

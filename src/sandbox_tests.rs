@@ -63,6 +63,7 @@ fn a_mail_is_kept_byte_for_byte_and_for_nobody_else_on_the_machine() {
     let sandbox = folder.open();
     sandbox.keep(mail(7, "a@example.org"), &mut &BODY[..]).expect("kept");
     sandbox.keep(mail(7, "b@example.org"), &mut &b"never read"[..]).expect("kept");
+    assert!(sandbox.has(MessageId::from_u64(7)) && !sandbox.has(MessageId::from_u64(6)));
     let (kept, source) = sandbox.read(MessageId::from_u64(7)).expect("reads").expect("kept");
     assert_eq!(source, BODY);
     assert_eq!((kept.user.as_str(), kept.recipients.join(" ")), ("staging", "a@example.org b@example.org".into()));

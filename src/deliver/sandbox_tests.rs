@@ -150,6 +150,7 @@ fn a_mail_on_disk_is_read_from_there_and_a_damaged_one_is_held() {
     let outcome = smol::block_on(deliverer.deliver(damaged));
     assert_eq!(outcome.results[0].verdict, Verdict::Deferred { site: false, damaged: true });
     assert!(sandbox.read(MessageId::from_u64(2)).expect("reads").is_none());
+    assert!(!sandbox.has(MessageId::from_u64(2)) && sandbox.has(MessageId::from_u64(1)));
 }
 
 #[test]

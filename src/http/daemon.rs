@@ -226,6 +226,8 @@ pub trait Daemon: Send + Sync + 'static {
     fn sandbox_list(&self, limit: usize) -> io::Result<Vec<SandboxMail>>;
     /// One of them with its source.
     fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>>;
+    /// Whether the sandbox keeps a mail.
+    fn sandbox_has(&self, id: MessageId) -> bool;
 
     /// The zone of screens, CSV, and of API users without one of their own: `[server] time_zone`.
     fn zone(&self) -> Zone;

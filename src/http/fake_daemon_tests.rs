@@ -386,6 +386,10 @@ impl Daemon for Fake {
         Ok(self.mails.iter().map(|(m, _)| m.clone()).take(limit).collect())
     }
 
+    fn sandbox_has(&self, id: MessageId) -> bool {
+        self.mails.iter().any(|(m, _)| m.message == id)
+    }
+
     fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>> {
         Ok(self.mails.iter().find(|(m, _)| m.message == id).cloned())
     }

@@ -421,6 +421,10 @@ impl Daemon for Live {
         self.sandbox.list(limit)
     }
 
+    fn sandbox_has(&self, id: MessageId) -> bool {
+        self.sandbox.has(id)
+    }
+
     fn sandbox_read(&self, id: MessageId) -> io::Result<Option<(SandboxMail, Vec<u8>)>> {
         self.sandbox.read(id)
     }

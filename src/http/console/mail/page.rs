@@ -31,7 +31,7 @@ pub(super) fn page(visit: &Visit<'_>, args: &Args<'_>) -> Answer {
     let from = visit.request.param("recipients-from").parse().unwrap_or(0);
     let ask = GlanceAsk { from, recipients: RECIPIENTS, ..story::asked(visit) };
     let glance = glance_of(visit, id, &ask)?;
-    let is_sandboxed = visit.daemon.sandbox_read(id)?.is_some();
+    let is_sandboxed = visit.daemon.sandbox_has(id);
     let title = title(visit, &glance);
     let content = html! {
         div class="heading" {
